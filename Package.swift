@@ -1,0 +1,144 @@
+// swift-tools-version:6.1
+import PackageDescription
+
+// MARK: - Settings that every Swift target shares
+
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+// MARK: - Dependencies
+
+let swiftLog: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(
+  name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+
+// MARK: - Targets
+
+func system(_ name: String, _ pkgConfig: String, apt: String) -> Target {
+  .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let allTargets: [Target] = [
+  // C libraries.
+  system("CCurl", "libcurl", apt: "libcurl4-openssl-dev"),
+  system("CNghttp2", "libnghttp2", apt: "libnghttp2-dev"),
+  system("CProtobufC", "libprotobuf-c", apt: "libprotobuf-c-dev"),
+  .target(name: "CProto", dependencies: ["CProtobufC"]),
+
+  // Foundations that know nothing of Rota.
+  module("JSON"),
+  module("Curl", ["CCurl"]),
+  module("EtcdClient", ["Curl", "JSON", swiftLog]),
+  module("Transport", ["CNghttp2", nioCore, nioPosix, swiftLog]),
+
+  // Rota.
+  module("SchedulerCore", ["JSON"]),
+  module("Proto", ["CProto", "CProtobufC", "SchedulerCore"]),
+  module(
+    "ControlPlane",
+    [
+      "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, lifecycle, nioCore,
+      .product(name: "Hummingbird", package: "hummingbird"),
+    ]),
+  module(
+    "Agent",
+    [
+      "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", "Curl", swiftLog, lifecycle,
+      nioCore,
+    ]),
+  .executableTarget(name: "rota-shim"),
+  .executableTarget(
+    name: "rota",
+    dependencies: [
+      "ControlPlane", "Agent", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON",
+      swiftLog, lifecycle, nioCore,
+      .product(name: "ArgumentParser", package: "swift-argument-parser"),
+    ], swiftSettings: strict),
+  .executableTarget(
+    name: "rota-bench",
+    dependencies: [
+      "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, nioCore,
+      .product(name: "ArgumentParser", package: "swift-argument-parser"),
+    ], path: "Benchmarks/Sources/rota-bench", swiftSettings: strict),
+
+  // Tests.
+  tests("JSONTests", ["JSON"]),
+  tests("CurlTests", ["Curl"]),
+  tests("EtcdClientTests", ["EtcdClient", "JSON", swiftLog]),
+  tests("TransportTests", ["Transport", nioCore, nioPosix, nioEmbedded, swiftLog]),
+  tests("SchedulerCoreTests", ["SchedulerCore", "JSON"]),
+  tests("ProtoTests", ["Proto", "SchedulerCore"]),
+  tests(
+    "ControlPlaneTests",
+    ["ControlPlane", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, nioCore]
+  ),
+  tests(
+    "AgentTests",
+    ["Agent", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, nioCore]),
+]
+
+// MARK: - ROTA_TARGETS: build a part
+
+/// `ROTA_TARGETS=SchedulerCore,Transport` keeps only those targets, what they depend on, and their
+/// tests, so that the tests of one module need nothing else to be built (`make test-module`).
+func closure(of wanted: [String], in targets: [Target]) -> [Target] {
+  let byName = Dictionary(uniqueKeysWithValues: targets.map { ($0.name, $0) })
+  var keep = Set<String>()
+  var queue = wanted + wanted.map { $0 + "Tests" }
+  while let name = queue.popLast() {
+    guard let target = byName[name], keep.insert(name).inserted else { continue }
+    for case .byNameItem(let dependency, _) in target.dependencies { queue.append(dependency) }
+  }
+  return targets.filter { keep.contains($0.name) }
+}
+
+let wanted = (Context.environment["ROTA_TARGETS"] ?? "").split(separator: ",").map(String.init)
+let targets = wanted.isEmpty ? allTargets : closure(of: wanted, in: allTargets)
+
+// MARK: - Package
+
+let allPackages: [String: Package.Dependency] = [
+  "swift-argument-parser": .package(
+    url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+  "swift-log": .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+  "swift-nio": .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+  "hummingbird": .package(
+    url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+  "swift-service-lifecycle": .package(
+    url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+]
+
+/// Only the packages that the kept targets use, so that a part resolves without the rest.
+let usedPackages = Set(
+  targets.flatMap(\.dependencies).compactMap { dependency -> String? in
+    if case .productItem(_, let package, _, _) = dependency { return package }
+    return nil
+  })
+
+let package = Package(
+  name: "rota",
+  platforms: [.macOS(.v15)],
+  products: wanted.isEmpty
+    ? [
+      .executable(name: "rota", targets: ["rota"]),
+      .executable(name: "rota-shim", targets: ["rota-shim"]),
+      .executable(name: "rota-bench", targets: ["rota-bench"]),
+    ] : [],
+  dependencies: usedPackages.sorted().compactMap { allPackages[$0] },
+  targets: targets,
+  cLanguageStandard: .gnu11
+)
