@@ -1,0 +1,153 @@
+/// What a user asks to be run, and how. Lengths of time are in milliseconds.
+public struct JobSpec: Hashable, Sendable {
+  /// Who asks: free text, used for filters and fairness. May be empty.
+  public var userID = ""
+  /// What to run.
+  public var task: TaskSpec
+  /// Environment variables of the task.
+  public var env: [String: String] = [:]
+  /// The task's working directory, absolute; nil for the attempt's own scratch folder.
+  public var workingDirectory: String?
+  /// How long one attempt may run; nil for unlimited.
+  public var timeoutMillis: Int64?
+  /// How long a task may take to end after SIGTERM.
+  public var killGraceMillis: Int64 = Defaults.killGraceMillis
+  /// How often a failed attempt is followed by another.
+  public var maxRetries = 0
+  /// The waits before retries.
+  public var backoff = Backoff.standard
+  /// 1 (last) to 100 (first).
+  public var priority = Defaults.priority
+  /// Which agents may run it; all must hold.
+  public var constraints: [Constraint] = []
+  /// When to run it; nil for at once.
+  public var executionTime: Timestamp?
+  /// What happens to a run whose agent is lost.
+  public var onAgentLoss = AgentLossPolicy.restart
+
+  /// Makes a specification with the defaults.
+  public init(task: TaskSpec) { self.task = task }
+
+  /// What is assumed where a specification is silent.
+  public enum Defaults {
+    /// SIGTERM to SIGKILL.
+    public static let killGraceMillis: Int64 = 10_000
+    /// The middle of the range.
+    public static let priority = 50
+    /// The namespace of a job that names none.
+    public static let namespace = "default"
+  }
+}
+
+/// The kinds of work.
+public enum TaskSpec: Hashable, Sendable {
+  /// A program and its arguments, started without a shell.
+  case exec(argv: [String])
+  /// A script, fed to an interpreter as a file whose path is appended to the interpreter's argv.
+  case shell(script: String, interpreter: [String])
+  /// An HTTP request, made by the agent.
+  case http(HTTPTask)
+  /// Nothing, successfully.
+  case noop
+
+  /// The interpreter of a script that names none.
+  public static let defaultInterpreter = ["/bin/sh"]
+
+  /// The field that holds this kind, in every format.
+  public var kindName: String {
+    switch self {
+    case .exec: "exec"
+    case .shell: "shell"
+    case .http: "http"
+    case .noop: "noop"
+    }
+  }
+}
+
+/// An HTTP request; an answer of 2xx is success.
+public struct HTTPTask: Hashable, Sendable {
+  /// The method, upper case.
+  public var method: String
+  /// An absolute http or https URL.
+  public var url: String
+  /// Request headers.
+  public var headers: [String: String]
+  /// Request body.
+  public var body: String
+
+  /// Makes a request.
+  public init(method: String = "GET", url: String, headers: [String: String] = [:], body: String = "") {
+    self.method = method
+    self.url = url
+    self.headers = headers
+    self.body = body
+  }
+}
+
+/// How long to wait before a retry.
+public struct Backoff: Hashable, Sendable {
+  /// How the wait before retry n, from 1, is found.
+  public enum Curve: Hashable, Sendable {
+    /// Entry n, the last one for more; milliseconds; never empty.
+    case list([Int64])
+    /// initial × multiplier^(n-1), at most max; milliseconds.
+    case exponential(initialMillis: Int64, multiplier: Double, maxMillis: Int64)
+  }
+
+  /// The waits.
+  public var curve: Curve
+  /// Each wait is varied at random by up to this share of itself, 0 to 1.
+  public var jitter: Double
+
+  /// Makes a backoff.
+  public init(curve: Curve, jitter: Double = Backoff.defaultJitter) {
+    self.curve = curve
+    self.jitter = jitter
+  }
+
+  /// The jitter where none is said.
+  public static let defaultJitter = 0.1
+  /// 1 m, 5 m, 10 m.
+  public static let standard = Backoff(curve: .list([60_000, 300_000, 600_000]))
+}
+
+/// A condition on an agent's labels.
+public struct Constraint: Hashable, Sendable {
+  /// How a label is compared.
+  public enum Operator: String, Hashable, Sendable, CaseIterable {
+    /// The label is there and equals the one value.
+    case equal = "="
+    /// The label is absent or differs from the one value.
+    case notEqual = "!="
+    /// The label is there and equals one of the values.
+    case isIn = "in"
+    /// The label is absent or equals none of the values.
+    case notIn = "not_in"
+    /// The label is there.
+    case exists
+    /// The label is absent.
+    case notExists = "not_exists"
+  }
+
+  /// The label's name.
+  public var label: String
+  /// How it is compared.
+  public var op: Operator
+  /// With what.
+  public var values: [String]
+
+  /// Makes a constraint.
+  public init(label: String, op: Operator, values: [String] = []) {
+    self.label = label
+    self.op = op
+    self.values = values
+  }
+}
+
+/// What happens to a run whose agent is lost.
+public enum AgentLossPolicy: String, Hashable, Sendable {
+  /// It runs again on another agent: at least once.
+  case restart
+  /// It fails: at most once.
+  case fail
+}

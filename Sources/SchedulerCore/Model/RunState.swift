@@ -1,0 +1,87 @@
+/// How a job stands, in one word.
+public enum JobStatus: String, Hashable, Sendable, CaseIterable {
+  /// Scheduled, queued, assigned or waiting for a retry.
+  case pending
+  /// An agent runs it.
+  case running
+  /// Its last run succeeded.
+  case completed
+  /// Its last run failed for good.
+  case failed
+  /// Somebody cancelled it.
+  case cancelled
+
+  /// Whether nothing more will happen by itself.
+  public var isTerminal: Bool { self != .pending && self != .running }
+}
+
+/// The exact state of a run.
+///
+///     queued → assigned → running → completed | failed | cancelled
+///        ↑         └─────────┤ (assigned may end as running does)
+///        └── retrying ←──────┘ (a failed attempt that may be retried)
+///
+/// An attempt that its agent could not keep (lost, fenced, stopped) goes back to `queued`, or to
+/// `failed` where the job says `on_agent_loss: fail`. `queued` and `retrying` may go to `cancelled`.
+public enum RunState: String, Hashable, Sendable, CaseIterable {
+  /// Due, waiting for an agent.
+  case queued
+  /// An attempt failed; waiting for the next.
+  case retrying
+  /// Given to an agent that has not said yet that it started.
+  case assigned
+  /// An agent runs it.
+  case running
+  /// Succeeded.
+  case completed
+  /// Failed for good.
+  case failed
+  /// Cancelled.
+  case cancelled
+
+  /// The job status that it means.
+  public var status: JobStatus {
+    switch self {
+    case .queued, .retrying, .assigned: .pending
+    case .running: .running
+    case .completed: .completed
+    case .failed: .failed
+    case .cancelled: .cancelled
+    }
+  }
+
+  /// Whether the run never changes again.
+  public var isTerminal: Bool { status.isTerminal }
+
+  /// Whether the run's last attempt belongs to an agent.
+  public var isOwned: Bool { self == .assigned || self == .running }
+
+  /// The states that may follow.
+  public var successors: Set<RunState> {
+    switch self {
+    case .queued: [.assigned, .cancelled]
+    case .retrying: [.queued, .cancelled]
+    case .assigned: [.running, .completed, .failed, .cancelled, .retrying, .queued]
+    case .running: [.completed, .failed, .cancelled, .retrying, .queued]
+    case .completed, .failed, .cancelled: []
+    }
+  }
+}
+
+/// Why an attempt ended.
+public enum EndReason: String, Hashable, Sendable, CaseIterable {
+  /// By itself: see the exit code or signal.
+  case exited
+  /// It ran longer than its timeout.
+  case timeout
+  /// Somebody cancelled it.
+  case cancelled
+  /// The agent's lease could no longer be trusted, so the task was killed.
+  case fenced
+  /// The agent was shut down or restarted.
+  case agentStopped = "agent_stopped"
+  /// The agent's lease lapsed.
+  case agentLost = "agent_lost"
+  /// It could not be started: see the error.
+  case startFailed = "start_failed"
+}

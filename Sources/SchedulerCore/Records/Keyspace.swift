@@ -1,0 +1,138 @@
+/// The one place that spells Rota's keys in etcd. `P` is the prefix, `/rota` by default.
+///
+/// | key | value | written by | lease |
+/// | --- | --- | --- | --- |
+/// | `P/meta` | `MetaRecord` | first server | |
+/// | `P/leader/<lease id>` | `ServerRecord`; the oldest key leads | servers | server's |
+/// | `P/servers/<server>` | `ServerRecord` | that server | server's |
+/// | `P/agents/<agent>` | `AgentRecord` | that agent | agent's |
+/// | `P/jobs/<nnn>/<namespace>/<job>` | `JobRecord` | any server (create, cancel); leader (advance) | |
+/// | `P/runs/<nnn>/<namespace>/<job>/<run>` | `RunRecord` | any server (create); leader (after) | |
+/// | `P/idempotency/<namespace>/<key hash>` | `IdempotencyRecord` | any server | 24 h |
+///
+/// `<nnn>` is the job's segment, so that a job and its runs share one.
+public struct Keyspace: Hashable, Sendable {
+  /// The prefix, without a slash at its end.
+  public let prefix: String
+  /// How many segments the cluster has.
+  public let segmentCount: Int
+
+  /// Makes a key space.
+  public init(prefix: String = "/rota", segmentCount: Int = MetaRecord.current.segmentCount) {
+    self.prefix = prefix
+    self.segmentCount = segmentCount
+  }
+
+  /// Everything that Rota keeps.
+  public var root: String { prefix + "/" }
+  /// The key of the `MetaRecord`.
+  public var meta: String { prefix + "/meta" }
+  /// All candidates for leadership.
+  public var leaders: String { prefix + "/leader/" }
+  /// All servers.
+  public var servers: String { prefix + "/servers/" }
+  /// All agents.
+  public var agents: String { prefix + "/agents/" }
+  /// All jobs.
+  public var jobs: String { prefix + "/jobs/" }
+  /// All runs.
+  public var runs: String { prefix + "/runs/" }
+  /// All idempotency records.
+  public var idempotency: String { prefix + "/idempotency/" }
+
+  /// A candidate's key; the lease id is written as etcd's tools do, in hexadecimal.
+  public func leader(lease: Int64) -> String { leaders + String(lease, radix: 16) }
+  /// A server's key.
+  public func server(_ id: String) -> String { servers + id }
+  /// A key that a server writes to see how far its watch has come.
+  public func serverSync(_ id: String) -> String { prefix + "/sync/" + id }
+  /// An agent's key.
+  public func agent(_ id: String) -> String { agents + id }
+  /// A job's key.
+  public func job(_ key: JobKey) -> String { jobs + jobPath(key) }
+  /// A run's key.
+  public func run(_ key: RunKey) -> String { runs + jobPath(key.job) + "/" + key.runID }
+  /// All runs of a job.
+  public func runs(of key: JobKey) -> String { runs + jobPath(key) + "/" }
+  /// The record of an idempotency key; hashed, since the key is free text.
+  public func idempotency(namespace: String, key: String) -> String {
+    idempotency + namespace + "/" + Self.hex(Self.stableHash(key.utf8, seed: 0))
+      + Self.hex(Self.stableHash(key.utf8, seed: 1))
+  }
+
+  private func jobPath(_ key: JobKey) -> String {
+    let digits = String(segment(of: key))
+    return String(repeating: "0", count: max(0, 3 - digits.count)) + digits + "/" + key.namespace + "/"
+      + key.jobID
+  }
+
+  /// The segment of a job: a stable hash of `namespace/job`.
+  public func segment(of key: JobKey) -> Int {
+    var hash = Self.stableHash(key.namespace.utf8, seed: 0)
+    hash = Self.stableHash(CollectionOfOne(UInt8(ascii: "/")), from: hash)
+    hash = Self.stableHash(key.jobID.utf8, from: hash)
+    return Int(Self.mix(hash) % UInt64(segmentCount))
+  }
+
+  /// 64-bit FNV-1a. Never changes: keys in etcd depend on it.
+  static func stableHash(_ bytes: some Sequence<UInt8>, seed: UInt64) -> UInt64 {
+    stableHash(bytes, from: 0xcbf2_9ce4_8422_2325 ^ (seed &* 0x9e37_79b9_7f4a_7c15))
+  }
+
+  private static func stableHash(_ bytes: some Sequence<UInt8>, from start: UInt64) -> UInt64 {
+    var hash = start
+    for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    return hash
+  }
+
+  /// The finalizer of MurmurHash3: FNV's low bits alone spread short names badly.
+  private static func mix(_ value: UInt64) -> UInt64 {
+    var h = value
+    h = (h ^ (h >> 33)) &* 0xff51_afd7_ed55_8ccd
+    h = (h ^ (h >> 33)) &* 0xc4ce_b9fe_1a85_ec53
+    return h ^ (h >> 33)
+  }
+
+  private static func hex(_ value: UInt64) -> String {
+    let digits = String(value, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+}
+
+/// What a key under the prefix names.
+public enum ParsedKey: Hashable, Sendable {
+  /// The `MetaRecord`.
+  case meta
+  /// A candidate for leadership, by its lease.
+  case leader(lease: Int64)
+  /// A server.
+  case server(String)
+  /// An agent.
+  case agent(String)
+  /// A job.
+  case job(JobKey)
+  /// A run.
+  case run(RunKey)
+  /// A key of no interest to the cluster's state.
+  case other
+}
+
+extension Keyspace {
+  /// Takes a key apart; `.other` for what is not Rota's or not state.
+  public func parse(_ key: String) -> ParsedKey {
+    guard key.hasPrefix(root) else { return .other }
+    let parts = key.utf8.dropFirst(root.utf8.count).split(
+      separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+    func part(_ index: Int) -> String { String(Substring(parts[index])) }
+    switch (part(0), parts.count) {
+    case ("meta", 1): return .meta
+    case ("leader", 2): return Int64(part(1), radix: 16).map { .leader(lease: $0) } ?? .other
+    case ("servers", 2): return .server(part(1))
+    case ("agents", 2): return .agent(part(1))
+    case ("jobs", 4): return .job(JobKey(namespace: part(2), jobID: part(3)))
+    case ("runs", 5):
+      return .run(RunKey(job: JobKey(namespace: part(2), jobID: part(3)), runID: part(4)))
+    default: return .other
+    }
+  }
+}
