@@ -1,0 +1,63 @@
+# Rota's everyday commands. `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap run test test-unit test-e2e test-module bench lint format generate clean \
+        build release venv
+
+PYTEST := .venv-test/bin/pytest
+SWIFT_SOURCES := Sources Tests Benchmarks Package.swift
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  make test-module MODULE=SchedulerCore    builds and tests that module alone"
+	@echo "  make test-e2e ARGS='-k cancel'           passes ARGS on to pytest"
+	@echo "  make bench ARGS='--help'                 passes ARGS on to the benchmark"
+
+run: bootstrap release ## Build, start everything on this machine, run example jobs, stay until Ctrl-C
+	@scripts/run-demo
+
+test: bootstrap test-unit test-e2e ## Build and run all tests: Swift's, then the end-to-end ones
+
+test-unit: build ## Build for debugging and run the Swift tests
+	swift test --skip-build
+
+test-e2e: venv release ## Run the end-to-end tests on the release build
+	ROTA_BIN="$(CURDIR)/.build/release" $(PYTEST) Tests/EndToEnd $(ARGS)
+
+test-module: ## Build and test one module alone: MODULE=SchedulerCore
+	@[[ -n "$(MODULE)" ]] || { echo "say which module: make test-module MODULE=SchedulerCore" >&2; exit 2; }
+	ROTA_TARGETS=$(MODULE) swift test --scratch-path .build-$(MODULE) $(ARGS)
+
+bench: bootstrap ## Measure throughput and latency on real processes; prints a table, writes JSON
+	scripts/build-release rota rota-shim rota-bench
+	.build/release/rota-bench $(ARGS)
+
+lint: ## Check format and the mechanical rules
+	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
+	scripts/check-files
+
+format: ## Format all Swift code
+	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
+
+generate: ## Generate Sources/CProto from proto/, and the Python stubs
+	scripts/generate-proto
+	scripts/test-venv
+	.venv-test/bin/python clients/python/generate
+
+clean: ## Remove everything that was built, and the demo's data
+	rm -rf .build .build-* .venv-test .rota clients/python/rota_client/_generated Tests/EndToEnd/.pytest_cache
+
+bootstrap:
+	@scripts/bootstrap
+
+build:
+	@scripts/build-debug
+
+release:
+	@scripts/build-release
+
+venv:
+	@scripts/test-venv

@@ -1,0 +1,30 @@
+"""A client for Rota, the distributed job scheduler.
+
+    from rota_client import Client, exec_job
+
+    with Client("127.0.0.1:7070") as rota:
+        job = rota.submit(exec_job(["echo", "hi"]))
+        job = rota.wait(job.job_id)
+        print(status_name(job.status))
+
+Messages are those of `proto/rota/v1`; `rota_client.messages` holds them all.
+"""
+from . import messages
+from .client import Client, RotaError
+from .specs import constraint, exec_job, http_job, noop_job, shell_job
+from .states import end_reason_name, is_terminal, run_state_name, status_name
+
+__all__ = [
+    "Client",
+    "RotaError",
+    "constraint",
+    "end_reason_name",
+    "exec_job",
+    "http_job",
+    "is_terminal",
+    "messages",
+    "noop_job",
+    "run_state_name",
+    "shell_job",
+    "status_name",
+]

@@ -1,0 +1,197 @@
+"""The client itself: a thin, typed layer over the generated stubs."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+
+import grpc
+
+from . import messages as m
+from ._generated.rota.v1 import agents_pb2_grpc, jobs_pb2_grpc, runs_pb2_grpc
+from .states import is_terminal
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+"""How long a call other than a stream may take."""
+
+
+class RotaError(Exception):
+    """A call that failed. `code` says how, the text says why, in the server's words.
+
+    UNAVAILABLE and DEADLINE_EXCEEDED do not say whether a submit took effect: repeat it with the same
+    idempotency key.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(f"{code.name}: {message}")
+        self.code = code
+        self.message = message
+
+
+class Client:
+    """Talks to any server of a cluster. Safe to use from several threads."""
+
+    def __init__(self, server: str = "127.0.0.1:7070", timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+        """`server` is host:port of a server's gRPC; nothing is sent before the first call."""
+        self._timeout = timeout
+        self._channel = grpc.insecure_channel(server)
+        self._jobs = jobs_pb2_grpc.JobsStub(self._channel)
+        self._runs = runs_pb2_grpc.RunsStub(self._channel)
+        self._agents = agents_pb2_grpc.AgentsStub(self._channel)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all calls and closes the connection."""
+        self._channel.close()
+
+    # Jobs
+
+    def submit(
+        self, spec: m.JobSpec, *, job_id: str = "", namespace: str = "", idempotency_key: str = ""
+    ) -> m.Job:
+        """Stores a job; once this returns, it is durable."""
+        return self.submit_request(
+            m.SubmitRequest(
+                spec=spec, job_id=job_id, namespace=namespace, idempotency_key=idempotency_key
+            )
+        ).job
+
+    def submit_request(self, request: m.SubmitRequest) -> m.SubmitResponse:
+        """As `submit`, and says whether the job is new."""
+        return self._call(self._jobs.Submit, request)
+
+    def submit_batch(self, requests: Iterable[m.SubmitRequest]) -> list[m.SubmitResult]:
+        """Stores up to 1,000 jobs, each by itself; the results are in the order of the requests."""
+        response = self._call(self._jobs.SubmitBatch, m.SubmitBatchRequest(requests=requests))
+        return list(response.results)
+
+    def job(self, job_id: str, *, namespace: str = "") -> m.Job:
+        """A job with its runs."""
+        return self._call(self._jobs.Get, m.GetJobRequest(job_id=job_id, namespace=namespace))
+
+    def jobs(
+        self,
+        *,
+        namespace: str = "",
+        status: m.JobStatus.ValueType = m.JobStatus.JOB_STATUS_UNSPECIFIED,
+        user_id: str = "",
+        page_size: int = 0,
+    ) -> Iterator[m.Job]:
+        """All jobs that match, newest first, without their runs; pages are fetched as needed."""
+        request = m.ListJobsRequest(
+            namespace=namespace, status=status, user_id=user_id, page_size=page_size
+        )
+        while True:
+            response = self._call(self._jobs.List, request)
+            yield from response.jobs
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def cancel(self, job_id: str, *, namespace: str = "", reason: str = "") -> m.Job:
+        """Asks for a job to be cancelled; what runs is killed."""
+        return self._call(
+            self._jobs.Cancel, m.CancelJobRequest(job_id=job_id, namespace=namespace, reason=reason)
+        )
+
+    def watch(self, job_id: str, *, namespace: str = "", timeout: float | None = None) -> Iterator[m.Job]:
+        """The job as it stands, then after each change, until it has ended."""
+        return self._stream(
+            self._jobs.Watch, m.WatchJobRequest(job_id=job_id, namespace=namespace), timeout
+        )
+
+    def wait(self, job_id: str, *, namespace: str = "", timeout: float | None = None) -> m.Job:
+        """The job once it has ended."""
+        last = m.Job()
+        for last in self.watch(job_id, namespace=namespace, timeout=timeout):
+            if is_terminal(last.status):
+                break
+        return last
+
+    # Runs
+
+    def run(self, job_id: str, run_id: str = "", *, namespace: str = "") -> m.Run:
+        """A run; the job's newest without `run_id`."""
+        return self._call(
+            self._runs.Get, m.GetRunRequest(job_id=job_id, run_id=run_id, namespace=namespace)
+        )
+
+    def runs(
+        self,
+        *,
+        namespace: str = "",
+        job_id: str = "",
+        worker_id: str = "",
+        state: m.RunState.ValueType = m.RunState.RUN_STATE_UNSPECIFIED,
+        status: m.JobStatus.ValueType = m.JobStatus.JOB_STATUS_UNSPECIFIED,
+        page_size: int = 0,
+    ) -> Iterator[m.Run]:
+        """All runs that match, newest first; pages are fetched as needed."""
+        request = m.ListRunsRequest(
+            namespace=namespace,
+            job_id=job_id,
+            worker_id=worker_id,
+            state=state,
+            status=status,
+            page_size=page_size,
+        )
+        while True:
+            response = self._call(self._runs.List, request)
+            yield from response.runs
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def logs(
+        self,
+        job_id: str,
+        run_id: str = "",
+        *,
+        namespace: str = "",
+        attempt: int = 0,
+        stream: m.LogStream.ValueType = m.LogStream.LOG_STREAM_UNSPECIFIED,
+        follow: bool = False,
+        tail_bytes: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[m.LogChunk]:
+        """What an attempt wrote; with `follow`, what it goes on to write until the run has ended."""
+        request = m.LogsRequest(
+            namespace=namespace,
+            job_id=job_id,
+            run_id=run_id,
+            attempt=attempt,
+            stream=stream,
+            follow=follow,
+            tail_bytes=tail_bytes,
+        )
+        return self._stream(self._runs.Logs, request, timeout)
+
+    # Agents
+
+    def agents(self) -> list[m.Agent]:
+        """The agents that hold a lease."""
+        return list(self._call(self._agents.List, m.ListAgentsRequest()).agents)
+
+    # Calls
+
+    def _call(self, method, request):
+        try:
+            return method(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise RotaError(error.code(), error.details() or "") from error
+
+    @staticmethod
+    def _stream(method, request, timeout: float | None):
+        call = method(request, timeout=timeout)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise RotaError(error.code(), error.details() or "") from error
+        finally:
+            call.cancel()

@@ -1,0 +1,49 @@
+"""All messages of Rota's public services under one roof.
+
+They are generated from `proto/`: run `clients/python/generate` once after a checkout.
+"""
+try:
+    from ._generated.rota.v1.agents_pb2 import ListAgentsRequest, ListAgentsResponse
+    from ._generated.rota.v1.jobs_pb2 import (
+        CancelJobRequest,
+        GetJobRequest,
+        ListJobsRequest,
+        ListJobsResponse,
+        SubmitBatchRequest,
+        SubmitBatchResponse,
+        SubmitRequest,
+        SubmitResponse,
+        SubmitResult,
+        WatchJobRequest,
+    )
+    from ._generated.rota.v1.runs_pb2 import (
+        GetRunRequest,
+        ListRunsRequest,
+        ListRunsResponse,
+        LogChunk,
+        LogsRequest,
+        LogStream,
+    )
+    from ._generated.rota.v1.types_pb2 import (
+        Agent,
+        AgentLossPolicy,
+        Attempt,
+        Backoff,
+        Constraint,
+        ConstraintOperator,
+        EndReason,
+        Job,
+        JobSpec,
+        JobStatus,
+        Run,
+        RunState,
+    )
+except ModuleNotFoundError as error:
+    if error.name and "_generated" in error.name:
+        raise ModuleNotFoundError(
+            "rota_client's stubs have not been generated: run clients/python/generate (needs grpcio-tools)",
+            name=error.name,
+        ) from None
+    raise
+
+__all__ = [name for name in dir() if name[0].isupper()]
