@@ -77,7 +77,8 @@ public enum Identifier {
   public static let maxLength = 128
 
   /// The rule, for error messages.
-  public static let rule = "lower-case letters, digits, '.', '_' and '-', first a letter or digit, at most 128"
+  public static let rule =
+    "lower-case letters, digits, '.', '_' and '-', first a letter or digit, at most 128"
 
   /// Whether `text` is `[a-z0-9][a-z0-9._-]{0,127}`. `.` and `..` are not, since the first character
   /// has to be a letter or digit.
