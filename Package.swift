@@ -52,26 +52,27 @@ let allTargets: [Target] = [
     "ControlPlane",
     [
       "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, lifecycle, nioCore,
+      nioPosix, .product(name: "DequeModule", package: "swift-collections"),
       .product(name: "Hummingbird", package: "hummingbird"),
     ]),
   module(
     "Agent",
     [
       "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", "Curl", swiftLog, lifecycle,
-      nioCore,
+      nioCore, nioPosix,
     ]),
   .executableTarget(name: "rota-shim"),
   .executableTarget(
     name: "rota",
     dependencies: [
       "ControlPlane", "Agent", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON",
-      swiftLog, lifecycle, nioCore,
+      swiftLog, lifecycle, nioCore, nioPosix,
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
     ], swiftSettings: strict),
   .executableTarget(
     name: "rota-bench",
     dependencies: [
-      "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, nioCore,
+      "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, nioCore, nioPosix,
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
     ], path: "Benchmarks/Sources/rota-bench", swiftSettings: strict),
 
@@ -118,6 +119,8 @@ let allPackages: [String: Package.Dependency] = [
   "swift-nio": .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
   "hummingbird": .package(
     url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+  "swift-collections": .package(
+    url: "https://github.com/apple/swift-collections", from: "1.6.0"),
   "swift-service-lifecycle": .package(
     url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
 ]
