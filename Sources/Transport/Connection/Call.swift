@@ -1,0 +1,370 @@
+import NIOCore
+import Synchronization
+
+/// One call, where the application's tasks and the connection's event loop meet. Either side, client or server.
+///
+/// Inbound: the event loop delivers messages, one task takes them; window credit goes back as they are taken.
+/// Outbound: tasks append messages and are suspended while too much is unsent; the event loop takes all there is.
+final class Call: Sendable {
+  /// What a client asks for; nil on a server.
+  struct Request: Sendable {
+    var path: String
+    var metadata: Metadata
+    var deadline: NIODeadline?
+    /// The server answers with one message.
+    var expectsSingleResponse: Bool
+  }
+
+  /// What the event loop has to do for the call.
+  struct Work {
+    var sendsHeaders = false
+    var headers = Metadata()
+    var messages: [ByteBuffer] = []
+    /// Client: no more messages follow.
+    var endsStream = false
+    /// Server: the call is over.
+    var status: RPCStatus?
+    /// Client: the application is no longer interested.
+    var isCancelled = false
+    /// Bytes that the application took.
+    var credit = 0
+  }
+
+  struct State {
+    var inbox: [ByteBuffer] = []
+    var inboxCharge = 0
+    /// Received bytes of a message that is not complete, for which no credit was given.
+    var partialBytes = 0
+    var inboundResult: Result<Metadata, RPCError>?
+    var reader: CheckedContinuation<Void, Never>?
+    var readerWaitsForEnd = false
+    var initialMetadata: Metadata?
+
+    var work = Work()
+    var isScheduled = false
+    var unsentBytes = 0
+    var outboundError: RPCError?
+    var writers: [UInt64: CheckedContinuation<Void, Never>] = [:]
+    var nextWriter: UInt64 = 0
+    var trailingMetadata = Metadata()
+  }
+
+  let request: Request?
+  let mailbox: Mailbox
+  let limits: TransportLimits
+  /// Zero until the stream exists. Written by the event loop.
+  let streamID = Atomic<Int32>(0)
+  let state = Mutex(State())
+
+  init(request: Request?, mailbox: Mailbox, limits: TransportLimits) {
+    self.request = request
+    self.mailbox = mailbox
+    self.limits = limits
+  }
+
+  /// Tells the event loop that there is work; the caller has set `isScheduled`.
+  func post() {
+    guard !mailbox.post(self) else { return }
+    close(
+      streamID.load(ordering: .relaxed) == 0
+        ? .refused("the connection is closed") : RPCError(.unavailable, "the connection was lost"))
+  }
+
+  /// Changes the work to do and sees to it that the event loop looks at it.
+  func schedule(_ change: (inout State) -> Void) {
+    let mustPost = state.withLock { state in
+      change(&state)
+      return state.markScheduled()
+    }
+    if mustPost { post() }
+  }
+}
+
+extension Call.State {
+  mutating func markScheduled() -> Bool {
+    guard !isScheduled else { return false }
+    isScheduled = true
+    return true
+  }
+
+  mutating func takeReader() -> CheckedContinuation<Void, Never>? {
+    defer { reader = nil }
+    return reader
+  }
+
+  mutating func takeWriters() -> [CheckedContinuation<Void, Never>] {
+    guard !writers.isEmpty else { return [] }
+    defer { writers = [:] }
+    return Array(writers.values)
+  }
+}
+
+// MARK: - The event loop's side
+
+extension Call {
+  struct Delivery {
+    /// The application waits: what it needs for its next message must be let in.
+    var isDrained: Bool
+    /// Credit that the application had not sent over yet.
+    var credit: Int
+  }
+
+  /// Hands over messages that cost `charge` bytes of window.
+  func deliver(_ messages: [ByteBuffer], charge: Int, partialBytes: Int) -> Delivery {
+    let (delivery, reader) = state.withLock { state in
+      let waits = state.reader != nil
+      let collects = request?.expectsSingleResponse ?? false
+      if state.inbox.isEmpty { state.inbox = messages } else { state.inbox += messages }
+      // A single response is bounded by the message limit; its window is not worth holding back.
+      if collects { state.work.credit += charge } else { state.inboxCharge += charge }
+      let isDrained = collects || waits || state.inbox.isEmpty
+      state.partialBytes = isDrained ? 0 : partialBytes
+      let credit = state.work.credit
+      state.work.credit = 0
+      let reader = messages.isEmpty || state.readerWaitsForEnd ? nil : state.takeReader()
+      return (Delivery(isDrained: isDrained, credit: credit), reader)
+    }
+    reader?.resume()
+    return delivery
+  }
+
+  func begin(initialMetadata: Metadata) {
+    state.withLock { $0.initialMetadata = initialMetadata }
+  }
+
+  /// No more messages follow. Those that wait can still be taken.
+  func finishInbound(_ result: Result<Metadata, RPCError>) {
+    let reader = state.withLock { state in
+      if state.inboundResult == nil { state.inboundResult = result }
+      return state.takeReader()
+    }
+    reader?.resume()
+  }
+
+  /// The call is over in both directions. The first reason counts.
+  func close(_ error: RPCError, discardingInbox: Bool = false) {
+    let (reader, writers) = state.withLock { state in
+      if state.inboundResult == nil {
+        state.inboundResult = .failure(error)
+        if discardingInbox { state.inbox = [] }
+      }
+      if state.outboundError == nil { state.outboundError = error }
+      state.work.messages = []
+      return (state.takeReader(), state.takeWriters())
+    }
+    reader?.resume()
+    for writer in writers { writer.resume() }
+  }
+
+  /// Bytes of this call went to the socket.
+  func sent(bytes: Int) {
+    let writers = state.withLock { state in
+      state.unsentBytes -= bytes
+      return state.unsentBytes <= limits.sendBufferBytes / 2 ? state.takeWriters() : []
+    }
+    for writer in writers { writer.resume() }
+  }
+
+  func takeWork() -> Work {
+    state.withLock { state in
+      state.isScheduled = false
+      let headers = state.work.headers
+      defer {
+        state.work = Work()
+        // Kept until a message or `sendHeaders` needs them.
+        state.work.headers = headers
+      }
+      if state.inbox.isEmpty { state.partialBytes = 0 }
+      return state.work
+    }
+  }
+
+  func takeCredit() -> Int {
+    state.withLock { state in
+      defer { state.work.credit = 0 }
+      return state.work.credit
+    }
+  }
+
+  var isInboxEmpty: Bool { state.withLock { $0.inbox.isEmpty } }
+}
+
+// MARK: - The application's side: receiving
+
+extension Call {
+  private enum Take {
+    case batch([ByteBuffer], mustPost: Bool)
+    case end(Result<Metadata, RPCError>)
+    case wait
+  }
+
+  /// All messages that have arrived, at least one; nil at the end of the stream.
+  func nextBatch() async throws -> [ByteBuffer]? {
+    while true {
+      switch takeBatch() {
+      case .batch(let messages, let mustPost):
+        if mustPost { post() }
+        return messages
+      case .end(let result):
+        _ = try result.get()
+        return nil
+      case .wait:
+        guard !Task.isCancelled else { throw RPCError(.cancelled, "the task that reads was cancelled") }
+        try await waitForInbound(untilEnd: false)
+      }
+    }
+  }
+
+  /// All messages, once the call has ended with status OK.
+  func collect() async throws -> [ByteBuffer] {
+    while true {
+      let outcome = state.withLock { state in state.inboundResult.map { ($0, state.inbox) } }
+      if let (result, messages) = outcome {
+        _ = try result.get()
+        return messages
+      }
+      try await waitForInbound(untilEnd: true)
+    }
+  }
+
+  private func takeBatch() -> Take {
+    state.withLock { state in
+      guard !state.inbox.isEmpty else { return state.inboundResult.map { .end($0) } ?? .wait }
+      let messages = state.inbox
+      state.inbox = []
+      state.work.credit += state.inboxCharge
+      state.inboxCharge = 0
+      // Credit travels in large pieces: the peer always has three quarters of the window left.
+      let owed = state.work.credit + state.partialBytes
+      let isDue = owed >= limits.streamWindowBytes / 4 || mailbox.isStarved.load(ordering: .relaxed)
+      let mustPost = isDue && owed > 0 && state.inboundResult == nil && state.markScheduled()
+      return .batch(messages, mustPost: mustPost)
+    }
+  }
+
+  private func waitForInbound(untilEnd: Bool) async throws {
+    let isAlone = await withTaskCancellationHandler {
+      await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+        let isNews = state.withLock { state -> Bool in
+          // A cancellation that comes later finds the continuation; one that came before is seen here.
+          if state.inboundResult != nil || Task.isCancelled || state.reader != nil { return true }
+          if !untilEnd, !state.inbox.isEmpty { return true }
+          state.readerWaitsForEnd = untilEnd
+          state.reader = continuation
+          return false
+        }
+        if isNews { continuation.resume() }
+      }
+      return state.withLock { $0.reader == nil }
+    } onCancel: {
+      readerCancelled()
+    }
+    guard isAlone else { throw RPCError(.internalError, "two tasks read one call's messages at the same time") }
+  }
+
+  /// On a client, losing interest in the response ends the call. On a server, the handler decides.
+  private func readerCancelled() {
+    if request != nil {
+      cancel()
+    } else {
+      state.withLock { $0.takeReader() }?.resume()
+    }
+  }
+}
+
+// MARK: - The application's side: sending
+
+extension Call {
+  private enum Offer {
+    case accepted(Int, mustPost: Bool)
+    case full
+    case refused(RPCError)
+  }
+
+  /// Sends messages in order. Suspends while more than `sendBufferBytes` of this call are unsent.
+  func send(_ messages: some Collection<ByteBuffer>) async throws {
+    for message in messages where message.readableBytes > limits.maxSendMessageBytes {
+      throw RPCError(
+        .resourceExhausted,
+        "message of \(message.readableBytes) bytes; the limit for sending is \(limits.maxSendMessageBytes) bytes")
+    }
+    var rest = messages[...]
+    while !rest.isEmpty {
+      switch offer(rest) {
+      case .accepted(let count, let mustPost):
+        rest = rest.dropFirst(count)
+        if mustPost { post() }
+      case .full:
+        guard !Task.isCancelled else { throw RPCError(.cancelled, "the task that sends was cancelled") }
+        await waitForRoom()
+      case .refused(let error):
+        throw error
+      }
+    }
+  }
+
+  private func offer(_ messages: some Collection<ByteBuffer>) -> Offer {
+    state.withLock { state in
+      if let error = state.outboundError { return .refused(error) }
+      guard !state.work.endsStream, state.work.status == nil else {
+        return .refused(RPCError(.internalError, "a message was sent after the end of the stream"))
+      }
+      var count = 0
+      for message in messages {
+        guard state.unsentBytes < limits.sendBufferBytes else { break }
+        state.work.messages.append(message)
+        state.unsentBytes += MessagePrefix.wireBytes(message)
+        count += 1
+      }
+      guard count > 0 else { return .full }
+      return .accepted(count, mustPost: state.markScheduled())
+    }
+  }
+
+  private func waitForRoom() async {
+    let id = state.withLock { state in
+      state.nextWriter += 1
+      return state.nextWriter
+    }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+        let isNews = state.withLock { state -> Bool in
+          if state.unsentBytes < limits.sendBufferBytes || state.outboundError != nil || Task.isCancelled {
+            return true
+          }
+          state.writers[id] = continuation
+          return false
+        }
+        if isNews { continuation.resume() }
+      }
+    } onCancel: {
+      state.withLock { $0.writers.removeValue(forKey: id) }?.resume()
+    }
+  }
+
+  /// Client: no more messages follow.
+  func finishSending() {
+    schedule { $0.work.endsStream = true }
+  }
+
+  /// Client: ends the call if it has not ended.
+  func cancel() {
+    let mustPost = state.withLock { state in
+      guard state.inboundResult == nil else { return false }
+      state.work.isCancelled = true
+      return state.markScheduled()
+    }
+    close(RPCError(.cancelled, "the call was cancelled"), discardingInbox: true)
+    if mustPost { post() }
+  }
+
+  /// Server: ends the call.
+  func finish(_ status: RPCStatus) {
+    schedule { state in
+      guard state.work.status == nil else { return }
+      var status = status
+      status.metadata.add(contentsOf: state.trailingMetadata)
+      state.work.status = status
+    }
+  }
+}

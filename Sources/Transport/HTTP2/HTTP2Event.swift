@@ -1,0 +1,42 @@
+import NIOCore
+
+/// What `HTTP2Session` found in the bytes it was fed, or did with the bytes it gave out.
+enum HTTP2Event {
+  /// A complete header block: a request, a response or trailers. `isOversized`: past the header list limit, cut.
+  case headers(stream: Int32, fields: [HeaderField], endStream: Bool, isOversized: Bool)
+  /// DATA payload; consecutive frames of one stream are joined.
+  case data(stream: Int32, ByteBuffer)
+  /// END_STREAM on a DATA frame.
+  case endStream(Int32)
+  /// Our END_STREAM was written.
+  case endStreamSent(Int32)
+  /// The stream is gone. Code 0 when both sides ended it in order.
+  case streamClosed(Int32, code: UInt32)
+  /// A request was dropped before a byte of it was written.
+  case requestNotSent(Int32)
+  /// The peer's SETTINGS arrived.
+  case settings
+  /// The answer to a PING.
+  case pingAck(UInt64)
+  /// The peer will not process streams after `lastStream`.
+  case goAway(lastStream: Int32, code: UInt32, debug: String)
+}
+
+/// HTTP/2 error codes (RFC 9113, section 7) that this module sends.
+enum HTTP2ErrorCode {
+  static let noError: UInt32 = 0x0
+  static let protocolError: UInt32 = 0x1
+  static let internalError: UInt32 = 0x2
+  static let refusedStream: UInt32 = 0x7
+  static let cancel: UInt32 = 0x8
+  static let enhanceYourCalm: UInt32 = 0xb
+}
+
+/// A connection that cannot go on, in nghttp2's words.
+struct HTTP2SessionError: Error, CustomStringConvertible {
+  var operation: String
+  /// An `nghttp2_error`.
+  var code: Int
+  var reason: String
+  var description: String { "\(operation): \(reason) (nghttp2 error \(code))" }
+}

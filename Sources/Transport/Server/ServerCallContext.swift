@@ -1,0 +1,51 @@
+import NIOCore
+import Synchronization
+
+/// What a server's handler knows of the call that it serves.
+public struct ServerCallContext: Sendable {
+  /// `/package.Service/Method`.
+  public let path: String
+  /// The caller's metadata.
+  public let metadata: Metadata
+  /// The caller's address, such as `10.0.0.7:41234`.
+  public let peer: String
+  /// When the caller gives up; nil when it set no deadline.
+  public let deadline: ContinuousClock.Instant?
+  let call: Call
+
+  /// Sets the metadata that goes before the first response message. Of no effect once that was sent.
+  public func setInitialMetadata(_ metadata: Metadata) {
+    call.state.withLock { $0.work.headers = metadata }
+  }
+
+  /// Sets the metadata that goes with the status.
+  public func setTrailingMetadata(_ metadata: Metadata) {
+    call.state.withLock { $0.trailingMetadata = metadata }
+  }
+}
+
+/// Sends the response messages of one call, in order.
+public struct ResponseWriter: Sendable {
+  let call: Call
+
+  /// Sends a message. Suspends while `TransportLimits.sendBufferBytes` of this call wait for the peer.
+  ///
+  /// - Throws: `RPCError`: CANCELLED, UNAVAILABLE or DEADLINE_EXCEEDED when the call is over; RESOURCE_EXHAUSTED when the
+  ///   message is larger than `TransportLimits.maxSendMessageBytes`.
+  public func send(_ message: ByteBuffer) async throws {
+    try await call.send(CollectionOfOne(message))
+  }
+
+  /// Sends messages, in fewer steps than one by one. Errors and suspension as in `send(_:)`.
+  public func send(contentsOf messages: [ByteBuffer]) async throws {
+    try await call.send(messages)
+  }
+
+  /// Sends the initial metadata now instead of with the first message.
+  public func sendHeaders(_ metadata: Metadata? = nil) {
+    call.schedule { state in
+      if let metadata { state.work.headers = metadata }
+      state.work.sendsHeaders = true
+    }
+  }
+}
