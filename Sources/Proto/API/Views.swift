@@ -1,0 +1,92 @@
+import SchedulerCore
+
+/// A job as the API shows it: its record, and what follows from it.
+public struct JobView: Hashable, Sendable {
+  /// Which job.
+  public var key: JobKey
+  /// What to run.
+  public var spec: JobSpec
+  /// How it stands.
+  public var status: JobStatus
+  /// When the submission was accepted.
+  public var createdAt: Timestamp
+  /// When the next run is due; nil when none is.
+  public var nextRunTime: Timestamp?
+  /// The scheduled time of the last run that was created.
+  public var lastRunTime: Timestamp?
+  /// When somebody asked first for the job to be cancelled.
+  public var cancelRequestedAt: Timestamp?
+  /// Its runs, newest first; empty in lists.
+  public var runs: [RunView]
+  /// The etcd revision of the job's record.
+  public var revision: Int64
+
+  /// Makes a view.
+  public init(
+    key: JobKey, spec: JobSpec, status: JobStatus, createdAt: Timestamp, nextRunTime: Timestamp? = nil,
+    lastRunTime: Timestamp? = nil, cancelRequestedAt: Timestamp? = nil, runs: [RunView] = [],
+    revision: Int64 = 0
+  ) {
+    self.key = key
+    self.spec = spec
+    self.status = status
+    self.createdAt = createdAt
+    self.nextRunTime = nextRunTime
+    self.lastRunTime = lastRunTime
+    self.cancelRequestedAt = cancelRequestedAt
+    self.runs = runs
+    self.revision = revision
+  }
+
+  /// Makes a view of a record.
+  public init(record: JobRecord, status: JobStatus, runs: [RunView] = [], revision: Int64) {
+    self.init(
+      key: record.key, spec: record.spec, status: status, createdAt: record.createdAt,
+      nextRunTime: record.nextRunTime, lastRunTime: record.lastRunTime,
+      cancelRequestedAt: record.cancelRequestedAt, runs: runs, revision: revision)
+  }
+}
+
+/// A run as the API shows it.
+public struct RunView: Hashable, Sendable {
+  /// The run. Over gRPC an attempt's agent comes without its create revision (0) and without the status
+  /// of an HTTP answer.
+  public var record: RunRecord
+  /// The etcd revision of the run's record.
+  public var revision: Int64
+
+  /// Makes a view.
+  public init(record: RunRecord, revision: Int64) {
+    self.record = record
+    self.revision = revision
+  }
+}
+
+/// An agent that holds a lease, as the API shows it.
+public struct AgentView: Hashable, Sendable {
+  /// How it describes itself.
+  public var record: AgentRecord
+  /// How many attempts are assigned to it.
+  public var slotsUsed: Int
+  /// Whether it has a session with the leader, as far as the answering server knows.
+  public var connected: Bool
+  /// Whether it takes no new work.
+  public var draining: Bool
+  /// Its figures, where they are known.
+  public var health: AgentHealth?
+  /// The revision at which its key was created.
+  public var incarnation: Int64
+
+  /// Makes a view.
+  public init(
+    record: AgentRecord, slotsUsed: Int, connected: Bool, draining: Bool, health: AgentHealth? = nil,
+    incarnation: Int64
+  ) {
+    self.record = record
+    self.slotsUsed = slotsUsed
+    self.connected = connected
+    self.draining = draining
+    self.health = health
+    self.incarnation = incarnation
+  }
+}

@@ -1,0 +1,180 @@
+import CProto
+import SchedulerCore
+
+extension JobSpec: Mapped {
+  init(raw: UnsafePointer<Rota__V1__JobSpec>) throws(ProtoError) {
+    self.init(task: try TaskSpec(raw.pointee))
+    userID = try Decode.text(raw.pointee.user_id, "user_id")
+    env = try Decode.map(raw.pointee.n_env, raw.pointee.env, "env")
+    workingDirectory = try Decode.optionalText(raw.pointee.working_directory, "working_directory")
+    timeoutMillis = try Decode.millis(raw.pointee.timeout, "timeout")
+    if let grace = try Decode.millis(raw.pointee.kill_grace, "kill_grace") { killGraceMillis = grace }
+    maxRetries = Int(raw.pointee.max_retries)
+    if let backoff = try Decode.optional(raw.pointee.backoff, "backoff", as: Backoff.self) {
+      self.backoff = backoff
+    }
+    if raw.pointee.priority != 0 { priority = Int(raw.pointee.priority) }
+    constraints = try Decode.list(raw.pointee.n_constraints, raw.pointee.constraints, "constraints")
+    executionTime = try Decode.time(raw.pointee.execution_time, "execution_time")
+    if let policy = try Decode.choice(raw.pointee.on_agent_loss, "on_agent_loss", as: AgentLossPolicy.self) {
+      onAgentLoss = policy
+    }
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__JobSpec>, _ arena: Arena) {
+    task.fill(raw, arena)
+    raw.pointee.user_id = arena.text(userID)
+    raw.pointee.env = arena.map(env, &raw.pointee.n_env)
+    raw.pointee.working_directory = arena.text(workingDirectory)
+    raw.pointee.timeout = arena.duration(millis: timeoutMillis)
+    // What is the default anyway is left out: assignments are the bulk of the traffic.
+    if killGraceMillis != Defaults.killGraceMillis {
+      raw.pointee.kill_grace = arena.duration(millis: killGraceMillis)
+    }
+    raw.pointee.max_retries = Int32(wire: maxRetries)
+    if backoff != .standard { raw.pointee.backoff = arena.message(backoff) }
+    raw.pointee.priority = Int32(wire: priority)
+    raw.pointee.constraints = arena.list(constraints, &raw.pointee.n_constraints)
+    raw.pointee.execution_time = arena.time(executionTime)
+    if onAgentLoss != .restart { raw.pointee.on_agent_loss = onAgentLoss.raw }
+  }
+}
+
+extension TaskSpec {
+  /// The task of a specification, which has to have one.
+  fileprivate init(_ spec: Rota__V1__JobSpec) throws(ProtoError) {
+    switch spec.task_case {
+    case ROTA__V1__JOB_SPEC__TASK_EXEC:
+      guard let exec = spec.exec?.pointee else { throw Decode.missing("exec") }
+      self = .exec(argv: try Decode.texts(exec.n_argv, exec.argv, "exec.argv"))
+    case ROTA__V1__JOB_SPEC__TASK_SHELL:
+      guard let shell = spec.shell?.pointee else { throw Decode.missing("shell") }
+      let interpreter = try Decode.texts(shell.n_interpreter, shell.interpreter, "shell.interpreter")
+      self = .shell(
+        script: try Decode.text(shell.script, "shell.script"),
+        interpreter: interpreter.isEmpty ? TaskSpec.defaultInterpreter : interpreter)
+    case ROTA__V1__JOB_SPEC__TASK_HTTP:
+      self = .http(try Decode.required(spec.http, "http"))
+    case ROTA__V1__JOB_SPEC__TASK_NOOP:
+      self = .noop
+    default:
+      throw ProtoError(.missing, field: "task", "is missing: set one of exec, shell, http and noop")
+    }
+  }
+
+  fileprivate func fill(_ spec: UnsafeMutablePointer<Rota__V1__JobSpec>, _ arena: Arena) {
+    switch self {
+    case .exec(let argv):
+      let exec = arena.blank(Rota__V1__ExecTask.self)
+      exec.pointee.argv = arena.texts(argv, &exec.pointee.n_argv)
+      spec.pointee.task_case = ROTA__V1__JOB_SPEC__TASK_EXEC
+      spec.pointee.exec = exec
+    case .shell(let script, let interpreter):
+      let shell = arena.blank(Rota__V1__ShellTask.self)
+      shell.pointee.script = arena.text(script)
+      if interpreter != TaskSpec.defaultInterpreter {
+        shell.pointee.interpreter = arena.texts(interpreter, &shell.pointee.n_interpreter)
+      }
+      spec.pointee.task_case = ROTA__V1__JOB_SPEC__TASK_SHELL
+      spec.pointee.shell = shell
+    case .http(let request):
+      spec.pointee.task_case = ROTA__V1__JOB_SPEC__TASK_HTTP
+      spec.pointee.http = arena.message(request)
+    case .noop:
+      let noop = arena.blank(Rota__V1__NoopTask.self)
+      spec.pointee.task_case = ROTA__V1__JOB_SPEC__TASK_NOOP
+      spec.pointee.noop = noop
+    }
+  }
+}
+
+extension HTTPTask: Mapped {
+  init(raw: UnsafePointer<Rota__V1__HttpTask>) throws(ProtoError) {
+    self.init(
+      method: try Decode.optionalText(raw.pointee.method, "method") ?? "GET",
+      url: try Decode.text(raw.pointee.url, "url"),
+      headers: try Decode.map(raw.pointee.n_headers, raw.pointee.headers, "headers"),
+      body: try Decode.text(raw.pointee.body, "body"))
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__HttpTask>, _ arena: Arena) {
+    raw.pointee.method = arena.text(method)
+    raw.pointee.url = arena.text(url)
+    raw.pointee.headers = arena.map(headers, &raw.pointee.n_headers)
+    raw.pointee.body = arena.text(body)
+  }
+}
+
+extension Backoff: Mapped {
+  /// What stands for "no jitter": proto3 does not tell a double of 0 from an absent one, which means the
+  /// default. As a share of any wait this is nothing.
+  private static let noJitter = Double.leastNonzeroMagnitude
+
+  init(raw: UnsafePointer<Rota__V1__Backoff>) throws(ProtoError) {
+    let list = try Decode.list(raw.pointee.n_list, raw.pointee.list, "list", of: WireDuration.self).map(
+      \.millis)
+    let initial = try Decode.millis(raw.pointee.initial, "initial")
+    let max = try Decode.millis(raw.pointee.max, "max")
+    let multiplier = raw.pointee.multiplier == 0 ? nil : raw.pointee.multiplier
+    let jitter: Double? =
+      switch raw.pointee.jitter {
+      case 0: nil
+      case Backoff.noJitter: 0
+      default: raw.pointee.jitter
+      }
+    do {
+      try self.init(
+        list: list.isEmpty ? nil : list, initialMillis: initial, multiplier: multiplier, maxMillis: max,
+        jitter: jitter)
+    } catch {
+      throw ProtoError(.invalid, field: error.field, error.message)
+    }
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__Backoff>, _ arena: Arena) {
+    switch curve {
+    case .list(let waits):
+      raw.pointee.list = arena.list(waits.map(WireDuration.init(millis:)), &raw.pointee.n_list)
+    case .exponential(let initial, let multiplier, let max):
+      raw.pointee.initial = arena.duration(millis: initial)
+      raw.pointee.multiplier = multiplier
+      raw.pointee.max = arena.duration(millis: max)
+    }
+    raw.pointee.jitter = jitter == 0 ? Backoff.noJitter : jitter
+  }
+}
+
+/// A duration as an element of a list.
+struct WireDuration: Mapped {
+  let millis: Int64
+
+  init(millis: Int64) { self.millis = millis }
+
+  init(raw: UnsafePointer<Google__Protobuf__Duration>) throws(ProtoError) {
+    guard let millis = try Decode.millis(raw, "") else { throw Decode.missing("") }
+    self.millis = millis
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Google__Protobuf__Duration>, _ arena: Arena) {
+    guard let duration = arena.duration(millis: millis) else { return }
+    raw.pointee.seconds = duration.pointee.seconds
+    raw.pointee.nanos = duration.pointee.nanos
+  }
+}
+
+extension Constraint: Mapped {
+  init(raw: UnsafePointer<Rota__V1__Constraint>) throws(ProtoError) {
+    guard let op = try Decode.choice(raw.pointee.operator_, "operator", as: Operator.self) else {
+      throw Decode.missing("operator")
+    }
+    self.init(
+      label: try Decode.text(raw.pointee.label, "label"), op: op,
+      values: try Decode.texts(raw.pointee.n_values, raw.pointee.values, "values"))
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__Constraint>, _ arena: Arena) {
+    raw.pointee.label = arena.text(label)
+    raw.pointee.operator_ = op.raw
+    raw.pointee.values = arena.texts(values, &raw.pointee.n_values)
+  }
+}

@@ -1,0 +1,199 @@
+import CProto
+import SchedulerCore
+
+extension JobView: Mapped, WireMessage {
+  /// As `rota.v1.Job`.
+  public static var codec: WireCodec<JobView> { .mapped }
+
+  init(raw: UnsafePointer<Rota__V1__Job>) throws(ProtoError) {
+    guard let status = try Decode.choice(raw.pointee.status, "status", as: JobStatus.self) else {
+      throw Decode.missing("status")
+    }
+    self.init(
+      key: JobKey(
+        namespace: try Decode.text(raw.pointee.namespace_, "namespace"),
+        jobID: try Decode.text(raw.pointee.job_id, "job_id")),
+      spec: try Decode.required(raw.pointee.spec, "spec"),
+      status: status,
+      createdAt: try Decode.requiredTime(raw.pointee.created_at, "created_at"),
+      nextRunTime: try Decode.time(raw.pointee.next_run_time, "next_run_time"),
+      lastRunTime: try Decode.time(raw.pointee.last_run_time, "last_run_time"),
+      cancelRequestedAt: try Decode.time(raw.pointee.cancel_requested_at, "cancel_requested_at"),
+      runs: try Decode.list(raw.pointee.n_runs, raw.pointee.runs, "runs"),
+      revision: raw.pointee.revision)
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__Job>, _ arena: Arena) {
+    raw.pointee.namespace_ = arena.text(key.namespace)
+    raw.pointee.job_id = arena.text(key.jobID)
+    raw.pointee.spec = arena.message(spec)
+    raw.pointee.status = status.raw
+    raw.pointee.created_at = arena.time(createdAt)
+    raw.pointee.next_run_time = arena.time(nextRunTime)
+    raw.pointee.last_run_time = arena.time(lastRunTime)
+    raw.pointee.cancel_requested_at = arena.time(cancelRequestedAt)
+    raw.pointee.runs = arena.list(runs, &raw.pointee.n_runs)
+    raw.pointee.revision = revision
+  }
+}
+
+extension RunView: Mapped, WireMessage {
+  /// As `rota.v1.Run`.
+  public static var codec: WireCodec<RunView> { .mapped }
+
+  init(raw: UnsafePointer<Rota__V1__Run>) throws(ProtoError) {
+    guard let state = try Decode.choice(raw.pointee.state, "state", as: RunState.self) else {
+      throw Decode.missing("state")
+    }
+    let job = JobKey(
+      namespace: try Decode.text(raw.pointee.namespace_, "namespace"),
+      jobID: try Decode.text(raw.pointee.job_id, "job_id"))
+    var record = RunRecord(
+      key: RunKey(job: job, runID: try Decode.text(raw.pointee.run_id, "run_id")),
+      scheduledTime: try Decode.requiredTime(raw.pointee.scheduled_time, "scheduled_time"),
+      createdAt: try Decode.requiredTime(raw.pointee.created_at, "created_at"))
+    record.state = state
+    record.finishedAt = try Decode.time(raw.pointee.finished_at, "finished_at")
+    record.nextAttemptAt = try Decode.time(raw.pointee.next_attempt_at, "next_attempt_at")
+    record.retryCount = Int(raw.pointee.retry_count)
+    record.fence = raw.pointee.fence
+    record.attempts = try Decode.list(raw.pointee.n_attempts, raw.pointee.attempts, "attempts")
+    record.attempt = record.attempts.last?.attempt ?? 0
+    record.message = try Decode.optionalText(raw.pointee.message, "message")
+    record.outputTail = Decode.bytes(raw.pointee.output_tail)
+    self.init(record: record, revision: raw.pointee.revision)
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__Run>, _ arena: Arena) {
+    raw.pointee.namespace_ = arena.text(record.key.job.namespace)
+    raw.pointee.job_id = arena.text(record.key.job.jobID)
+    raw.pointee.run_id = arena.text(record.key.runID)
+    raw.pointee.state = record.state.raw
+    raw.pointee.scheduled_time = arena.time(record.scheduledTime)
+    raw.pointee.created_at = arena.time(record.createdAt)
+    raw.pointee.finished_at = arena.time(record.finishedAt)
+    raw.pointee.next_attempt_at = arena.time(record.nextAttemptAt)
+    raw.pointee.retry_count = Int32(wire: record.retryCount)
+    raw.pointee.fence = record.fence
+    raw.pointee.attempts = arena.list(record.attempts, &raw.pointee.n_attempts)
+    raw.pointee.message = arena.text(record.message)
+    raw.pointee.output_tail = arena.bytes(record.outputTail)
+    raw.pointee.revision = revision
+  }
+}
+
+extension AttemptRecord: Mapped {
+  init(raw: UnsafePointer<Rota__V1__Attempt>) throws(ProtoError) {
+    self.init(
+      attempt: Int(raw.pointee.attempt),
+      agent: Incarnation(agentID: try Decode.text(raw.pointee.worker_id, "worker_id"), createRevision: 0),
+      assignedAt: try Decode.requiredTime(raw.pointee.assigned_at, "assigned_at"))
+    startedAt = try Decode.time(raw.pointee.start_time, "start_time")
+    endedAt = try Decode.time(raw.pointee.end_time, "end_time")
+    endReason = try Decode.choice(raw.pointee.end_reason, "end_reason")
+    (exitCode, signal) = ExitOnWire.decode(endReason, raw.pointee.exit_code, raw.pointee.signal)
+    error = try Decode.optionalText(raw.pointee.error, "error")
+    usage = try Decode.optional(raw.pointee.usage, "usage")
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__Attempt>, _ arena: Arena) {
+    raw.pointee.attempt = Int32(wire: attempt)
+    raw.pointee.worker_id = arena.text(agent.agentID)
+    raw.pointee.assigned_at = arena.time(assignedAt)
+    raw.pointee.start_time = arena.time(startedAt)
+    raw.pointee.end_time = arena.time(endedAt)
+    if let endReason { raw.pointee.end_reason = endReason.raw }
+    (raw.pointee.exit_code, raw.pointee.signal) = ExitOnWire.encode(endReason, exitCode, signal)
+    raw.pointee.error = arena.text(error)
+    raw.pointee.usage = arena.optional(usage)
+  }
+}
+
+/// Exit codes and signals on the wire, where 0 may be "success" or "nothing".
+enum ExitOnWire {
+  /// For a task that ended by itself without a code or signal: it must not look like success.
+  private static let unknownCode: Int32 = -1
+
+  /// The code counts only for an exit by itself, without a signal.
+  static func decode(_ reason: EndReason?, _ code: Int32, _ signal: Int32) -> (code: Int?, signal: Int?) {
+    if signal != 0 { return (nil, Int(signal)) }
+    return (reason == .exited && code != unknownCode ? Int(code) : nil, nil)
+  }
+
+  /// The other way.
+  static func encode(_ reason: EndReason?, _ code: Int?, _ signal: Int?) -> (code: Int32, signal: Int32) {
+    if let signal, signal != 0 { return (0, Int32(wire: signal)) }
+    guard reason == .exited else { return (0, 0) }
+    return (code.map(Int32.init(wire:)) ?? unknownCode, 0)
+  }
+}
+
+extension ResourceUsage: Mapped {
+  init(raw: UnsafePointer<Rota__V1__ResourceUsage>) throws(ProtoError) {
+    self.init(
+      userCPUMicros: raw.pointee.user_cpu_microseconds, systemCPUMicros: raw.pointee.system_cpu_microseconds,
+      maxRSSKiB: raw.pointee.max_rss_kib)
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__ResourceUsage>, _ arena: Arena) {
+    raw.pointee.user_cpu_microseconds = userCPUMicros
+    raw.pointee.system_cpu_microseconds = systemCPUMicros
+    raw.pointee.max_rss_kib = maxRSSKiB
+  }
+}
+
+extension AgentView: Mapped, WireMessage {
+  /// As `rota.v1.Agent`.
+  public static var codec: WireCodec<AgentView> { .mapped }
+
+  init(raw: UnsafePointer<Rota__V1__Agent>) throws(ProtoError) {
+    let draining = raw.pointee.draining != 0
+    var record = AgentRecord(
+      agentID: try Decode.text(raw.pointee.worker_id, "worker_id"),
+      host: try Decode.text(raw.pointee.host, "host"),
+      labels: try Decode.map(raw.pointee.n_labels, raw.pointee.labels, "labels"),
+      slots: Int(raw.pointee.slots),
+      version: try Decode.text(raw.pointee.version, "version"),
+      startedAt: try Decode.requiredTime(raw.pointee.started_at, "started_at"))
+    record.draining = draining
+    self.init(
+      record: record, slotsUsed: Int(raw.pointee.slots_used), connected: raw.pointee.connected != 0,
+      draining: draining, health: try Decode.optional(raw.pointee.health, "health"),
+      incarnation: raw.pointee.incarnation)
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__Agent>, _ arena: Arena) {
+    raw.pointee.worker_id = arena.text(record.agentID)
+    raw.pointee.host = arena.text(record.host)
+    raw.pointee.labels = arena.map(record.labels, &raw.pointee.n_labels)
+    raw.pointee.slots = Int32(wire: record.slots)
+    raw.pointee.slots_used = Int32(wire: slotsUsed)
+    raw.pointee.version = arena.text(record.version)
+    raw.pointee.started_at = arena.time(record.startedAt)
+    raw.pointee.connected = connected ? 1 : 0
+    raw.pointee.draining = draining ? 1 : 0
+    raw.pointee.health = arena.optional(health)
+    raw.pointee.incarnation = incarnation
+  }
+}
+
+extension AgentHealth: Mapped {
+  init(raw: UnsafePointer<Rota__V1__AgentHealth>) throws(ProtoError) {
+    self.init()
+    cpu = raw.pointee.cpu
+    load1 = raw.pointee.load1
+    memoryTotal = raw.pointee.memory_total_bytes
+    memoryAvailable = raw.pointee.memory_available_bytes
+    diskTotal = raw.pointee.disk_total_bytes
+    diskAvailable = raw.pointee.disk_available_bytes
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__AgentHealth>, _ arena: Arena) {
+    raw.pointee.cpu = cpu
+    raw.pointee.load1 = load1
+    raw.pointee.memory_total_bytes = memoryTotal
+    raw.pointee.memory_available_bytes = memoryAvailable
+    raw.pointee.disk_total_bytes = diskTotal
+    raw.pointee.disk_available_bytes = diskAvailable
+  }
+}

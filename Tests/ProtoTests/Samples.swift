@@ -1,0 +1,216 @@
+import Proto
+import SchedulerCore
+
+/// A small seeded generator (SplitMix64), so that a failure can be repeated.
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
+
+/// Random values of every message, within what the wire can carry.
+struct Samples {
+  var random: SeededGenerator
+
+  init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+
+  private static let alphabet: [Character] = [
+    "a", "b", "Z", "0", " ", "\n", "\0", "é", "語", "🚀", "\"", "\u{1b}",
+  ]
+
+  mutating func bool() -> Bool { Bool.random(using: &random) }
+
+  mutating func count(_ most: Int) -> Int { Int.random(in: 0...most, using: &random) }
+
+  mutating func text(_ most: Int = 24) -> String {
+    let length = Int.random(in: 1...most, using: &random)
+    return String((0..<length).map { _ in Samples.alphabet[count(Samples.alphabet.count - 1)] })
+  }
+
+  mutating func maybe<Value>(_ make: (inout Samples) -> Value) -> Value? { bool() ? make(&self) : nil }
+
+  mutating func many<Value>(_ most: Int = 3, _ make: (inout Samples) -> Value) -> [Value] {
+    let length = count(most)
+    return (0..<length).map { _ in make(&self) }
+  }
+
+  mutating func number() -> Int { Int(Int32.random(in: .min ... .max, using: &random)) }
+
+  mutating func large() -> Int64 { Int64.random(in: .min ... .max, using: &random) }
+
+  mutating func millis() -> Int64 { Int64.random(in: 0...1_000_000_000_000, using: &random) }
+
+  mutating func time() -> Timestamp {
+    Timestamp(
+      microseconds: Int64.random(in: -62_135_596_800_000_000...253_402_300_799_999_999, using: &random))
+  }
+
+  mutating func bytes() -> [UInt8] { many(40) { UInt8.random(in: 0...255, using: &$0.random) } }
+
+  mutating func map() -> [String: String] {
+    Dictionary(many { ($0.text(), $0.text()) }, uniquingKeysWith: { $1 })
+  }
+
+  mutating func pick<Value>(_ values: [Value]) -> Value { values[count(values.count - 1)] }
+
+  mutating func task() -> TaskSpec {
+    switch count(3) {
+    case 0: .exec(argv: many { $0.text() } + [""])
+    case 1: .shell(script: text(), interpreter: bool() ? TaskSpec.defaultInterpreter : [text(), text()])
+    case 2: .http(HTTPTask(method: text(), url: text(), headers: map(), body: text()))
+    default: .noop
+    }
+  }
+
+  mutating func backoff() -> Backoff {
+    let jitter = pick([0, 0.1, 0.5, 1])
+    if bool() { return Backoff(curve: .list([millis()] + many { $0.millis() }), jitter: jitter) }
+    return Backoff(
+      curve: .exponential(initialMillis: millis(), multiplier: 1.5, maxMillis: millis()), jitter: jitter)
+  }
+
+  mutating func spec() -> JobSpec {
+    var spec = JobSpec(task: task())
+    spec.userID = text()
+    spec.env = map()
+    spec.workingDirectory = maybe { $0.text() }
+    spec.timeoutMillis = maybe { $0.millis() }
+    spec.killGraceMillis = pick([JobSpec.Defaults.killGraceMillis, 0, 1, 1_500])
+    spec.maxRetries = number()
+    spec.backoff = bool() ? .standard : backoff()
+    spec.priority = Int.random(in: 1...100, using: &random)
+    spec.constraints = many {
+      Constraint(label: $0.text(), op: $0.pick(Constraint.Operator.allCases), values: $0.many { $0.text() })
+    }
+    spec.executionTime = maybe { $0.time() }
+    spec.onAgentLoss = bool() ? .restart : .fail
+    return spec
+  }
+
+  mutating func jobKey() -> JobKey { JobKey(namespace: text(), jobID: text()) }
+
+  mutating func usage() -> ResourceUsage {
+    ResourceUsage(userCPUMicros: large(), systemCPUMicros: large(), maxRSSKiB: large())
+  }
+
+  /// A reason with the code or signal that may go with it.
+  mutating func exit() -> (EndReason, Int?, Int?) {
+    let reason = pick(EndReason.allCases)
+    if bool() { return (reason, nil, Int.random(in: 1...64, using: &random)) }
+    return (reason, reason == .exited ? maybe { $0.count(255) } : nil, nil)
+  }
+
+  mutating func attempt() -> AttemptRecord {
+    let agent = Incarnation(agentID: text(), createRevision: 0)
+    var attempt = AttemptRecord(attempt: number(), agent: agent, assignedAt: time())
+    attempt.startedAt = maybe { $0.time() }
+    if bool() {
+      attempt.endedAt = time()
+      let (reason, code, signal) = exit()
+      attempt.endReason = reason
+      attempt.exitCode = code
+      attempt.signal = signal
+    }
+    attempt.error = maybe { $0.text() }
+    attempt.usage = maybe { $0.usage() }
+    return attempt
+  }
+
+  mutating func run() -> RunView {
+    var record = RunRecord(
+      key: RunKey(job: jobKey(), runID: text()), scheduledTime: time(), createdAt: time())
+    record.state = pick(RunState.allCases)
+    record.finishedAt = maybe { $0.time() }
+    record.nextAttemptAt = maybe { $0.time() }
+    record.retryCount = number()
+    record.fence = large()
+    record.attempts = many { $0.attempt() }
+    record.attempt = record.attempts.last?.attempt ?? 0
+    record.message = maybe { $0.text() }
+    record.outputTail = bytes()
+    return RunView(record: record, revision: large())
+  }
+
+  mutating func job() -> JobView {
+    JobView(
+      key: jobKey(), spec: spec(), status: pick(JobStatus.allCases), createdAt: time(),
+      nextRunTime: maybe { $0.time() }, lastRunTime: maybe { $0.time() },
+      cancelRequestedAt: maybe { $0.time() }, runs: many { $0.run() }, revision: large())
+  }
+
+  mutating func health() -> AgentHealth {
+    var health = AgentHealth()
+    health.cpu = Double.random(in: 0...1, using: &random)
+    health.load1 = Double.random(in: 0...100, using: &random)
+    health.memoryTotal = large()
+    health.memoryAvailable = large()
+    health.diskTotal = large()
+    health.diskAvailable = large()
+    return health
+  }
+
+  mutating func agent() -> AgentView {
+    var record = AgentRecord(
+      agentID: text(), host: text(), labels: map(), slots: number(), version: text(), startedAt: time())
+    record.draining = bool()
+    return AgentView(
+      record: record, slotsUsed: number(), connected: bool(), draining: record.draining,
+      health: maybe { $0.health() }, incarnation: large())
+  }
+
+  mutating func submit() -> SubmitRequest {
+    SubmitRequest(
+      namespace: text(), jobID: maybe { $0.text() }, idempotencyKey: maybe { $0.text() }, spec: spec())
+  }
+
+  mutating func ref() -> AttemptRef {
+    AttemptRef(
+      run: RunKey(job: jobKey(), runID: text()), attempt: number(), fence: large(), incarnation: large())
+  }
+
+  mutating func end() -> AttemptEnd {
+    let (reason, code, signal) = exit()
+    return AttemptEnd(
+      endedAt: time(), reason: reason, exitCode: code, signal: signal,
+      httpStatus: maybe { 100 + $0.count(499) }, error: maybe { $0.text() }, outputTail: bytes(),
+      usage: maybe { $0.usage() })
+  }
+
+  mutating func agentMessage() -> AgentMessage {
+    if bool() {
+      return .hello(
+        AgentHello(
+          agentID: text(), incarnation: large(), version: text(), attempts: many { $0.ref() },
+          health: health(),
+          draining: bool()))
+    }
+    return .status(
+      AgentStatus(
+        sequence: random.next(),
+        updates: many {
+          AttemptUpdate(ref: $0.ref(), startedAt: $0.maybe { $0.time() }, end: $0.maybe { $0.end() })
+        },
+        health: maybe { $0.health() }, draining: bool()))
+  }
+
+  mutating func assignment() -> Assignment {
+    Assignment(ref: ref(), spec: spec(), scheduledTime: time(), retryCount: number())
+  }
+
+  mutating func serverMessage() -> ServerMessage {
+    switch count(3) {
+    case 0: .welcome(serverID: text(), leaderEpoch: large())
+    case 1: .assign(many { $0.assignment() })
+    case 2: .stop(many { $0.ref() }, forget: bool(), reason: text())
+    default: .ack(random.next())
+    }
+  }
+}
