@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proc.h"
@@ -27,7 +28,8 @@ struct child_report {
   int error;
 };
 
-enum { CHILD_REPORT_FD = 3 };  // in the child, the only descriptor besides 0, 1 and 2
+enum { CHILD_REPORT_FD = 3 };      // in the child, the only descriptor besides 0, 1 and 2
+enum { KERNEL_SIGSET_BYTES = 8 };  // 64 signals
 
 static void child_fail(int fd, enum step step) {
   struct child_report report = {.step = step, .error = errno};
@@ -39,9 +41,13 @@ static void child_fail(int fd, enum step step) {
 
 /// Everything to its default, nothing blocked, whatever the agent had set.
 static void reset_signals(void) {
-  struct sigaction standard = {.sa_handler = SIG_DFL};
-  // Fails for SIGKILL, SIGSTOP and those of the C library; nothing to reset there.
-  for (int number = 1; number <= SIGRTMAX; number++) sigaction(number, &standard, NULL);
+  // By system call: sigaction refuses the two signals of the C library, which its own posix_spawn sets to ignored.
+  // The kernel's structure begins with the handler, and in all of it zero means default; it has at most 32 bytes.
+  static const unsigned long standard[4];
+  // Fails for SIGKILL and SIGSTOP; nothing to reset there.
+  for (int number = 1; number <= SIGRTMAX; number++) {
+    syscall(SYS_rt_sigaction, number, standard, NULL, KERNEL_SIGSET_BYTES);
+  }
   sigset_t none;
   sigemptyset(&none);
   if (sigprocmask(SIG_SETMASK, &none, NULL) != 0) child_fail(CHILD_REPORT_FD, STEP_SIGNALS);
