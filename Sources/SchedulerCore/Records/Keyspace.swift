@@ -74,6 +74,11 @@ public struct Keyspace: Hashable, Sendable {
     return Int(Self.mix(hash) % UInt64(segmentCount))
   }
 
+  /// A 128-bit digest in hexadecimal, to tell whether two requests are the same. Not cryptographic.
+  public static func digest(of bytes: [UInt8]) -> String {
+    hex(stableHash(bytes, seed: 2)) + hex(stableHash(bytes, seed: 3))
+  }
+
   /// 64-bit FNV-1a. Never changes: keys in etcd depend on it.
   static func stableHash(_ bytes: some Sequence<UInt8>, seed: UInt64) -> UInt64 {
     stableHash(bytes, from: 0xcbf2_9ce4_8422_2325 ^ (seed &* 0x9e37_79b9_7f4a_7c15))

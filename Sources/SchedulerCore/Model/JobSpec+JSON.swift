@@ -1,0 +1,86 @@
+import JSON
+
+extension JobSpec {
+  /// Reads a specification from a record: unknown members are skipped, since a newer program may have
+  /// written it, and bounds are not checked again.
+  /// - Throws: `JSONError` or `FieldError` for a value that is no specification.
+  public init(from reader: inout JSONReader) throws {
+    var decoder = SpecDecoder(isStrict: false)
+    try decoder.decodeMembers(&reader, known: SpecDecoder.names) { decoder, name, reader in
+      try decoder.decodeMember(name, from: &reader)
+    }
+    self = try decoder.finished()
+  }
+
+  /// Writes the specification's members into the object that is open. Defaults are not written.
+  public func writeJSON(to json: inout JSONWriter) {
+    if !userID.isEmpty { json.member("user_id", userID) }
+    task.writeMember(to: &json)
+    if !env.isEmpty { json.member("env", env) }
+    if let workingDirectory { json.member("working_directory", workingDirectory) }
+    if let timeoutMillis { json.member("timeout", DurationText.format(milliseconds: timeoutMillis)) }
+    if killGraceMillis != Defaults.killGraceMillis {
+      json.member("kill_grace", DurationText.format(milliseconds: killGraceMillis))
+    }
+    if maxRetries != 0 { json.member("max_retries", maxRetries) }
+    if backoff != .standard { backoff.writeMember(to: &json) }
+    if priority != Defaults.priority { json.member("priority", priority) }
+    if !constraints.isEmpty {
+      json.key("constraints")
+      json.beginArray()
+      for constraint in constraints { constraint.write(to: &json) }
+      json.endArray()
+    }
+    if let executionTime { json.member("execution_time", executionTime.rfc3339) }
+    if onAgentLoss != .restart { json.member("on_agent_loss", onAgentLoss.rawValue) }
+  }
+}
+
+extension TaskSpec {
+  fileprivate func writeMember(to json: inout JSONWriter) {
+    switch self {
+    case .exec(let argv): json.member("exec", argv)
+    case .noop: json.member("noop", true)
+    case .shell(let script, let interpreter):
+      json.key("shell")
+      json.beginObject()
+      json.member("script", script)
+      if interpreter != Self.defaultInterpreter { json.member("interpreter", interpreter) }
+      json.endObject()
+    case .http(let request):
+      json.key("http")
+      json.beginObject()
+      json.member("method", request.method)
+      json.member("url", request.url)
+      if !request.headers.isEmpty { json.member("headers", request.headers) }
+      if !request.body.isEmpty { json.member("body", request.body) }
+      json.endObject()
+    }
+  }
+}
+
+extension Backoff {
+  fileprivate func writeMember(to json: inout JSONWriter) {
+    json.key("backoff")
+    json.beginObject()
+    switch curve {
+    case .list(let waits): json.member("list", waits.map { DurationText.format(milliseconds: $0) })
+    case .exponential(let initialMillis, let multiplier, let maxMillis):
+      json.member("initial", DurationText.format(milliseconds: initialMillis))
+      json.member("multiplier", multiplier)
+      json.member("max", DurationText.format(milliseconds: maxMillis))
+    }
+    if jitter != Self.defaultJitter { json.member("jitter", jitter) }
+    json.endObject()
+  }
+}
+
+extension Constraint {
+  fileprivate func write(to json: inout JSONWriter) {
+    json.beginObject()
+    json.member("label", label)
+    json.member("operator", op.rawValue)
+    if !values.isEmpty { json.member("values", values) }
+    json.endObject()
+  }
+}

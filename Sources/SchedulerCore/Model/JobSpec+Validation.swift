@@ -1,0 +1,188 @@
+extension JobSpec {
+  /// Checks every bound of the specification, whatever format it came in.
+  public func validate() throws(FieldError) {
+    try TextCheck(field: "user_id").length(userID, atMost: SpecLimits.userIDBytes)
+    try TextCheck(field: "user_id").noControlCharacters(userID)
+    try task.validate()
+    try validateEnvironment()
+    if let workingDirectory { try Self.validate(workingDirectory: workingDirectory) }
+    try validateTimes()
+    try backoff.validate()
+    try Self.check(maxRetries, in: 0...SpecLimits.retries, field: "max_retries")
+    try Self.check(priority, in: SpecLimits.priority, field: "priority")
+    try validateConstraints()
+  }
+
+  private func validateEnvironment() throws(FieldError) {
+    var total = task.argumentBytes
+    for (name, value) in env {
+      let check = TextCheck(field: "env.\(FieldError.shown(name))")
+      guard !name.isEmpty else { throw FieldError(field: "env", message: "a variable has an empty name") }
+      guard !name.utf8.contains(UInt8(ascii: "=")) else { throw check.error("a name cannot have '='") }
+      try check.noNUL(name)
+      try check.noNUL(value)
+      total += name.utf8.count + value.utf8.count + 2
+    }
+    guard total <= SpecLimits.argumentBytes else {
+      throw FieldError(
+        field: env.isEmpty ? task.kindName : "env",
+        message: "arguments and environment together have \(total) bytes; "
+          + "at most \(SpecLimits.argumentBytes) are allowed")
+    }
+  }
+
+  private static func validate(workingDirectory: String) throws(FieldError) {
+    let check = TextCheck(field: "working_directory")
+    guard workingDirectory.utf8.first == UInt8(ascii: "/") else {
+      throw check.error("an absolute path was expected, such as /srv/data")
+    }
+    try check.length(workingDirectory, atMost: SpecLimits.pathBytes)
+    try check.noNUL(workingDirectory)
+  }
+
+  private func validateTimes() throws(FieldError) {
+    if let timeoutMillis {
+      try Self.check(millis: timeoutMillis, in: 1...SpecLimits.timeoutMillis, field: "timeout")
+    }
+    try Self.check(millis: killGraceMillis, in: 0...SpecLimits.killGraceMillis, field: "kill_grace")
+    if let executionTime, !executionTime.isInAcceptedYears {
+      let years = Timestamp.years
+      throw FieldError(
+        field: "execution_time",
+        message: "a time from \(years.lowerBound) to \(years.upperBound) was expected")
+    }
+  }
+
+  private func validateConstraints() throws(FieldError) {
+    guard constraints.count <= SpecLimits.constraints else {
+      throw FieldError(
+        field: "constraints", message: "there are \(constraints.count); at most \(SpecLimits.constraints)")
+    }
+    for (index, constraint) in constraints.enumerated() {
+      do throws(FieldError) { try constraint.validate() } catch {
+        throw error.inside("constraints[\(index)]")
+      }
+    }
+  }
+
+  static func check(_ value: Int, in range: ClosedRange<Int>, field: String) throws(FieldError) {
+    guard range.contains(value) else {
+      throw FieldError(
+        field: field, message: "a number from \(range.lowerBound) to \(range.upperBound) was expected")
+    }
+  }
+
+  static func check(millis: Int64, in range: ClosedRange<Int64>, field: String) throws(FieldError) {
+    guard range.contains(millis) else {
+      let lowest = DurationText.format(milliseconds: range.lowerBound)
+      let highest = DurationText.format(milliseconds: range.upperBound)
+      throw FieldError(field: field, message: "a length of time from \(lowest) to \(highest) was expected")
+    }
+  }
+}
+
+// MARK: - Tasks
+
+extension TaskSpec {
+  /// What the arguments take, with their terminating NULs.
+  fileprivate var argumentBytes: Int {
+    switch self {
+    case .exec(let argv): argv.reduce(0) { $0 + $1.utf8.count + 1 }
+    case .shell(_, let interpreter): interpreter.reduce(0) { $0 + $1.utf8.count + 1 }
+    case .http, .noop: 0
+    }
+  }
+
+  fileprivate func validate() throws(FieldError) {
+    switch self {
+    case .exec(let argv): try Self.validate(argv: argv, field: "exec")
+    case .shell(let script, let interpreter):
+      let check = TextCheck(field: "shell.script")
+      guard !script.isEmpty else { throw check.error("is empty") }
+      try check.length(script, atMost: SpecLimits.scriptBytes)
+      try check.noNUL(script)
+      try Self.validate(argv: interpreter, field: "shell.interpreter")
+    case .http(let request):
+      do throws(FieldError) { try request.validate() } catch { throw error.inside("http") }
+    case .noop: break
+    }
+  }
+
+  private static func validate(argv: [String], field: String) throws(FieldError) {
+    guard let program = argv.first else {
+      throw FieldError(field: field, message: "a program and its arguments were expected; the list is empty")
+    }
+    guard !program.isEmpty else { throw FieldError(field: "\(field)[0]", message: "the program is empty") }
+    for (index, argument) in argv.enumerated() where argument.utf8.contains(0) {
+      throw FieldError(field: "\(field)[\(index)]", message: "a NUL character cannot be passed to a program")
+    }
+  }
+}
+
+// MARK: - Retries and constraints
+
+extension Backoff {
+  fileprivate func validate() throws(FieldError) {
+    let waits: ClosedRange<Int64> = 0...SpecLimits.backoffMillis
+    switch curve {
+    case .list(let list):
+      guard (1...SpecLimits.backoffEntries).contains(list.count) else {
+        throw FieldError(field: "backoff", message: "1 to \(SpecLimits.backoffEntries) waits were expected")
+      }
+      for (index, wait) in list.enumerated() where !waits.contains(wait) {
+        try JobSpec.check(millis: wait, in: waits, field: "backoff[\(index)]")
+      }
+    case .exponential(let initialMillis, let multiplier, let maxMillis):
+      try JobSpec.check(millis: initialMillis, in: waits, field: "backoff.initial")
+      try JobSpec.check(
+        millis: maxMillis, in: initialMillis...SpecLimits.backoffMillis, field: "backoff.max")
+      let multipliers = SpecLimits.backoffMultiplier
+      guard multipliers.contains(multiplier) else {
+        throw FieldError(
+          field: "backoff.multiplier",
+          message: "a number from \(multipliers.lowerBound) to \(multipliers.upperBound) was expected")
+      }
+    }
+    guard (0...1).contains(jitter) else {
+      throw FieldError(field: "backoff.jitter", message: "a number from 0 to 1 was expected")
+    }
+  }
+}
+
+extension Constraint {
+  fileprivate func validate() throws(FieldError) {
+    guard !label.isEmpty, label.utf8.count <= SpecLimits.labelBytes,
+      label.utf8.allSatisfy(Self.isLabelByte)
+    else {
+      throw FieldError(
+        field: "label",
+        message: "letters, digits, '.', '_', '-' and '/' were expected, at most \(SpecLimits.labelBytes)")
+    }
+    let allowed: ClosedRange<Int>
+    switch op {
+    case .equal, .notEqual: allowed = 1...1
+    case .isIn, .notIn: allowed = 1...SpecLimits.constraintValues
+    case .exists, .notExists: allowed = 0...0
+    }
+    guard allowed.contains(values.count) else {
+      let count =
+        allowed.count == 1 ? "\(allowed.lowerBound)" : "\(allowed.lowerBound) to \(allowed.upperBound)"
+      throw FieldError(field: "values", message: "operator \(op.rawValue) takes \(count)")
+    }
+    for (index, value) in values.enumerated() {
+      let check = TextCheck(field: "values[\(index)]")
+      try check.length(value, atMost: SpecLimits.labelValueBytes)
+      try check.noControlCharacters(value)
+    }
+  }
+
+  private static func isLabelByte(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"),
+      UInt8(ascii: "/"):
+      true
+    default: false
+    }
+  }
+}

@@ -1,0 +1,46 @@
+/// The bounds of what a submission may say. Lengths are bytes of UTF-8, times are milliseconds.
+public enum SpecLimits {
+  /// The longest user id.
+  public static let userIDBytes = 128
+  /// The longest idempotency key.
+  public static let idempotencyKeyBytes = 128
+  /// The arguments and the environment of a task together, each with its terminating NUL. Linux takes
+  /// 128 KiB as one string and more in all; this leaves room for what the agent adds.
+  public static let argumentBytes = 128 * 1_024
+  /// The longest script.
+  public static let scriptBytes = 128 * 1_024
+  /// The longest path of a working directory: Linux's PATH_MAX.
+  public static let pathBytes = 4_096
+  /// The longest timeout: a year.
+  public static let timeoutMillis: Int64 = 365 * 86_400_000
+  /// The longest grace between SIGTERM and SIGKILL: an hour.
+  public static let killGraceMillis: Int64 = 3_600_000
+  /// The most retries.
+  public static let retries = 1_000
+  /// The most entries of a backoff list.
+  public static let backoffEntries = 64
+  /// The longest wait before a retry: 30 days.
+  public static let backoffMillis: Int64 = 30 * 86_400_000
+  /// The range of a backoff's multiplier.
+  public static let backoffMultiplier = 1.0...100.0
+  /// The range of priorities; the highest goes first.
+  public static let priority = 1...100
+  /// The most constraints.
+  public static let constraints = 64
+  /// The most values of one constraint.
+  public static let constraintValues = 64
+  /// The longest label name.
+  public static let labelBytes = 128
+  /// The longest label value.
+  public static let labelValueBytes = 256
+  /// The longest URL.
+  public static let urlBytes = 8_192
+  /// The most request headers.
+  public static let headers = 64
+  /// All request headers together.
+  public static let headerBytes = 32 * 1_024
+  /// The longest request body.
+  public static let bodyBytes = 128 * 1_024
+  /// The methods of an HTTP task.
+  public static let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+}
