@@ -12,6 +12,8 @@ public final class HTTPStream: Sendable {
     /// The stream fails with `timeout` after this long without a byte from the server; nil waits for ever.
     /// Time during which the transfer is paused because the reader is slow does not count.
     public var idleTimeout: Duration?
+    /// The stream fails with `timeout` when the response has not begun by then; nil leaves that to `idleTimeout`.
+    public var responseTimeout: Duration?
 
     /// The defaults: 1 MiB, no idle timeout.
     public init() {}

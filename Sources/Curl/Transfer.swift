@@ -41,8 +41,9 @@ final class Transfer: @unchecked Sendable {
 
   /// When a stream that hears nothing is given up; nil while its reader is the slow one.
   var idleDeadline: ContinuousClock.Instant? {
-    guard let limit = stream?.options.idleTimeout, !isPaused else { return nil }
-    return lastActivity.advanced(by: limit)
+    guard let options = stream?.options, !isPaused else { return nil }
+    let limit = status == 0 ? options.responseTimeout ?? options.idleTimeout : options.idleTimeout
+    return limit.map { lastActivity.advanced(by: $0) }
   }
 
   var certainty: CurlError.Certainty { mayHaveBeenSent ? .maybeSent : .notSent }
