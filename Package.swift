@@ -47,7 +47,7 @@ let allTargets: [Target] = [
 
   // Rota.
   module("SchedulerCore", ["JSON"]),
-  module("Proto", ["CProto", "CProtobufC", "SchedulerCore"]),
+  module("Proto", ["CProto", "CProtobufC", "SchedulerCore", "JSON"]),
   module(
     "ControlPlane",
     [
@@ -82,7 +82,7 @@ let allTargets: [Target] = [
   tests("EtcdClientTests", ["EtcdClient", "JSON", swiftLog]),
   tests("TransportTests", ["Transport", nioCore, nioPosix, nioEmbedded, swiftLog]),
   tests("SchedulerCoreTests", ["SchedulerCore", "JSON"]),
-  tests("ProtoTests", ["Proto", "SchedulerCore"]),
+  tests("ProtoTests", ["Proto", "SchedulerCore", "JSON"]),
   tests(
     "ControlPlaneTests",
     ["ControlPlane", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, nioCore]

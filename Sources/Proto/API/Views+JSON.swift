@@ -1,0 +1,145 @@
+import JSON
+import SchedulerCore
+
+// The JSON of the API: what REST answers and what the command line prints with `-o json`. Members
+// are named as in `proto/rota/v1`; what is absent or zero is left out.
+
+extension JobView {
+  /// Writes the job as an object: its specification's fields, how it stands, its runs, and every
+  /// attempt of theirs as an execution, newest first.
+  public func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("namespace", key.namespace)
+      json.member("job_id", key.jobID)
+      json.member("status", status.rawValue)
+      if let state = runs.first?.record.state { json.member("run_state", state.rawValue) }
+      spec.writeJSON(to: &json)
+      json.member("created_at", createdAt.rfc3339)
+      if let nextRunTime { json.member("next_run_time", nextRunTime.rfc3339) }
+      if let lastRunTime { json.member("last_run_time", lastRunTime.rfc3339) }
+      if let cancelRequestedAt { json.member("cancel_requested_at", cancelRequestedAt.rfc3339) }
+      json.member("revision", revision)
+      guard !runs.isEmpty else { return }
+      json.key("runs")
+      json.array { json in for run in runs { run.write(to: &json) } }
+      json.key("executions")
+      json.array { json in for execution in runs.flatMap(\.executions) { execution.write(to: &json) } }
+    }
+  }
+}
+
+extension RunView {
+  /// Writes the run as an object, without its attempts.
+  public func write(to json: inout JSONWriter) {
+    json.object { json in writeMembers(to: &json) }
+  }
+
+  private func writeMembers(to json: inout JSONWriter) {
+    json.member("namespace", record.key.job.namespace)
+    json.member("job_id", record.key.job.jobID)
+    json.member("run_id", record.key.runID)
+    json.member("state", record.state.rawValue)
+    json.member("status", record.state.status.rawValue)
+    json.member("scheduled_time", record.scheduledTime.rfc3339)
+    json.member("created_at", record.createdAt.rfc3339)
+    if let time = record.finishedAt { json.member("finished_at", time.rfc3339) }
+    if let time = record.nextAttemptAt { json.member("next_attempt_at", time.rfc3339) }
+    json.member("retry_count", record.retryCount)
+    json.member("attempt", record.attempts.last?.attempt ?? 0)
+    json.member("fence", record.fence)
+    if let worker = record.attempts.last?.agent.agentID { json.member("worker_id", worker) }
+    if let code = record.attempts.last?.exitCode { json.member("exit_code", code) }
+    if let message = record.message { json.member("message", message) }
+    if !record.outputTail.isEmpty {
+      json.member("output_tail", String(decoding: record.outputTail, as: UTF8.self))
+    }
+    json.member("revision", revision)
+  }
+
+  /// The run's attempts, newest first.
+  public var executions: [ExecutionView] {
+    record.attempts.reversed().map { ExecutionView(run: record, attempt: $0) }
+  }
+}
+
+/// One attempt of a run, with the names of what it belongs to.
+public struct ExecutionView: Hashable, Sendable {
+  /// The run.
+  public var run: RunRecord
+  /// The attempt.
+  public var attempt: AttemptRecord
+
+  /// Makes a view.
+  public init(run: RunRecord, attempt: AttemptRecord) {
+    self.run = run
+    self.attempt = attempt
+  }
+
+  /// The run's state for its last attempt; of an earlier one, what came of it.
+  public var state: RunState {
+    attempt.attempt == run.attempts.last?.attempt && attempt.endReason?.isAgentsFault != true
+      ? (run.state == .retrying || run.state == .queued ? .failed : run.state) : .failed
+  }
+
+  /// Writes the execution as an object.
+  public func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("execution_id", "\(run.key.job.jobID)/\(run.key.runID)/\(attempt.attempt)")
+      json.member("namespace", run.key.job.namespace)
+      json.member("job_id", run.key.job.jobID)
+      json.member("run_id", run.key.runID)
+      json.member("attempt", attempt.attempt)
+      json.member("worker_id", attempt.agent.agentID)
+      json.member("state", state.rawValue)
+      json.member("status", state.status.rawValue)
+      json.member("scheduled_time", run.scheduledTime.rfc3339)
+      json.member("assigned_at", attempt.assignedAt.rfc3339)
+      if let time = attempt.startedAt { json.member("start_time", time.rfc3339) }
+      if let time = attempt.endedAt { json.member("end_time", time.rfc3339) }
+      writeEnd(to: &json)
+    }
+  }
+
+  private func writeEnd(to json: inout JSONWriter) {
+    if let reason = attempt.endReason { json.member("end_reason", reason.rawValue) }
+    if let code = attempt.exitCode { json.member("exit_code", code) }
+    if let signal = attempt.signal { json.member("signal", signal) }
+    if let status = attempt.httpStatus { json.member("http_status", status) }
+    if let error = attempt.error { json.member("error", error) }
+    guard let usage = attempt.usage else { return }
+    json.key("usage")
+    json.object { json in
+      json.member("user_cpu_microseconds", usage.userCPUMicros)
+      json.member("system_cpu_microseconds", usage.systemCPUMicros)
+      json.member("max_rss_kib", usage.maxRSSKiB)
+    }
+  }
+}
+
+extension AgentView {
+  /// Writes the agent as an object.
+  public func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("worker_id", record.agentID)
+      json.member("host", record.host)
+      json.member("labels", record.labels)
+      json.member("slots", record.slots)
+      json.member("slots_used", slotsUsed)
+      json.member("connected", connected)
+      json.member("draining", draining)
+      json.member("version", record.version)
+      json.member("started_at", record.startedAt.rfc3339)
+      json.member("incarnation", incarnation)
+      guard let health else { return }
+      json.key("health")
+      json.object { json in
+        json.member("cpu", health.cpu)
+        json.member("load1", health.load1)
+        json.member("memory_total_bytes", health.memoryTotal)
+        json.member("memory_available_bytes", health.memoryAvailable)
+        json.member("disk_total_bytes", health.diskTotal)
+        json.member("disk_available_bytes", health.diskAvailable)
+      }
+    }
+  }
+}
