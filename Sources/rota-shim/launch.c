@@ -111,6 +111,7 @@ bool launch_start(struct launch *launch, const struct spec *spec, struct logs *l
   int out = logs->out.write_end;
   int err = logs->shared ? out : logs->err.write_end;
   pid_t shim = getpid();
+  // Not vfork: it would suspend the shim until execve, and the deadline with it.
   pid_t pid = fork();
   if (pid < 0) return fail(failure, errno, "fork", "cannot fork: %s", strerror(errno));
   if (pid == 0) run_child(spec, in, out, err, report[1], shim);
@@ -134,7 +135,8 @@ bool launch_finish(struct launch *launch, const struct spec *spec, struct failur
   const char *reason = strerror(report.error);
   switch (report.step) {
     case STEP_CHDIR:
-      return fail(failure, report.error, stage, "cannot enter working directory %s: %s", spec->working_directory, reason);
+      return fail(failure, report.error, stage, "cannot enter working directory %s: %s", spec->working_directory,
+                  reason);
     case STEP_EXEC: return fail(failure, report.error, stage, "cannot execute %s: %s", spec->argv[0], reason);
     default: return fail(failure, report.error, stage, "cannot prepare the task's process: %s", reason);
   }

@@ -89,8 +89,9 @@ static bool parse_number(const struct record *record, int64_t low, int64_t high,
 
 static bool parse_path(const struct record *record, const char **path, struct failure *failure) {
   if (record->length == 0 || record->length > SPEC_PATH_MAX) {
-    return fail(failure, record->length == 0 ? EINVAL : ENAMETOOLONG, "spec", "path '%c' has %zu bytes, expected 1 to %d",
-                record->tag, record->length, SPEC_PATH_MAX);
+    int error = record->length == 0 ? EINVAL : ENAMETOOLONG;
+    return fail(failure, error, "spec", "path '%c' has %zu bytes, expected 1 to %d", record->tag, record->length,
+                SPEC_PATH_MAX);
   }
   *path = record->bytes;
   return true;
@@ -183,10 +184,10 @@ bool spec_read(int fd, struct spec *spec, struct failure *failure) {
   if (length > SPEC_BYTES_MAX) {
     return fail(failure, E2BIG, "spec", "the spec has %u bytes, the limit is %d", length, SPEC_BYTES_MAX);
   }
-  char *bytes = malloc((size_t)length + 1);
-  if (bytes == NULL) return fail(failure, ENOMEM, "spec", "no memory for a spec of %u bytes", length);
-  if (!read_exactly(fd, bytes, length, failure)) return false;
-  if (!parse_records(bytes, length, spec, failure)) return false;
+  spec->bytes = malloc((size_t)length + 1);
+  if (spec->bytes == NULL) return fail(failure, ENOMEM, "spec", "no memory for a spec of %u bytes", length);
+  if (!read_exactly(fd, spec->bytes, length, failure)) return false;
+  if (!parse_records(spec->bytes, length, spec, failure)) return false;
   if (spec->env == NULL) spec->env = no_strings;
   return true;
 }

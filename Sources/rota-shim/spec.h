@@ -10,6 +10,7 @@
 
 /// A parsed spec. All strings point into one buffer that lives as long as the shim.
 struct spec {
+  char *bytes;                    // the buffer
   char **argv;                    // 'a', NULL-terminated, at least one element
   char **env;                     // 'e', NULL-terminated, may be empty
   const char *working_directory;  // 'd', default "/"

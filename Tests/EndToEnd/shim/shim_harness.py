@@ -1,5 +1,6 @@
 """Starts rota-shim the way the agent does and reads what it says. Standard library only."""
 
+import fcntl
 import mmap
 import os
 import select
@@ -57,9 +58,9 @@ class Ending:
 def spawn(shim, control_read, status_write, deadline_fd, stderr_fd=2):
     """posix_spawn with the descriptors where the shim wants them."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    import fcntl
+    wanted = (null, stderr_fd, control_read, status_write, deadline_fd)
     # Above the targets, or a dup2 could overwrite a source.
-    sources = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 20) for fd in (null, stderr_fd, control_read, status_write, deadline_fd)]
+    sources = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 20) for fd in wanted]
     actions = [(os.POSIX_SPAWN_DUP2, source, target) for source, target in zip(sources, (0, 2, 3, 4, 5))]
     try:
         return os.posix_spawn(shim, [shim], {}, file_actions=actions)
