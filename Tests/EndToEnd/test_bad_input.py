@@ -25,9 +25,9 @@ REST_BODIES: list[tuple[str, object, str]] = [
     ("two tasks", {"exec": ["true"], "noop": {}}, "noop"),
     ("an unknown field", {**OK, "tiemout": "3s"}, "tiemout"),
     ("a duplicate key", b'{"exec": ["true"], "user_id": "a", "user_id": "b"}', "user_id"),
-    ("too deep", nested(80), "deep"),
+    ("too deep", nested(80), "env"),
     ("invalid UTF-8", b'{"exec": ["true"], "user_id": "\xff\xfe"}', "UTF-8"),
-    ("no JSON", b"exec=true", "JSON"),
+    ("no JSON", b"exec=true", "object"),
     ("an empty body", b"", ""),
     ("an array", [], "object"),
     ("cut off", b'{"exec": ["true"', ""),
@@ -51,7 +51,7 @@ REST_BODIES: list[tuple[str, object, str]] = [
     ("NUL in the environment", {**OK, "env": {"A": "x\0y"}}, "env"),
     ("= in a variable's name", {**OK, "env": {"A=B": "1"}}, "env"),
     ("a variable without name", {**OK, "env": {"": "1"}}, "env"),
-    ("arguments over 128 KiB", {"exec": ["echo", "x" * 140_000]}, "128"),
+    ("arguments over 128 KiB", {"exec": ["echo", "x" * 140_000]}, "131072"),
     ("a relative working directory", {**OK, "working_directory": "tmp"}, "working_directory"),
     ("an upper-case id", {**OK, "job_id": "Job"}, "job_id"),
     ("a path as id", {**OK, "job_id": "../x"}, "job_id"),
@@ -166,7 +166,7 @@ GRPC_SPECS = [
     ("a user id that is too long", noop_job(user_id="u" * 129), "user_id"),
     ("in without values", noop_job(constraints=[constraint("a", "in")]), "values"),
     ("an unknown operator", messages.JobSpec(noop={}, constraints=[{"label": "a", "operator": 99}]), "operator"),
-    ("arguments over 128 KiB", exec_job(["echo", "x" * 140_000]), "128"),
+    ("arguments over 128 KiB", exec_job(["echo", "x" * 140_000]), "131072"),
 ]
 
 

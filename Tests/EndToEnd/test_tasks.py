@@ -3,11 +3,21 @@ from __future__ import annotations
 
 import time
 
+import grpc
 import pytest
 
 from cluster import expect_dead
 from processes import wait_until
-from rota_client import constraint, end_reason_name, exec_job, http_job, noop_job, shell_job, status_name
+from rota_client import (
+    RotaError,
+    constraint,
+    end_reason_name,
+    exec_job,
+    http_job,
+    noop_job,
+    shell_job,
+    status_name,
+)
 from rota_client.messages import LogStream
 
 
@@ -139,7 +149,10 @@ def test_cancel_races_completion(pair):
     client = pair.client()
     ids = [client.submit(noop_job()).job_id for _ in range(30)]
     for job_id in ids:
-        client.cancel(job_id)
+        try:
+            client.cancel(job_id)
+        except RotaError as error:
+            assert error.code == grpc.StatusCode.FAILED_PRECONDITION, "it has ended already, and says so"
     jobs = pair.wait_jobs(ids, 20)
     for job in jobs:
         assert status_name(job.status) in ("completed", "cancelled")
