@@ -61,7 +61,11 @@ let allTargets: [Target] = [
       "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", "Curl", swiftLog, lifecycle,
       nioCore, nioPosix,
     ]),
-  .executableTarget(name: "rota-shim"),
+  // Linked without the Swift runtime, which SwiftPM would add even to a C program: it starts a
+  // process for each task, and the runtime would triple what that costs.
+  .executableTarget(
+    name: "rota-shim",
+    linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"], .when(platforms: [.linux]))]),
   .executableTarget(
     name: "rota",
     dependencies: [
@@ -72,7 +76,7 @@ let allTargets: [Target] = [
   .executableTarget(
     name: "rota-bench",
     dependencies: [
-      "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, nioCore, nioPosix,
+      "EtcdClient", "Curl", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, nioCore, nioPosix,
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
     ], path: "Benchmarks/Sources/rota-bench", swiftSettings: strict),
 

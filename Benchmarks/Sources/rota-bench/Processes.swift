@@ -1,0 +1,86 @@
+import Foundation
+import Glibc
+
+/// A process that the benchmark started, and what it has used.
+final class Child {
+  let name: String
+  private let process = Process()
+
+  init(_ name: String, _ executable: String, _ arguments: [String], log: URL) throws {
+    self.name = name
+    process.executableURL = URL(fileURLWithPath: executable)
+    process.arguments = arguments
+    FileManager.default.createFile(atPath: log.path, contents: nil)
+    let output = try FileHandle(forWritingTo: log)
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = output
+    process.standardError = output
+    try process.run()
+  }
+
+  var isRunning: Bool { process.isRunning }
+
+  /// CPU seconds and the peak resident set so far.
+  func usage() -> Usage {
+    Usage(cpuSeconds: cpuSeconds(), peakRSSMiB: peakRSSMiB())
+  }
+
+  /// utime + stime, and those of children that were waited for, from /proc/<pid>/stat (proc(5)).
+  private func cpuSeconds() -> Double {
+    let path = "/proc/\(process.processIdentifier)/stat"
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8),
+      let end = text.lastIndex(of: ")")
+    else { return 0 }
+    let fields = text[text.index(after: end)...].split(separator: " ")
+    let ticks = [11, 12, 13, 14].compactMap { fields.indices.contains($0) ? Double(fields[$0]) : nil }
+    return ticks.reduce(0, +) / Double(sysconf(Int32(_SC_CLK_TCK)))
+  }
+
+  private func peakRSSMiB() -> Double {
+    let path = "/proc/\(process.processIdentifier)/status"
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return 0 }
+    let line = text.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+    let kib = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Double($0) }
+    return (kib ?? 0) / 1_024
+  }
+
+  /// Ends it in order, or, after ten seconds, at once.
+  func stop() {
+    guard process.isRunning else { return }
+    process.terminate()
+    let patience = Date(timeIntervalSinceNow: 10)
+    while process.isRunning && Date() < patience { usleep(20_000) }
+    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    process.waitUntilExit()
+  }
+}
+
+/// What a process has used.
+struct Usage {
+  var cpuSeconds: Double
+  var peakRSSMiB: Double
+}
+
+/// A TCP port of the loopback that nobody uses at the moment.
+func freePort() throws -> Int {
+  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  guard descriptor >= 0 else { throw BenchError("socket: errno \(errno)") }
+  defer { close(descriptor) }
+  var address = sockaddr_in()
+  address.sin_family = sa_family_t(AF_INET)
+  address.sin_addr.s_addr = inet_addr("127.0.0.1")
+  var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+  let bound = withUnsafeMutablePointer(to: &address) { pointer in
+    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
+      bind(descriptor, raw, length) == 0 && getsockname(descriptor, raw, &length) == 0
+    }
+  }
+  guard bound else { throw BenchError("bind: errno \(errno)") }
+  return Int(UInt16(bigEndian: address.sin_port))
+}
+
+/// Why the benchmark cannot go on.
+struct BenchError: Error, CustomStringConvertible {
+  var description: String
+  init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,213 @@
+import EtcdClient
+import JSON
+import Proto
+import SchedulerCore
+
+/// Submitting, reading and cancelling jobs: what REST and gRPC call. Any server can do all of it.
+struct JobService: Sendable {
+  let replica: Replica
+  let pipeline: CommitPipeline
+  let barrier: ReadBarrier
+  let keyspace: Keyspace
+  let idempotencyLeases: LeaseBucket
+  let metrics: ServerMetrics
+
+  // MARK: Submit
+
+  /// Stores a job; returning means that it is durable.
+  func submit(_ request: SubmitRequest) async throws -> SubmitResponse {
+    do {
+      try request.validate()
+      let response = try await store(request)
+      metrics.submissions.add(1)
+      return response
+    } catch {
+      metrics.submissionsRefused.add(1)
+      throw (error as? FieldError).map(ServiceError.invalid) ?? error
+    }
+  }
+
+  private func store(_ request: SubmitRequest) async throws -> SubmitResponse {
+    let submission = Submission(request, now: .now())
+    var change = submission.change(in: keyspace)
+    var idempotencyKey: String?
+    if let key = request.idempotencyKey {
+      let etcdKey = keyspace.idempotency(namespace: request.namespace, key: key)
+      idempotencyKey = etcdKey
+      change.compares.append(.absent(etcdKey))
+      change.operations.append(
+        .put(
+          key: etcdKey, value: submission.idempotencyRecord.encoded(), lease: try await idempotencyLeases.lease()
+        ))
+    }
+    switch await pipeline.commit(change) {
+    case .committed(let revision): return SubmitResponse(job: submission.view(at: revision), created: true)
+    case .failed(let error): throw ServiceError(error)
+    case .conflict(let current, _):
+      if let idempotencyKey, let pair = current[idempotencyKey] ?? nil {
+        return try await earlier(IdempotencyRecord(decoding: pair.value), submission)
+      }
+      return try explain(current, submission)
+    }
+  }
+
+  /// The key was used before: the same request gets the job that it made, another one is refused.
+  private func earlier(_ record: IdempotencyRecord, _ submission: Submission) async throws -> SubmitResponse {
+    // Our own earlier try, whose answer was lost, is the creation itself.
+    let isOwn = record.uid == submission.job.uid
+    guard isOwn || record.bodyHash == submission.idempotencyRecord.bodyHash else {
+      throw ServiceError.alreadyExists(
+        "idempotency_key", "was used for another request, which made job '\(record.job.jobID)'")
+    }
+    let view = try await get(record.job)
+    return SubmitResponse(job: view, created: isOwn)
+  }
+
+  private func explain(_ current: [String: KeyValue?], _ submission: Submission) throws -> SubmitResponse {
+    let key = submission.job.key
+    guard let pair = current[keyspace.job(key)] ?? nil else {
+      throw ServiceError.aborted("the cluster's state changed meanwhile; try again")
+    }
+    let found = try JobRecord(decoding: pair.value, key: key)
+    if found.uid == submission.job.uid {
+      return SubmitResponse(job: submission.view(at: pair.createRevision), created: true)
+    }
+    throw ServiceError.alreadyExists(
+      "job_id", "'\(key.jobID)' is taken in namespace '\(key.namespace)'; choose another or leave it out")
+  }
+
+  // MARK: Read
+
+  /// A job with its runs.
+  func get(_ key: JobKey) async throws -> JobView {
+    try check(key)
+    try await barrier.pass()
+    return try await require(key)
+  }
+
+  private func require(_ key: JobKey) async throws -> JobView {
+    guard let view = await replica.jobView(key) else {
+      throw ServiceError.notFound("there is no job '\(key.jobID)' in namespace '\(key.namespace)'")
+    }
+    return view
+  }
+
+  /// A page of jobs, newest first.
+  func list(_ request: ListJobsRequest) async throws -> ListJobsResponse {
+    guard let size = Paging.size(request.pageSize) else { throw Self.badPageSize }
+    try await barrier.pass()
+    let filter = JobFilter(
+      namespace: request.namespace, status: request.status, userID: request.userID)
+    do {
+      return try await replica.listJobs(filter, after: request.pageToken, limit: size)
+    } catch is InvalidPageToken {
+      throw Self.badPageToken
+    }
+  }
+
+  static let badPageSize = ServiceError.invalid("page_size", "must be 1 to \(Paging.maximumSize)")
+  static let badPageToken = ServiceError.invalid("page_token", "is not one that a listing returned")
+
+  // MARK: Cancel
+
+  /// Asks for a job to be cancelled; the leader does the rest. Asking again changes nothing.
+  func cancel(_ key: JobKey, reason: String?) async throws -> JobView {
+    try check(key)
+    if let reason, reason.utf8.count > ServerLimits.cancelReasonBytes {
+      throw ServiceError.invalid("reason", "must be at most \(ServerLimits.cancelReasonBytes) bytes")
+    }
+    try await barrier.pass()
+    for _ in 0..<ServerLimits.casTries {
+      let view = try await require(key)
+      if view.cancelRequestedAt != nil { return view }
+      guard !view.status.isTerminal else {
+        throw ServiceError.failedPrecondition("job '\(key.jobID)' has ended already: \(view.status.rawValue)")
+      }
+      guard let job = await replica.cache.jobs[key]?.job else { continue }
+      var record = job.record
+      record.cancelRequestedAt = .now()
+      record.cancelReason = reason
+      record.nextRunTime = nil
+      let proposal = Proposal(
+        guards: [.jobUnchanged(key, modRevision: job.modRevision)], writes: [.job(record)])
+      switch await pipeline.commit(keyspace.change(for: proposal)) {
+      case .committed: return try await require(key)
+      case .conflict: continue
+      case .failed(let error): throw ServiceError(error)
+      }
+    }
+    throw ServiceError.aborted("job '\(key.jobID)' keeps changing; try again")
+  }
+
+  private func check(_ key: JobKey) throws {
+    guard Identifier.isValid(key.namespace) else {
+      throw ServiceError.invalid("namespace", "an identifier has \(Identifier.rule)")
+    }
+    guard Identifier.isValid(key.jobID) else {
+      throw ServiceError.invalid("job_id", "an identifier has \(Identifier.rule)")
+    }
+  }
+}
+
+/// A validated request on its way to be stored.
+private struct Submission {
+  var job: JobRecord
+  var run: RunRecord?
+  var bodyHash: String
+
+  init(_ request: SubmitRequest, now: Timestamp) {
+    var random = SystemRandomNumberGenerator()
+    let jobID = request.jobID ?? JobID.make(now: now, random: &random)
+    let uid = String(random.next(), radix: 36) + String(random.next(), radix: 36)
+    job = JobRecord(
+      key: JobKey(namespace: request.namespace, jobID: jobID), uid: uid, spec: request.spec, createdAt: now)
+    if let time = request.spec.executionTime, time > now {
+      job.nextRunTime = time
+    } else {
+      let due = request.spec.executionTime ?? now
+      job.lastRunTime = due
+      run = RunRecord(key: RunKey(job: job.key, runID: runID(for: due)), scheduledTime: due, createdAt: now)
+    }
+    var json = JSONWriter()
+    json.object { json in
+      if let jobID = request.jobID { json.member("job_id", jobID) }
+      request.spec.writeJSON(to: &json)
+    }
+    bodyHash = Keyspace.digest(of: json.bytes)
+  }
+
+  var idempotencyRecord: IdempotencyRecord {
+    IdempotencyRecord(job: job.key, bodyHash: bodyHash, uid: job.uid)
+  }
+
+  func change(in keyspace: Keyspace) -> Change {
+    var proposal = Proposal(guards: [.jobAbsent(job.key)], writes: [.job(job)])
+    if let run {
+      proposal.guards.append(.runAbsent(run.key))
+      proposal.writes.append(.run(run))
+    }
+    return keyspace.change(for: proposal)
+  }
+
+  func view(at revision: Int64) -> JobView {
+    JobView(
+      record: job, status: .pending, runs: run.map { [RunView(record: $0, revision: revision)] } ?? [],
+      revision: revision)
+  }
+}
+
+/// Ids of jobs that name none: they sort by time and never meet.
+enum JobID {
+  private static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz")
+
+  /// `j-`, 9 characters of milliseconds and 10 of chance (Crockford's base 32).
+  static func make(now: Timestamp, random: inout some RandomNumberGenerator) -> String {
+    digits(UInt64(max(0, now.milliseconds)), count: 9, after: "j-") + digits(random.next(), count: 10, after: "")
+  }
+
+  private static func digits(_ value: UInt64, count: Int, after prefix: String) -> String {
+    var text = prefix
+    for place in (0..<count).reversed() { text.append(alphabet[Int(value >> (5 * UInt64(place)) & 31)]) }
+    return text
+  }
+}

@@ -1,0 +1,81 @@
+import NIOCore
+import Proto
+import SchedulerCore
+import Transport
+
+/// Reading runs and agents: what REST and gRPC call. What only the leader knows is forwarded to it.
+struct RunService: Sendable {
+  let replica: Replica
+  let barrier: ReadBarrier
+  let logs: LogRelay
+  let leaderLink: LeaderLink
+
+  // MARK: Runs
+
+  /// A run; without an id, the job's newest.
+  func get(_ job: JobKey, runID: String?) async throws -> RunView {
+    try await barrier.pass()
+    return try await require(job, runID: runID)
+  }
+
+  private func require(_ job: JobKey, runID: String?) async throws -> RunView {
+    if let view = await replica.runView(job, runID: runID) { return view }
+    guard await replica.cache.jobs[job] != nil else {
+      throw ServiceError.notFound("there is no job '\(job.jobID)' in namespace '\(job.namespace)'")
+    }
+    throw ServiceError.notFound(
+      runID.map { "job '\(job.jobID)' has no run '\($0)'" } ?? "job '\(job.jobID)' has no run yet")
+  }
+
+  /// A page of runs, newest first.
+  func list(_ request: ListRunsRequest) async throws -> ListRunsResponse {
+    guard let size = Paging.size(request.pageSize) else { throw JobService.badPageSize }
+    try await barrier.pass()
+    let filter = RunFilter(
+      namespace: request.namespace, jobID: request.jobID, workerID: request.workerID, state: request.state,
+      status: request.status)
+    do {
+      return try await replica.listRuns(filter, after: request.pageToken, limit: size)
+    } catch is InvalidPageToken {
+      throw JobService.badPageToken
+    }
+  }
+
+  // MARK: Agents
+
+  /// The agents that hold a lease, with what the leader knows of them if it can be reached.
+  func listAgents(isForwarded: Bool) async throws -> [AgentView] {
+    try await barrier.pass()
+    guard !isForwarded, let leader = try? await replica.otherLeader() else { return await replica.agentViews() }
+    do {
+      let client = try await leaderLink.client(to: leader)
+      let answer = try await client.unary(
+        "/rota.v1.Agents/List", ByteBuffer(bytes: ListAgentsRequest().wire()),
+        metadata: [LeaderLink.forwardedHeader: "1"], timeout: .seconds(2))
+      return try decode(ListAgentsResponse.self, answer).agents
+    } catch {
+      // The leader is changing: what etcd holds is still worth showing.
+      return await replica.agentViews()
+    }
+  }
+
+  // MARK: Logs
+
+  /// Sends what a run's attempts wrote, in pieces; with `follow`, until the run has ended.
+  func streamLogs(
+    _ request: LogsRequest, isForwarded: Bool, _ send: @escaping @Sendable (LogChunk) async throws -> Void
+  ) async throws {
+    try await barrier.pass()
+    let run = try await require(request.job, runID: request.runID)
+    guard let leader = try await replica.otherLeader() else {
+      try await LogStreamer(replica: replica, logs: logs, request: request, run: run.record.key, send: send)
+        .run()
+      return
+    }
+    if isForwarded { throw ServiceError.unavailable("the leader is changing; try again") }
+    let client = try await leaderLink.client(to: leader)
+    let chunks = try await client.serverStreaming(
+      "/rota.v1.Runs/Logs", ByteBuffer(bytes: request.wire()), metadata: [LeaderLink.forwardedHeader: "1"])
+    for try await chunk in chunks { try await send(decode(LogChunk.self, chunk)) }
+  }
+}

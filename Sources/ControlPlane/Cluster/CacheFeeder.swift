@@ -1,0 +1,78 @@
+import EtcdClient
+import Logging
+import SchedulerCore
+
+/// Keeps a replica's cache warm: lists everything, then watches from there; lists again when history
+/// that it needs was compacted, and now and then anyway, to heal what a watch may have dropped.
+struct CacheFeeder: Sendable {
+  let store: any EtcdStore
+  let replica: Replica
+  let decoder: RecordDecoder
+  let metrics: ServerMetrics
+  let logger: Logger
+
+  /// Runs until the task is cancelled.
+  func run() async {
+    var pause = ServerLimits.retryPause.lowerBound
+    while !Task.isCancelled {
+      do throws(EtcdError) {
+        let revision = try await list()
+        pause = ServerLimits.retryPause.lowerBound
+        try await watch(from: revision + 1)
+      } catch where error.code == .compacted {
+        logger.notice("the watch fell behind a compaction; listing again", metadata: ["error": "\(error)"])
+      } catch {
+        if Task.isCancelled { return }
+        logger.warning("etcd cannot be listed or watched; trying again", metadata: ["error": "\(error)"])
+        try? await Task.sleep(for: pause)
+        pause = min(pause * 2, ServerLimits.retryPause.upperBound)
+      }
+    }
+  }
+
+  /// Lists everything at one revision, and returns it.
+  private func list() async throws(EtcdError) -> Int64 {
+    // The revision is fixed by a first small read, so that pages can be applied as they come.
+    let revision = try await store.range(RangeRequest(.key(decoder.keyspace.meta))).revision
+    var keys = Set<ParsedKey>()
+    var missed = 0
+    try await store.list(
+      .prefix(decoder.keyspace.root), pageSize: ServerLimits.listingPage, revision: revision
+    ) { page throws(EtcdError) in
+      for pair in page { keys.insert(decoder.keyspace.parse(pair.key)) }
+      missed += await replica.apply(listed: page.compactMap(decoder.change(for:)), at: revision)
+    }
+    let wasWarm = await replica.isWarm
+    let removed = await replica.finishListing(of: keys, at: revision)
+    if wasWarm && missed > 0 {
+      metrics.healedRecords.add(missed)
+      logger.error(
+        "a listing found records that the watch had not brought",
+        metadata: ["missed": "\(missed)", "removed": "\(removed)"])
+    }
+    return revision
+  }
+
+  /// Applies events until the watch ends. A clock beside it calls for a fresh listing now and then:
+  /// the watch is then left where it is and another one starts from the listing.
+  private func watch(from start: Int64) async throws(EtcdError) {
+    let watch = store.watch(
+      WatchRequest(prefixes: [decoder.keyspace.root], startRevision: start))
+    let interval = ServerLimits.relistInterval * Double.random(in: 0.8...1.2)
+    let relist = Task {
+      try await Task.sleep(for: interval)
+      watch.cancel()
+    }
+    defer { relist.cancel() }
+    defer { watch.cancel() }
+    while let batch = try await watch.next() {
+      let changes = batch.events.compactMap { event -> (CacheChange, Int64)? in
+        let change =
+          event.kind == .put ? decoder.change(for: event.kv) : decoder.deletion(of: event.kv.key)
+        return change.map { ($0, event.kv.modRevision) }
+      }
+      metrics.watchEvents.add(batch.events.count)
+      await replica.apply(changes, upTo: batch.revision)
+    }
+  }
+}

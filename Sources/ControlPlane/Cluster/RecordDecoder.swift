@@ -1,0 +1,57 @@
+import EtcdClient
+import Logging
+import SchedulerCore
+
+/// Turns pairs from etcd into changes of the cache.
+struct RecordDecoder: Sendable {
+  let keyspace: Keyspace
+  let metrics: ServerMetrics
+  let logger: Logger
+
+  /// The change that a pair means; nil for a key that is no state, and for a value that cannot be
+  /// read, which is logged and counted: one broken record must not stop the others.
+  func change(for pair: KeyValue) -> CacheChange? {
+    do {
+      switch keyspace.parse(pair.key) {
+      case .job(let key): return .job(key, pair.versioned(try JobRecord(decoding: pair.value, key: key)))
+      case .run(let key): return .run(key, pair.versioned(try RunRecord(decoding: pair.value, key: key)))
+      case .agent(let id):
+        return .agent(id, pair.versioned(try AgentRecord(decoding: pair.value, key: id)))
+      case .server(let id):
+        return .server(id, pair.versioned(try ServerRecord(decoding: pair.value, key: id)))
+      case .leader(let lease):
+        return .leader(lease: lease, pair.versioned(try ServerRecord(decoding: pair.value)))
+      case .meta, .other: return nil
+      }
+    } catch {
+      metrics.unreadableRecords.add(1)
+      logger.error(
+        "a record in etcd cannot be read and is passed over",
+        metadata: ["key": "\(pair.key)", "error": "\(error)", "mod_revision": "\(pair.modRevision)"])
+      return nil
+    }
+  }
+
+  /// The change that the deletion of a key means; nil for a key that is no state.
+  func deletion(of key: String) -> CacheChange? { keyspace.parse(key).deletion }
+}
+
+extension ParsedKey {
+  /// The deletion of what the key names; nil where that is no state.
+  var deletion: CacheChange? {
+    switch self {
+    case .job(let key): .job(key, nil)
+    case .run(let key): .run(key, nil)
+    case .agent(let id): .agent(id, nil)
+    case .server(let id): .server(id, nil)
+    case .leader(let lease): .leader(lease: lease, nil)
+    case .meta, .other: nil
+    }
+  }
+}
+
+extension KeyValue {
+  fileprivate func versioned<Record>(_ record: Record) -> Versioned<Record> {
+    Versioned(record, createRevision: createRevision, modRevision: modRevision)
+  }
+}

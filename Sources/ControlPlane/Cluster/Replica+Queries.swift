@@ -1,0 +1,100 @@
+import Proto
+import SchedulerCore
+
+/// What the API reads.
+extension Replica {
+  /// A job with its runs; nil when there is none.
+  func jobView(_ key: JobKey) -> JobView? {
+    guard let entry = cache.jobs[key] else { return nil }
+    return JobView(
+      record: entry.job.record, status: entry.status, runs: cache.runs(of: key).map(view),
+      revision: entry.job.modRevision)
+  }
+
+  /// A page of jobs without their runs.
+  func listJobs(_ filter: JobFilter, after token: String?, limit: Int) throws -> ListJobsResponse {
+    let page = try cache.listJobs(filter, after: token, limit: limit)
+    let jobs = page.items.map {
+      JobView(record: $0.job.record, status: $0.status, revision: $0.job.modRevision)
+    }
+    return ListJobsResponse(jobs: jobs, nextPageToken: page.nextToken)
+  }
+
+  /// A run; nil when there is none. Without an id, the job's newest.
+  func runView(_ job: JobKey, runID: String?) -> RunView? {
+    guard let runID = runID ?? cache.jobs[job]?.runIDs.last else { return nil }
+    return cache.runs[RunKey(job: job, runID: runID)].map(view)
+  }
+
+  /// A page of runs.
+  func listRuns(_ filter: RunFilter, after token: String?, limit: Int) throws -> ListRunsResponse {
+    let page = try cache.listRuns(filter, after: token, limit: limit)
+    return ListRunsResponse(runs: page.items.map(view), nextPageToken: page.nextToken)
+  }
+
+  private func view(_ run: Versioned<RunRecord>) -> RunView {
+    var record = run.record
+    if record.state == .queued, let reason = leader?.waitingReason(of: record.key, cache) {
+      record.message = [record.message, "waiting: \(reason)"].compactMap { $0 }.joined(separator: "; ")
+    }
+    return RunView(record: record, revision: run.modRevision)
+  }
+
+  /// The agents that hold a lease, by id.
+  func agentViews() -> [AgentView] {
+    cache.agents.sorted { $0.key < $1.key }.map { id, agent in
+      AgentView(
+        record: agent.record, slotsUsed: cache.runsByAgent[id]?.count ?? 0,
+        connected: leader?.isConnected(id) ?? false,
+        draining: leader?.isDraining(id) ?? agent.record.draining, health: leader?.health(of: id),
+        incarnation: agent.createRevision)
+    }
+  }
+
+  /// The leader's record when it is another server; nil when this one leads.
+  /// - Throws: `ServiceError` when nobody does.
+  func otherLeader() throws(ServiceError) -> ServerRecord? {
+    if leader != nil { return nil }
+    guard let record = cache.leader?.candidate.record else {
+      throw .unavailable("there is no leader at the moment; try again")
+    }
+    if record.serverID == surroundings.serverID {
+      throw .unavailable("this server is about to lead; try again")
+    }
+    return record
+  }
+
+  /// Figures for the metrics.
+  func statistics() -> ReplicaStatistics {
+    var figures = ReplicaStatistics()
+    figures.revision = cache.revision
+    figures.jobs = cache.jobs.count
+    figures.runs = cache.runs.count
+    figures.activeJobs = cache.activeJobs.count
+    figures.agents = cache.agents.count
+    figures.servers = cache.servers.count
+    figures.isLeader = leader != nil
+    figures.ready = leader?.readyCount ?? 0
+    figures.proposalsInFlight = leader?.proposalsInFlight ?? 0
+    figures.counters = leader?.counters ?? .init()
+    for key in cache.activeRuns {
+      if let state = cache.runs[key]?.record.state { figures.activeRunsByState[state, default: 0] += 1 }
+    }
+    return figures
+  }
+}
+
+/// A replica's figures at one moment.
+struct ReplicaStatistics: Sendable {
+  var revision: Int64 = 0
+  var jobs = 0
+  var runs = 0
+  var activeJobs = 0
+  var agents = 0
+  var servers = 0
+  var isLeader = false
+  var ready = 0
+  var proposalsInFlight = 0
+  var counters = LeaderMachine.Counters()
+  var activeRunsByState: [RunState: Int] = [:]
+}

@@ -1,0 +1,345 @@
+import Logging
+import NIOCore
+import SchedulerCore
+
+/// A server's one place of decisions: the warm copy of the cluster and, while this server leads, the
+/// leader's machine. Each method changes state without suspending; what follows from it (writes,
+/// messages) is handed to shells that report back by calling again.
+actor Replica {
+  /// What the parts around the replica are called through.
+  struct Surroundings: Sendable {
+    let keyspace: Keyspace
+    let pipeline: CommitPipeline
+    let sessions: SessionRegistry
+    let metrics: ServerMetrics
+    let decoder: RecordDecoder
+    let eventLoop: any EventLoop
+    let logger: Logger
+    let serverID: String
+    let machine: LeaderMachine.Configuration
+  }
+
+  private struct RevisionWaiter {
+    let id: UInt64
+    let revision: Int64
+    let continuation: CheckedContinuation<Void, Never>
+  }
+
+  let surroundings: Surroundings
+  private(set) var cache = ClusterCache()
+  private(set) var isWarm = false
+  /// This server's candidate lease; nil while it holds none.
+  private var ownLease: Int64?
+  private(set) var leader: LeaderMachine?
+  private var timer: (scheduled: Scheduled<Void>, at: Timestamp)?
+  private var revisionWaiters: [RevisionWaiter] = []
+  private var nextWaiter: UInt64 = 0
+  private var watchers: [JobKey: [UInt64: AsyncStream<Void>.Continuation]] = [:]
+  private var nextWatcher: UInt64 = 0
+
+  init(_ surroundings: Surroundings) { self.surroundings = surroundings }
+
+  // MARK: News from etcd
+
+  /// Applies decoded changes of a watch, all up to `revision`.
+  func apply(_ changes: [(CacheChange, Int64)], upTo revision: Int64) {
+    let now = Timestamp.now()
+    for (change, modRevision) in changes where modRevision > cache.revision {
+      if cache.apply(change, at: modRevision) { noticed(change, now: now) }
+    }
+    advance(to: revision, now: now)
+  }
+
+  /// Applies a page of a listing at `revision`. Returns how many records the watch should have
+  /// brought before and had not.
+  func apply(listed changes: [CacheChange], at revision: Int64) -> Int {
+    let now = Timestamp.now()
+    var missed = 0
+    for change in changes where cache.apply(change, at: revision) {
+      if isWarm, (change.modRevision ?? .max) <= cache.revision { missed += 1 }
+      noticed(change, now: now)
+    }
+    return missed
+  }
+
+  /// Ends a listing: what it did not bring is gone. Returns how much that was.
+  func finishListing(of keys: Set<ParsedKey>, at revision: Int64) -> Int {
+    let now = Timestamp.now()
+    var removed = 0
+    for key in cache.heldKeys where !keys.contains(key) {
+      guard let deletion = key.deletion, cache.apply(deletion, at: revision) else { continue }
+      removed += 1
+      noticed(deletion, now: now)
+    }
+    isWarm = true
+    advance(to: revision, now: now)
+    return removed
+  }
+
+  private func advance(to revision: Int64, now: Timestamp) {
+    cache.advance(to: revision)
+    let due = revisionWaiters.filter { $0.revision <= cache.revision }
+    if !due.isEmpty {
+      revisionWaiters.removeAll { $0.revision <= cache.revision }
+      for waiter in due { waiter.continuation.resume() }
+    }
+    reviewLeadership(now: now)
+    turn(now: now)
+  }
+
+  /// Tells the machine and the watchers of a change that the cache has taken in.
+  private func noticed(_ change: CacheChange, now: Timestamp) {
+    switch change {
+    case .job(let key, _):
+      leader?.jobChanged(key, cache, now: now)
+      notifyWatchers(of: key)
+    case .run(let key, _):
+      leader?.runChanged(key, cache, now: now)
+      notifyWatchers(of: key.job)
+    case .agent(let id, _): leader?.agentChanged(id, cache, now: now)
+    case .server, .leader: break
+    }
+  }
+
+  // MARK: Leadership
+
+  /// This server stands for election with this lease, or, with nil, does not any more.
+  func stand(lease: Int64?) {
+    ownLease = lease
+    reviewLeadership(now: .now())
+    turn(now: .now())
+  }
+
+  /// Leads exactly while the watched state says that this server's candidate key is the oldest. What
+  /// the watch shows is complete up to its revision, so it holds all that earlier leaders wrote:
+  /// their writes compare keys whose deletion it has passed.
+  private func reviewLeadership(now: Timestamp) {
+    var epoch: LeaderEpoch?
+    if let oldest = cache.leader, oldest.lease == ownLease {
+      epoch = LeaderEpoch(lease: oldest.lease, createRevision: oldest.candidate.createRevision)
+    }
+    guard epoch != leader?.epoch, isWarm || epoch == nil else { return }
+    if leader != nil { stepDown() }
+    guard let epoch else { return }
+    surroundings.logger.notice("this server leads", metadata: ["epoch": "\(epoch.createRevision)"])
+    surroundings.metrics.elections.add(1)
+    var machine = LeaderMachine(
+      epoch: epoch, serverID: surroundings.serverID, configuration: surroundings.machine,
+      seed: UInt64.random(in: 0 ... .max))
+    machine.start(cache, now: now)
+    leader = machine
+  }
+
+  private func stepDown() {
+    surroundings.logger.notice("this server does not lead any more")
+    leader = nil
+    timer?.scheduled.cancel()
+    timer = nil
+    surroundings.sessions.closeAll(reason: "this server does not lead any more")
+  }
+
+  // MARK: Turns
+
+  /// Lets the machine decide, and hands out what it wants done.
+  private func turn(now: Timestamp) {
+    guard let effects = leader?.turn(cache, now: now), let term = leader?.epoch else { return }
+    var changes: [(LeaderMachine.ProposalID, Change)] = []
+    for effect in effects {
+      switch effect {
+      case .propose(let id, let proposal): changes.append((id, surroundings.keyspace.change(for: proposal)))
+      case .send(let session, let message): surroundings.sessions.send(message, on: session)
+      case .close(let session, let reason): surroundings.sessions.close(session, reason: reason)
+      }
+    }
+    if !changes.isEmpty { surroundings.pipeline.submit(changes, term: term) }
+    armTimer()
+  }
+
+  /// One timer for the machine's earliest deadline.
+  private func armTimer() {
+    let next = leader?.nextDeadline
+    if let timer, let next, timer.at <= next { return }
+    timer?.scheduled.cancel()
+    timer = nil
+    guard let next else { return }
+    let micros = max(0, next.microseconds - Timestamp.now().microseconds)
+    // Bounded, so that a step of the wall clock is noticed.
+    let wait = TimeAmount.microseconds(min(micros, 1_000_000))
+    let scheduled = surroundings.eventLoop.scheduleTask(in: wait) {
+      Task { await self.timerFired() }
+      return
+    }
+    timer = (scheduled, next)
+  }
+
+  private func timerFired() {
+    timer = nil
+    turn(now: .now())
+    armTimer()
+  }
+
+  // MARK: Agents
+
+  /// Opens an agent's session once the cache knows the agent's incarnation.
+  func open(_ id: LeaderMachine.SessionID, _ hello: AgentHello) throws(NotTheLeader) {
+    guard leader != nil else { throw NotTheLeader(leader: cache.leader?.candidate.record) }
+    let now = Timestamp.now()
+    leader?.opened(id, hello, cache, now: now)
+    turn(now: now)
+  }
+
+  /// Whether the cache holds that incarnation of an agent.
+  func knows(_ incarnation: Incarnation) -> Bool {
+    cache.agents[incarnation.agentID]?.createRevision == incarnation.createRevision
+  }
+
+  /// An agent reports.
+  func received(_ statuses: [AgentStatus], on session: LeaderMachine.SessionID) {
+    let now = Timestamp.now()
+    for status in statuses { leader?.received(status, on: session, cache, now: now) }
+    turn(now: now)
+  }
+
+  /// A session has ended.
+  func closed(_ session: LeaderMachine.SessionID) {
+    leader?.closed(session, cache)
+    turn(now: .now())
+  }
+
+  // MARK: Waiting
+
+  /// Waits until all changes up to a revision are in the cache; false when that takes too long.
+  func reached(_ revision: Int64, within patience: Duration) async -> Bool {
+    guard cache.revision < revision else { return true }
+    let id = nextWaiter
+    nextWaiter += 1
+    let patienceEnd = surroundings.eventLoop.scheduleTask(in: TimeAmount(patience)) {
+      Task { await self.stopWaiting(id) }
+      return
+    }
+    await withCheckedContinuation {
+      revisionWaiters.append(RevisionWaiter(id: id, revision: revision, continuation: $0))
+    }
+    patienceEnd.cancel()
+    return cache.revision >= revision
+  }
+
+  private func stopWaiting(_ id: UInt64) {
+    guard let index = revisionWaiters.firstIndex(where: { $0.id == id }) else { return }
+    revisionWaiters.remove(at: index).continuation.resume()
+  }
+
+  /// Signals once for each batch of changes of a job or its runs, and once at the start.
+  func changes(of key: JobKey) -> AsyncStream<Void> {
+    let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    let id = nextWatcher
+    nextWatcher += 1
+    watchers[key, default: [:]][id] = continuation
+    continuation.onTermination = { _ in Task { await self.removeWatcher(id, of: key) } }
+    continuation.yield()
+    return stream
+  }
+
+  private func removeWatcher(_ id: UInt64, of key: JobKey) {
+    watchers[key]?[id] = nil
+    if watchers[key]?.isEmpty == true { watchers[key] = nil }
+  }
+
+  private func notifyWatchers(of key: JobKey) {
+    guard !watchers.isEmpty, let interested = watchers[key] else { return }
+    for watcher in interested.values { watcher.yield() }
+  }
+}
+
+/// The caller has to turn to the leader.
+struct NotTheLeader: Error {
+  var leader: ServerRecord?
+}
+
+// MARK: - Commits
+
+extension Replica: CommitObserver {
+  /// Takes in what became of changes: the cache learns of them ahead of the watch, then the machine
+  /// hears of its own.
+  func settled(_ changes: [SettledChange]) async {
+    let now = Timestamp.now()
+    for settled in changes {
+      let outcome = learn(from: settled, now: now)
+      if case .leader(let term, let id) = settled.origin, term == leader?.epoch {
+        leader?.concluded(id, outcome, cache, now: now)
+      }
+    }
+    turn(now: now)
+  }
+
+  private func learn(from settled: SettledChange, now: Timestamp) -> ProposalOutcome {
+    switch settled.result {
+    case .committed(let revision):
+      for write in settled.change.writes {
+        guard let change = cacheChange(for: write, at: revision) else { continue }
+        if cache.applyAhead(change, at: revision) { noticed(change, now: now) }
+      }
+      return .committed
+    case .conflict(let current, let revision):
+      for (key, pair) in current {
+        let change =
+          pair.map { surroundings.decoder.change(for: $0) } ?? surroundings.decoder.deletion(of: key)
+        // Who leads is decided by the watch alone.
+        if case .leader = change { continue }
+        if let change, cache.applyAhead(change, at: pair?.modRevision ?? revision) {
+          noticed(change, now: now)
+        }
+      }
+      return .conflict
+    case .failed(let error):
+      surroundings.logger.warning("etcd refused a change", metadata: ["error": "\(error)"])
+      return .refused("\(error)")
+    }
+  }
+
+  /// What a committed write means for the cache. Deletions are left to the watch: applied early, an
+  /// older event of the key could bring the record back.
+  private func cacheChange(for write: Proposal.Write, at revision: Int64) -> CacheChange? {
+    switch write {
+    case .job(let record):
+      .job(
+        record.key,
+        Versioned(
+          record, createRevision: cache.jobs[record.key]?.job.createRevision ?? revision,
+          modRevision: revision))
+    case .run(let record):
+      .run(
+        record.key,
+        Versioned(
+          record, createRevision: cache.runs[record.key]?.createRevision ?? revision, modRevision: revision))
+    case .deleteRun, .deleteJob: nil
+    }
+  }
+}
+
+extension CacheChange {
+  /// The record's own revision; nil for a deletion.
+  var modRevision: Int64? {
+    switch self {
+    case .job(_, let value): value?.modRevision
+    case .run(_, let value): value?.modRevision
+    case .agent(_, let value): value?.modRevision
+    case .server(_, let value): value?.modRevision
+    case .leader(_, let value): value?.modRevision
+    }
+  }
+}
+
+extension ClusterCache {
+  /// The keys of everything held.
+  var heldKeys: [ParsedKey] {
+    var keys: [ParsedKey] = []
+    keys.reserveCapacity(jobs.count + runs.count + agents.count + servers.count + leaders.count)
+    keys += jobs.keys.map { .job($0) }
+    keys += runs.keys.map { .run($0) }
+    keys += agents.keys.map { .agent($0) }
+    keys += servers.keys.map { .server($0) }
+    keys += leaders.keys.map { .leader(lease: $0) }
+    return keys
+  }
+}

@@ -1,0 +1,94 @@
+import EtcdClient
+import SchedulerCore
+
+/// A proposal in etcd's terms: single-key operations under compares.
+struct Change: Sendable {
+  /// What must hold.
+  var compares: [Compare]
+  /// Puts and deletes of single keys.
+  var operations: [TxnOperation]
+  /// What the cache is told once it is committed.
+  var writes: [Proposal.Write]
+
+  /// The keys that it writes.
+  var writtenKeys: [String] { operations.compactMap(\.writtenKey) }
+
+  /// About how many bytes it adds to a transaction.
+  var size: Int {
+    operations.reduce(0) { $0 + $1.size } + compares.reduce(0) { $0 + $1.key.utf8.count + 16 }
+  }
+}
+
+extension TxnOperation {
+  /// The one key that the operation writes; nil for a read.
+  var writtenKey: String? {
+    switch self {
+    case .put(let key, _, _): key
+    case .delete(let range): String(decoding: range.start, as: UTF8.self)
+    case .range: nil
+    }
+  }
+
+  fileprivate var size: Int {
+    switch self {
+    case .put(let key, let value, _): key.utf8.count + value.count
+    case .delete(let range): range.start.count
+    case .range: 0
+    }
+  }
+}
+
+extension Keyspace {
+  /// Puts a proposal into etcd's terms.
+  func change(for proposal: Proposal) -> Change {
+    Change(
+      compares: proposal.guards.map(compare), operations: proposal.writes.map(operation),
+      writes: proposal.writes)
+  }
+
+  private func compare(_ condition: Proposal.Guard) -> Compare {
+    switch condition {
+    case .leads(let epoch): .incarnation(leader(lease: epoch.lease), created: epoch.createRevision)
+    case .runUnchanged(let key, let revision): .unchanged(run(key), since: revision)
+    case .runAbsent(let key): .absent(run(key))
+    case .jobUnchanged(let key, let revision): .unchanged(job(key), since: revision)
+    case .jobAbsent(let key): .absent(job(key))
+    case .agentPresent(let agent): .incarnation(self.agent(agent.agentID), created: agent.createRevision)
+    case .agentGone(let agent):
+      Compare(self.agent(agent.agentID), .notEqual, .createRevision(agent.createRevision))
+    }
+  }
+
+  private func operation(_ write: Proposal.Write) -> TxnOperation {
+    switch write {
+    case .run(let record): .put(key: run(record.key), value: record.encoded())
+    case .job(let record): .put(key: job(record.key), value: record.encoded())
+    case .deleteRun(let key): .delete(.key(run(key)))
+    case .deleteJob(let key): .delete(.key(job(key)))
+    }
+  }
+}
+
+extension Compare {
+  /// Whether the condition holds of a key as it was read; nil where it does not exist.
+  func holds(of pair: KeyValue?) -> Bool {
+    switch target {
+    case .createRevision(let value): relation.holds(pair?.createRevision ?? 0, value)
+    case .modRevision(let value): relation.holds(pair?.modRevision ?? 0, value)
+    case .version(let value): relation.holds(pair?.version ?? 0, value)
+    case .lease(let value): relation.holds(pair?.lease ?? 0, value)
+    case .value(let value): pair.map { $0.value == value } ?? false
+    }
+  }
+}
+
+extension Compare.Relation {
+  fileprivate func holds(_ left: Int64, _ right: Int64) -> Bool {
+    switch self {
+    case .equal: left == right
+    case .greater: left > right
+    case .less: left < right
+    case .notEqual: left != right
+    }
+  }
+}

@@ -1,0 +1,139 @@
+import NIOCore
+import Proto
+import SchedulerCore
+import Transport
+
+/// `rota.v1.Jobs`, `Runs` and `Agents` on top of the services.
+struct GRPCServices: Sendable {
+  let jobs: JobService
+  let runs: RunService
+  let replica: Replica
+
+  var methods: [RPCMethod] {
+    jobMethods + [
+      unary("/rota.v1.Runs/Get") { (request: GetRunRequest, _) in
+        try await runs.get(request.job, runID: request.runID)
+      },
+      unary("/rota.v1.Runs/List") { (request: ListRunsRequest, _) in try await runs.list(request) },
+      .serverStreaming("/rota.v1.Runs/Logs") { buffer, context, writer in
+        try await answering {
+          let request = try decode(LogsRequest.self, buffer)
+          let isForwarded = context.metadata.first(LeaderLink.forwardedHeader) != nil
+          try await runs.streamLogs(request, isForwarded: isForwarded) { chunk in
+            try await writer.send(ByteBuffer(bytes: chunk.wire()))
+          }
+        }
+      },
+      unary("/rota.v1.Agents/List") { (_: ListAgentsRequest, context) in
+        let isForwarded = context.metadata.first(LeaderLink.forwardedHeader) != nil
+        return ListAgentsResponse(agents: try await runs.listAgents(isForwarded: isForwarded))
+      },
+    ]
+  }
+
+  private var jobMethods: [RPCMethod] {
+    [
+      unary("/rota.v1.Jobs/Submit") { (request: SubmitRequest, _) in try await jobs.submit(request) },
+      unary("/rota.v1.Jobs/SubmitBatch") { (request: SubmitBatchRequest, _) in
+        try await submit(batch: request)
+      },
+      unary("/rota.v1.Jobs/Get") { (request: GetJobRequest, _) in try await jobs.get(request.key) },
+      unary("/rota.v1.Jobs/List") { (request: ListJobsRequest, _) in try await jobs.list(request) },
+      unary("/rota.v1.Jobs/Cancel") { (request: CancelJobRequest, _) in
+        try await jobs.cancel(request.key, reason: request.reason)
+      },
+      .serverStreaming("/rota.v1.Jobs/Watch") { buffer, _, writer in
+        try await answering { try await watch(decode(WatchJobRequest.self, buffer), writer) }
+      },
+    ]
+  }
+
+  /// Sends the job after each change until it has ended.
+  private func watch(_ request: WatchJobRequest, _ writer: ResponseWriter) async throws {
+    var last = try await jobs.get(request.key)
+    try await writer.send(ByteBuffer(bytes: last.wire()))
+    if last.status.isTerminal { return }
+    for await _ in await replica.changes(of: request.key) {
+      guard let view = await replica.jobView(request.key) else {
+        throw ServiceError.notFound("job '\(request.key.jobID)' was removed")
+      }
+      guard view != last else { continue }
+      last = view
+      try await writer.send(ByteBuffer(bytes: view.wire()))
+      if view.status.isTerminal { return }
+    }
+  }
+
+  /// Submits each request by itself; together they share transactions.
+  private func submit(batch: SubmitBatchRequest) async throws -> SubmitBatchResponse {
+    guard batch.requests.count <= SubmitBatchRequest.maximumCount else {
+      throw ServiceError.invalid("requests", "at most \(SubmitBatchRequest.maximumCount) in one batch")
+    }
+    let results = await withTaskGroup(of: (Int, SubmitResult).self) { group in
+      for (index, request) in batch.requests.enumerated() {
+        group.addTask { (index, await result(of: request)) }
+      }
+      var results = [SubmitResult?](repeating: nil, count: batch.requests.count)
+      for await (index, result) in group { results[index] = result }
+      return results.compactMap { $0 }
+    }
+    return SubmitBatchResponse(results: results)
+  }
+
+  private func result(of request: Result<SubmitRequest, ProtoError>) async -> SubmitResult {
+    do {
+      let response = try await jobs.submit(try request.get())
+      return SubmitResult(jobID: response.job.key.jobID, created: response.created)
+    } catch {
+      let status = rpcError(for: error)
+      return SubmitResult(jobID: nil, created: false, code: status.code.rawValue, message: status.message)
+    }
+  }
+}
+
+/// A unary method on Swift messages.
+private func unary<Request: WireMessage, Response: WireMessage>(
+  _ path: String, _ handler: @escaping @Sendable (Request, ServerCallContext) async throws -> Response
+) -> RPCMethod {
+  .unary(path) { buffer, context in
+    try await answering {
+      ByteBuffer(bytes: try await handler(decode(Request.self, buffer), context).wire())
+    }
+  }
+}
+
+/// Turns the services' errors into gRPC's.
+private func answering<Value>(_ body: () async throws -> Value) async throws -> Value {
+  do {
+    return try await body()
+  } catch {
+    throw rpcError(for: error)
+  }
+}
+
+/// The gRPC status that an error of a service means.
+func rpcError(for error: any Error) -> RPCError {
+  switch error {
+  case let error as RPCError: error
+  case let error as ServiceError: RPCError(error.statusCode, "\(error)")
+  case let error as FieldError: RPCError(.invalidArgument, "\(error)")
+  case let error as ProtoError: RPCError(.invalidArgument, "\(error)")
+  case is CancellationError: RPCError(.cancelled, "the call was cancelled")
+  default: RPCError(.internalError, "an unexpected error; the server's log has its facts")
+  }
+}
+
+extension ServiceError {
+  var statusCode: StatusCode {
+    switch kind {
+    case .invalid: .invalidArgument
+    case .notFound: .notFound
+    case .alreadyExists: .alreadyExists
+    case .failedPrecondition: .failedPrecondition
+    case .aborted: .aborted
+    case .overloaded, .noSpace: .resourceExhausted
+    case .unavailable: .unavailable
+    case .internalError: .internalError
+    }
+  }
+}

@@ -1,0 +1,85 @@
+import SchedulerCore
+
+/// What `/metrics` shows.
+struct MetricsPage: Sendable {
+  let metrics: ServerMetrics
+  let replica: Replica
+  let pipeline: CommitPipeline
+  let sessions: SessionRegistry
+
+  /// The page in the Prometheus text format.
+  func render() async -> String {
+    let figures = await replica.statistics()
+    var page = PrometheusText()
+    cluster(figures, &page)
+    leader(figures, &page)
+    writes(&page)
+    api(&page)
+    return page.text
+  }
+
+  private func cluster(_ figures: ReplicaStatistics, _ page: inout PrometheusText) {
+    page.gauge("rota_leader", "1 while this server leads.", figures.isLeader ? 1 : 0)
+    page.gauge("rota_cache_revision", "The etcd revision that the cache has reached.", figures.revision)
+    page.gauge("rota_jobs", "Jobs stored.", figures.jobs)
+    page.gauge("rota_jobs_active", "Jobs that are pending or running.", figures.activeJobs)
+    page.gauge("rota_runs", "Runs stored.", figures.runs)
+    let states = RunState.allCases.filter { !$0.isTerminal }
+    page.gauge(
+      "rota_runs_active", "Runs that have not ended.", label: "state",
+      states.map { ($0.rawValue, figures.activeRunsByState[$0] ?? 0) })
+    page.gauge("rota_agents", "Agents that hold a lease.", figures.agents)
+    page.gauge("rota_agent_sessions", "Agents connected to this server.", sessions.count)
+    page.gauge("rota_servers", "Servers that hold a lease.", figures.servers)
+    page.counter("rota_elections_total", "Times that this server became the leader.", metrics.elections.current)
+    page.counter("rota_watch_events_total", "Changes that the watch brought.", metrics.watchEvents.current)
+    page.counter(
+      "rota_cache_healed_total", "Records that a listing found and the watch had not brought.",
+      metrics.healedRecords.current)
+    page.counter(
+      "rota_unreadable_records_total", "Records that could not be read.", metrics.unreadableRecords.current)
+  }
+
+  private func leader(_ figures: ReplicaStatistics, _ page: inout PrometheusText) {
+    let counters = figures.counters
+    page.gauge("rota_runs_ready", "Queued runs that this leader holds.", figures.ready)
+    page.gauge("rota_proposals_in_flight", "Changes that this leader waits for.", figures.proposalsInFlight)
+    page.counter("rota_assigned_total", "Assignments committed in this term.", counters.assigned)
+    page.counter("rota_finished_total", "Runs ended in this term.", counters.finished)
+    page.counter("rota_fired_total", "Runs created by their time in this term.", counters.fired)
+    page.counter("rota_lost_runs_total", "Runs whose agent was lost in this term.", counters.lostRuns)
+    page.counter(
+      "rota_stale_updates_total", "Agents' updates refused as stale in this term.", counters.staleUpdates)
+    page.counter(
+      "rota_repeated_updates_total", "Agents' updates that repeated what was known in this term.",
+      counters.repeatedUpdates)
+    page.counter("rota_conflicts_total", "Changes that met a conflict in this term.", counters.conflicts)
+    page.counter("rota_refusals_total", "Changes that etcd did not take in this term.", counters.refusals)
+    page.counter("rota_expired_records_total", "Records that retention removed in this term.", counters.expired)
+  }
+
+  private func writes(_ page: inout PrometheusText) {
+    page.counter("rota_etcd_transactions_total", "Transactions that etcd answered.", metrics.transactions.current)
+    page.counter(
+      "rota_etcd_transaction_operations_total", "Operations in those transactions.",
+      metrics.transactionOperations.current)
+    page.counter(
+      "rota_etcd_transaction_conflicts_total", "Transactions whose compares failed.",
+      metrics.transactionConflicts.current)
+    page.counter(
+      "rota_etcd_transaction_errors_total", "Transactions that failed otherwise.",
+      metrics.transactionErrors.current)
+    page.gauge("rota_commit_queue", "Changes that wait for a transaction.", pipeline.queuedCount)
+    page.counter("rota_overloaded_total", "Changes turned away because too many waited.", metrics.overloaded.current)
+    page.gauge("rota_etcd_database_bytes", "Size of etcd's database, as the leader saw it last.", metrics.databaseBytes.current)
+    page.gauge(
+      "rota_etcd_database_in_use_bytes", "Bytes of it in use.", metrics.databaseBytesInUse.current)
+  }
+
+  private func api(_ page: inout PrometheusText) {
+    page.counter("rota_submissions_total", "Jobs accepted.", metrics.submissions.current)
+    page.counter("rota_submissions_refused_total", "Submissions refused.", metrics.submissionsRefused.current)
+    page.counter("rota_http_requests_total", "REST requests.", metrics.httpRequests.current)
+    page.counter("rota_http_errors_total", "REST requests that failed.", metrics.httpErrors.current)
+  }
+}

@@ -1,0 +1,197 @@
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import JSON
+import Logging
+import NIOCore
+import Proto
+import SchedulerCore
+
+/// The REST side of a server. Every path works as it stands here and under `/v1`.
+struct RESTServer: Sendable {
+  let configuration: ServerConfiguration
+  let jobs: JobService
+  let runs: RunService
+  let replica: Replica
+  let metrics: ServerMetrics
+  let pipeline: CommitPipeline
+  let sessions: SessionRegistry
+  let logger: Logger
+
+  /// Serves until graceful shutdown.
+  func run() async throws {
+    let router = Router()
+    router.add(middleware: RESTErrors(metrics: metrics, logger: logger))
+    addRoutes(to: router.group())
+    addRoutes(to: router.group("v1"))
+    let http = HTTP1Channel.Configuration(
+      idleTimeout: TimeAmount(ServerLimits.httpIdleTimeout),
+      httpDecoderConfiguration: .init(
+        maxHeaderFieldSize: ServerLimits.headerBytes, maxHeaderListSize: ServerLimits.headerBytes,
+        maxHeaderFieldCount: ServerLimits.headerFields))
+    let application = Application(
+      router: router, server: .http1(configuration: http),
+      configuration: .init(
+        address: .hostname(configuration.http.host, port: configuration.http.port), serverName: "rota"),
+      logger: quietLogger)
+    try await application.run()
+  }
+
+  /// Hummingbird tells at `info` what the server's own lines tell already.
+  private var quietLogger: Logger {
+    var quiet = logger
+    quiet.logLevel = max(logger.logLevel, .notice)
+    return quiet
+  }
+
+  private func addRoutes(to group: RouterGroup<BasicRequestContext>) {
+    group.post("jobs", use: submit)
+    group.get("jobs", use: listJobs)
+    group.get("jobs/:job_id") { request, context in
+      let query = try RESTQuery(request, allowing: ["namespace"])
+      return Response.json(.ok, try await jobs.get(try key(query, context)).write)
+    }
+    group.delete("jobs/:job_id", use: cancel)
+    group.get("job/executions", use: listExecutions)
+    group.get("runs", use: listRuns)
+    group.get("jobs/:job_id/runs/:run_id") { request, context in
+      let query = try RESTQuery(request, allowing: ["namespace"])
+      return Response.json(.ok, try await runs.get(try key(query, context), runID: context.runID).write)
+    }
+    group.get("jobs/:job_id/runs/:run_id/logs", use: logs)
+    group.get("jobs/:job_id/logs", use: logs)
+    group.get("agents") { request, _ in
+      _ = try RESTQuery(request, allowing: [])
+      let agents = try await runs.listAgents(isForwarded: false)
+      return .json(.ok) { $0.list("agents", agents) { $0.write(to: &$1) } }
+    }
+    addStatusRoutes(to: group)
+  }
+
+  // MARK: Jobs
+
+  private func submit(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+    _ = try RESTQuery(request, allowing: [])
+    var submission = try SubmitRequest(parsingJSON: try await request.jsonBody())
+    if let key = request.headers[.idempotencyKey] {
+      guard submission.idempotencyKey == nil || submission.idempotencyKey == key else {
+        throw ServiceError.invalid("idempotency_key", "differs from the header Idempotency-Key")
+      }
+      submission.idempotencyKey = key
+    }
+    let response = try await jobs.submit(submission)
+    return .json(response.created ? .created : .ok, response.job.write)
+  }
+
+  private func listJobs(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+    let query = try RESTQuery(
+      request, allowing: ["namespace", "status", "user_id", "page_size", "page_token"])
+    let page = try await jobs.list(
+      ListJobsRequest(
+        namespace: try query.identifier("namespace"), status: try query.word("status", JobStatus.self),
+        userID: query["user_id"], pageSize: try query.number("page_size"), pageToken: query["page_token"]))
+    return .json(.ok) { $0.list("jobs", page.jobs, next: page.nextPageToken) { $0.write(to: &$1) } }
+  }
+
+  private func cancel(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+    let query = try RESTQuery(request, allowing: ["namespace", "reason"])
+    let view = try await jobs.cancel(try key(query, context), reason: query["reason"])
+    return .json(view.status.isTerminal ? .ok : .accepted, view.write)
+  }
+
+  private func key(_ query: RESTQuery, _ context: BasicRequestContext) throws -> JobKey {
+    JobKey(
+      namespace: try query.identifier("namespace") ?? JobSpec.Defaults.namespace,
+      jobID: context.parameters.get("job_id") ?? "")
+  }
+
+  // MARK: Runs
+
+  private func runsPage(_ request: Request) async throws -> (ListRunsResponse, RESTQuery) {
+    let query = try RESTQuery(
+      request, allowing: ["namespace", "job_id", "worker_id", "state", "status", "page_size", "page_token"])
+    let jobID = try query.identifier("job_id")
+    let namespace = try query.identifier("namespace") ?? jobID.map { _ in JobSpec.Defaults.namespace }
+    let page = try await runs.list(
+      ListRunsRequest(
+        namespace: namespace, jobID: jobID, workerID: try query.identifier("worker_id"),
+        state: try query.word("state", RunState.self), status: try query.word("status", JobStatus.self),
+        pageSize: try query.number("page_size"), pageToken: query["page_token"]))
+    return (page, query)
+  }
+
+  private func listRuns(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+    let (page, _) = try await runsPage(request)
+    return .json(.ok) { $0.list("runs", page.runs, next: page.nextPageToken) { $0.write(to: &$1) } }
+  }
+
+  /// A page of runs, each shown by its attempts; with `worker_id`, only by that agent's.
+  private func listExecutions(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+    let (page, query) = try await runsPage(request)
+    let executions = page.runs.flatMap(\.executions).filter {
+      query["worker_id"] == nil || $0.attempt.agent.agentID == query["worker_id"]
+    }
+    return .json(.ok) { $0.list("executions", executions, next: page.nextPageToken) { $0.write(to: &$1) } }
+  }
+
+  private func logs(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+    let query = try RESTQuery(
+      request, allowing: ["namespace", "attempt", "stream", "follow", "tail_bytes"])
+    let attempt = try query.number("attempt")
+    let tail = try query.number("tail_bytes")
+    let logs = LogsRequest(
+      job: try key(query, context), runID: context.runID, attempt: attempt == 0 ? nil : attempt,
+      stream: try query.word("stream", LogStream.self), follow: try query.flag("follow"),
+      tailBytes: tail == 0 ? nil : Int64(tail))
+    // What can be refused is refused before the answer begins.
+    _ = try await runs.get(logs.job, runID: logs.runID)
+    let service = runs
+    return Response(
+      status: .ok, headers: [.contentType: "text/plain; charset=utf-8", .xContentTypeOptions: "nosniff"],
+      body: ResponseBody { writer in
+        let sink = ResponseSink(writer)
+        try await service.streamLogs(logs, isForwarded: false) { chunk in
+          try await sink.write(ByteBuffer(bytes: chunk.data))
+        }
+        try await sink.finish()
+      })
+  }
+
+  // MARK: Status
+
+  private func addStatusRoutes(to group: RouterGroup<BasicRequestContext>) {
+    group.get("healthz") { _, _ in Response.json(.ok) { $0.object { $0.member("status", "ok") } } }
+    group.get("readyz") { _, _ in
+      // Ready means: etcd answers and the cache shows what it holds.
+      guard await replica.isWarm else { throw ServiceError.unavailable("the cache is not warm yet") }
+      try await jobs.barrier.pass()
+      return Response.json(.ok) { $0.object { $0.member("status", "ready") } }
+    }
+    group.get("metrics") { _, _ in
+      let text = await MetricsPage(metrics: metrics, replica: replica, pipeline: pipeline, sessions: sessions)
+        .render()
+      return Response(
+        status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+        body: .init(byteBuffer: ByteBuffer(string: text)))
+    }
+  }
+}
+
+extension BasicRequestContext {
+  fileprivate var runID: String? { parameters.get("run_id") }
+}
+
+/// A response body's writer, for one task at a time.
+private actor ResponseSink {
+  private var writer: any ResponseBodyWriter
+
+  init(_ writer: any ResponseBodyWriter) { self.writer = writer }
+
+  func write(_ buffer: ByteBuffer) async throws {
+    var writer = self.writer
+    try await writer.write(buffer)
+    self.writer = writer
+  }
+
+  func finish() async throws { try await writer.finish(nil) }
+}

@@ -1,0 +1,42 @@
+import EtcdClient
+import SchedulerCore
+
+/// What a server needs to know.
+public struct ServerConfiguration: Sendable {
+  /// The server's id, unique in the cluster.
+  public var serverID: String
+  /// The prefix of all keys, without a slash at its end.
+  public var prefix = "/rota"
+  /// Where REST listens.
+  public var http: HostPort
+  /// Where gRPC listens.
+  public var grpc: HostPort
+  /// Where agents and other servers reach gRPC; the listening address when nil.
+  public var advertiseGRPC: HostPort?
+  /// Where users reach REST; the listening address when nil.
+  public var advertiseHTTP: HostPort?
+  /// The TTL of the server's lease, seconds: how long a takeover takes after a crash.
+  public var leaseTTLSeconds: Int64 = 5
+  /// How long ended jobs and runs are kept.
+  public var retention: Duration = .seconds(7 * 24 * 3_600)
+  /// How many ended runs of one job are kept.
+  public var runsKeptPerJob = 100
+  /// Rota's version, shown to users.
+  public var version: String
+
+  /// Makes a configuration with the defaults.
+  public init(serverID: String, http: HostPort, grpc: HostPort, version: String) {
+    self.serverID = serverID
+    self.http = http
+    self.grpc = grpc
+    self.version = version
+  }
+
+  /// What the leader's machine is told.
+  var machine: LeaderMachine.Configuration {
+    var machine = LeaderMachine.Configuration()
+    machine.retentionMillis = retention.components.seconds * 1_000
+    machine.runsKeptPerJob = runsKeptPerJob
+    return machine
+  }
+}

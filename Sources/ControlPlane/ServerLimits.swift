@@ -1,0 +1,72 @@
+/// The bounds of a server. Past one of them callers get a clear, retryable error.
+enum ServerLimits {
+  // MARK: Commit pipeline
+
+  /// Operations (and compares) in one etcd transaction; etcd's own default limit is 128.
+  static let operationsPerTransaction = 120
+  /// Bytes of keys and values in one transaction; etcd's own default limit for a request is 1.5 MiB.
+  static let bytesPerTransaction = 1 << 20
+  /// Transactions in flight.
+  static let transactionsInFlight = 4
+  /// Changes that wait for a transaction.
+  static let queuedChanges = 50_000
+  /// How long a caller waits for its change to be durable.
+  static let callerPatience: Duration = .seconds(5)
+  /// How long a leader's change that certainly was not applied is tried again.
+  static let leaderPatience: Duration = .seconds(10)
+  /// The first and the longest pause before a transaction is tried again.
+  static let retryPause: ClosedRange<Duration> = .milliseconds(20)...(.seconds(1))
+  /// How often changes that waited too long are looked for.
+  static let sweepInterval: Duration = .milliseconds(250)
+
+  // MARK: Cache
+
+  /// Records in one page of a listing.
+  static let listingPage: Int64 = 2_000
+  /// How often everything is listed and compared with the cache, varied by a fifth.
+  static let relistInterval: Duration = .seconds(600)
+  /// How long a read waits for the cache to reach the revision that it must show.
+  static let barrierPatience: Duration = .seconds(5)
+  /// After so long without news a read has the server write a key of its own, to see the watch move.
+  static let barrierNudge: Duration = .milliseconds(50)
+
+  // MARK: Sessions
+
+  /// How long a hello waits for the cache to know the agent.
+  static let helloPatience: Duration = .seconds(2)
+  /// Messages that wait to be sent to one agent.
+  static let queuedMessages = 20_000
+  /// How long an agent may take to answer a log query.
+  static let logQueryPatience: Duration = .seconds(10)
+  /// Log queries in flight to one agent.
+  static let logQueriesInFlight = 256
+  /// Bytes asked for in one log query.
+  static let logChunk = 64 << 10
+  /// How often a followed log is looked at.
+  static let logPollInterval: Duration = .milliseconds(100)
+
+  // MARK: API
+
+  /// The largest body of a REST request.
+  static let bodyBytes = 1 << 20
+  /// The bytes of a REST request's headers, and how many there may be.
+  static let headerBytes = 32 << 10
+  static let headerFields = 100
+  /// The longest reason of a cancellation, bytes.
+  static let cancelReasonBytes = 1_024
+  /// How often a compare-and-swap of a caller's is tried.
+  static let casTries = 16
+  /// Times after which an idle REST connection is closed.
+  static let httpIdleTimeout: Duration = .seconds(75)
+
+  // MARK: Housekeeping
+
+  /// How often history in etcd is compacted.
+  static let compactionInterval: Duration = .seconds(60)
+  /// How many revisions of history are kept, for watches that are behind.
+  static let revisionsKept: Int64 = 20_000
+  /// How long an idempotency key is remembered, at least.
+  static let idempotencyMemory: Duration = .seconds(24 * 3_600)
+  /// How long one lease is given to new idempotency keys.
+  static let idempotencyLeaseUse: Duration = .seconds(3_600)
+}

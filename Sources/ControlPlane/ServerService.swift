@@ -1,0 +1,136 @@
+import EtcdClient
+import Logging
+import NIOCore
+import NIOPosix
+import SchedulerCore
+import ServiceLifecycle
+import Transport
+
+/// A control-plane replica: REST, gRPC, the warm cache, and, while it leads, the leader.
+public final class ServerService: Service {
+  private let configuration: ServerConfiguration
+  private let store: any EtcdStore
+  private let logger: Logger
+
+  /// Makes a server; nothing happens before `run()`.
+  public init(configuration: ServerConfiguration, etcd: any EtcdStore, logger: Logger) {
+    self.configuration = configuration
+    self.store = etcd
+    self.logger = logger
+  }
+
+  /// Serves until graceful shutdown or cancellation.
+  /// - Throws: When the data in etcd is not this program's, or an address cannot be bound.
+  public func run() async throws {
+    let keyspace = try await checkFormat()
+    let parts = ServerParts(configuration, store, keyspace, logger)
+    let grpc = try await GRPCServer.bind(
+      grpcConfiguration, methods: parts.methods, group: parts.group, logger: logger)
+    let record = serverRecord(grpcPort: grpc.port)
+    let rest = RESTServer(
+      configuration: configuration, jobs: parts.jobs, runs: parts.runs, replica: parts.replica,
+      metrics: parts.metrics, pipeline: parts.pipeline, sessions: parts.sessions, logger: logger)
+    let candidate = Candidate(
+      store: store, replica: parts.replica, keyspace: keyspace, record: record,
+      ttlSeconds: configuration.leaseTTLSeconds, logger: logger)
+    logger.notice(
+      "the server is up",
+      metadata: ["id": "\(configuration.serverID)", "grpc": "\(record.grpcAddress)", "http": "\(record.httpAddress)"]
+    )
+    try await serve(parts, grpc, rest, candidate)
+  }
+
+  /// Runs all parts. On graceful shutdown the lease goes first, so that another server leads at
+  /// once, then new calls are refused and those under way finished, then the writes.
+  private func serve(
+    _ parts: ServerParts, _ grpc: GRPCServer, _ rest: RESTServer, _ candidate: Candidate
+  ) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await parts.pipeline.run(observer: parts.replica) }
+      group.addTask { await parts.feeder.run() }
+      group.addTask { await parts.housekeeping.run() }
+      group.addTask {
+        let standing = Task { await candidate.run() }
+        await withTaskCancellationHandler {
+          try? await gracefulShutdown()
+          standing.cancel()
+          await standing.value
+        } onCancel: {
+          standing.cancel()
+        }
+        await standing.value
+        await grpc.shutdown(graceful: .seconds(5))
+      }
+      group.addTask { try await grpc.run() }
+      group.addTask { try await rest.run() }
+      // REST and gRPC end by graceful shutdown; when both have, the rest is cancelled.
+      defer { group.cancelAll() }
+      for _ in 0..<3 { try await group.next() }
+    }
+    await parts.leaderLink.close()
+    logger.notice("the server has stopped", metadata: ["id": "\(configuration.serverID)"])
+  }
+
+  /// Waits for etcd, then checks what it holds.
+  private func checkFormat() async throws -> Keyspace {
+    var pause = ServerLimits.retryPause.lowerBound
+    while true {
+      do {
+        return try await ClusterFormat.check(store, prefix: configuration.prefix)
+      } catch let error as EtcdError where error.code == .unavailable || error.code == .timeout {
+        logger.warning("waiting for etcd", metadata: ["error": "\(error)"])
+        try await Task.sleep(for: pause)
+        pause = min(pause * 2, ServerLimits.retryPause.upperBound)
+      }
+    }
+  }
+
+  private var grpcConfiguration: GRPCServerConfiguration {
+    GRPCServerConfiguration(host: configuration.grpc.host, port: configuration.grpc.port)
+  }
+
+  private func serverRecord(grpcPort: Int) -> ServerRecord {
+    let grpc = configuration.advertiseGRPC ?? HostPort(host: configuration.grpc.host, port: grpcPort)
+    let http = configuration.advertiseHTTP ?? configuration.http
+    return ServerRecord(
+      serverID: configuration.serverID, grpcAddress: "\(grpc)", httpAddress: "\(http)",
+      version: configuration.version, startedAt: .now())
+  }
+}
+
+/// The parts of a server, wired together.
+private struct ServerParts: Sendable {
+  let group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+  let metrics = ServerMetrics()
+  let sessions = SessionRegistry()
+  let logs = LogRelay()
+  let pipeline: CommitPipeline
+  let replica: Replica
+  let feeder: CacheFeeder
+  let housekeeping: Housekeeping
+  let leaderLink: LeaderLink
+  let jobs: JobService
+  let runs: RunService
+  let methods: [RPCMethod]
+
+  init(_ configuration: ServerConfiguration, _ store: any EtcdStore, _ keyspace: Keyspace, _ logger: Logger) {
+    let decoder = RecordDecoder(keyspace: keyspace, metrics: metrics, logger: logger)
+    pipeline = CommitPipeline(store: store, metrics: metrics, logger: logger)
+    replica = Replica(
+      Replica.Surroundings(
+        keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
+        eventLoop: group.next(), logger: logger, serverID: configuration.serverID,
+        machine: configuration.machine))
+    feeder = CacheFeeder(store: store, replica: replica, decoder: decoder, metrics: metrics, logger: logger)
+    housekeeping = Housekeeping(store: store, replica: replica, metrics: metrics, logger: logger)
+    leaderLink = LeaderLink(group: group, logger: logger)
+    let barrier = ReadBarrier(
+      store: store, replica: replica, keyspace: keyspace, serverID: configuration.serverID)
+    jobs = JobService(
+      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace,
+      idempotencyLeases: LeaseBucket(store: store), metrics: metrics)
+    runs = RunService(replica: replica, barrier: barrier, logs: logs, leaderLink: leaderLink)
+    let agents = AgentSessionService(replica: replica, sessions: sessions, logs: logs, logger: logger)
+    methods = GRPCServices(jobs: jobs, runs: runs, replica: replica).methods + agents.methods
+  }
+}

@@ -1,0 +1,143 @@
+import Logging
+import NIOCore
+import Proto
+import SchedulerCore
+import Transport
+
+/// The server's side of `rota.v1.AgentSession`.
+struct AgentSessionService: Sendable {
+  let replica: Replica
+  let sessions: SessionRegistry
+  let logs: LogRelay
+  let logger: Logger
+
+  var methods: [RPCMethod] {
+    [
+      .bidirectional("/rota.v1.AgentSession/Connect") { requests, context, writer in
+        try await connect(requests, peer: context.peer, writer)
+      },
+      .bidirectional("/rota.v1.AgentSession/Logs") { requests, _, writer in
+        try await serveLogs(requests, writer)
+      },
+    ]
+  }
+
+  // MARK: Session
+
+  private func connect(_ requests: MessageStream, peer: String, _ writer: ResponseWriter) async throws {
+    var iterator = requests.makeAsyncIterator()
+    guard let first = try await iterator.next(), case .hello(let hello) = try decode(AgentMessage.self, first)
+    else { throw RPCError(.invalidArgument, "message: the first message of a session must be a Hello") }
+    guard Identifier.isValid(hello.agentID) else {
+      throw RPCError(.invalidArgument, "hello.worker_id: an identifier has \(Identifier.rule)")
+    }
+    await waitUntilKnown(hello)
+    let (id, outbox) = sessions.add()
+    defer { sessions.remove(id) }
+    do {
+      try await replica.open(id, hello)
+    } catch let error as NotTheLeader {
+      throw error.rpcError
+    }
+    logger.info("an agent has connected", metadata: ["agent": "\(hello.agentID)", "peer": "\(peer)"])
+    do {
+      try await pump(id, requests, outbox, writer)
+    } catch {
+      await ended(id, hello, outbox, error)
+      throw error
+    }
+    await ended(id, hello, outbox, nil)
+    if let reason = outbox.closeReason { throw RPCError(.unavailable, reason) }
+  }
+
+  private func ended(
+    _ id: LeaderMachine.SessionID, _ hello: AgentHello, _ outbox: Outbox<ServerMessage>, _ error: (any Error)?
+  ) async {
+    await replica.closed(id)
+    let reason = outbox.closeReason ?? error.map { "\($0)" } ?? "the agent ended it"
+    logger.info(
+      "an agent's session has ended", metadata: ["agent": "\(hello.agentID)", "reason": "\(reason)"])
+  }
+
+  /// The agent has written its key a moment ago; the watch brings it here.
+  private func waitUntilKnown(_ hello: AgentHello) async {
+    let incarnation = Incarnation(agentID: hello.agentID, createRevision: hello.incarnation)
+    if await replica.knows(incarnation) { return }
+    _ = await replica.reached(hello.incarnation, within: ServerLimits.helloPatience)
+  }
+
+  /// Moves messages both ways until either side ends.
+  private func pump(
+    _ id: LeaderMachine.SessionID, _ requests: MessageStream, _ outbox: Outbox<ServerMessage>,
+    _ writer: ResponseWriter
+  ) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        while let batch = try await requests.nextBatch() {
+          let statuses = try batch.map { try decodeStatus($0) }
+          await replica.received(statuses, on: id)
+        }
+      }
+      group.addTask {
+        while let messages = await outbox.next() {
+          try await writer.send(contentsOf: messages.map { ByteBuffer(bytes: $0.wire()) })
+        }
+      }
+      defer { group.cancelAll() }
+      try await group.next()
+    }
+  }
+
+  private func decodeStatus(_ buffer: ByteBuffer) throws -> AgentStatus {
+    guard case .status(let status) = try decode(AgentMessage.self, buffer) else {
+      throw RPCError(.invalidArgument, "message: only the first message of a session may be a Hello")
+    }
+    return status
+  }
+
+  // MARK: Logs
+
+  private func serveLogs(_ requests: MessageStream, _ writer: ResponseWriter) async throws {
+    var iterator = requests.makeAsyncIterator()
+    guard let first = try await iterator.next() else { return }
+    let introduction = try decode(LogReply.self, first)
+    guard introduction.request == 0, let agentID = introduction.error, Identifier.isValid(agentID) else {
+      throw RPCError(.invalidArgument, "request: the first message must have request 0 and name the agent")
+    }
+    let channel = logs.open(agentID)
+    defer { logs.close(channel) }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        while let batch = try await requests.nextBatch() {
+          for buffer in batch { channel.received(try decode(LogReply.self, buffer)) }
+        }
+      }
+      group.addTask {
+        while let queries = await channel.outbox.next() {
+          try await writer.send(contentsOf: queries.map { ByteBuffer(bytes: $0.wire()) })
+        }
+      }
+      defer { group.cancelAll() }
+      try await group.next()
+    }
+  }
+}
+
+/// Decodes a message of a call.
+/// - Throws: `RPCError` INVALID_ARGUMENT that names the field.
+func decode<Message: WireMessage>(_ type: Message.Type, _ buffer: ByteBuffer) throws -> Message {
+  do {
+    return try buffer.withUnsafeReadableBytes { try Message(wire: $0) }
+  } catch let error as ProtoError {
+    throw RPCError(.invalidArgument, "\(error)")
+  }
+}
+
+extension NotTheLeader {
+  var rpcError: RPCError {
+    guard let leader else { return RPCError(.unavailable, "there is no leader at the moment; try again") }
+    return RPCError(
+      .failedPrecondition, "this server does not lead; '\(leader.serverID)' at \(leader.grpcAddress) does",
+      metadata: ["rota-leader": leader.grpcAddress])
+  }
+}

@@ -1,0 +1,196 @@
+extension LeaderMachine {
+  /// An update that is not in a proposal yet.
+  struct News: Sendable {
+    var update: AttemptUpdate
+    var agentID: String
+    var ticket: AckTicket
+  }
+
+  /// Proposes the next transition of a run, where there is one to make now.
+  mutating func reconcile(_ key: RunKey, _ cache: ClusterCache, now: Timestamp) {
+    guard !busyRuns.contains(key) else { return }
+    guard let run = cache.runs[key], let job = cache.jobs[key.job]?.job.record else {
+      forget(key, cache)
+      return
+    }
+    if settleNews(of: key, run, job, cache, now: now) { return }
+    let isCancelled = job.cancelRequestedAt != nil
+    switch run.record.state {
+    case .queued:
+      hold(key, by: nil, cache)
+      if isCancelled {
+        cancel(run, job, cache, now: now)
+      } else {
+        enqueue(run.record, job)
+      }
+    case .retrying:
+      hold(key, by: nil, cache)
+      ready.remove(key)
+      if isCancelled {
+        cancel(run, job, cache, now: now)
+      } else if let due = run.record.nextAttemptAt, due > now {
+        deadlines.set(.retry(key), at: due)
+      } else {
+        transition(run, cache) { $0.requeueForRetry() }
+      }
+    case .assigned, .running:
+      ready.remove(key)
+      tendOwned(run, job, cache, now: now)
+    case .completed, .failed, .cancelled: forget(key, cache)
+    }
+  }
+
+  /// A run that an agent owns: is the agent there, and should it stop?
+  private mutating func tendOwned(
+    _ run: Versioned<RunRecord>, _ job: JobRecord, _ cache: ClusterCache, now: Timestamp
+  ) {
+    guard let owner = run.record.owner else { return }
+    let key = run.record.key
+    guard cache.agents[owner.agentID]?.createRevision == owner.createRevision else {
+      counters.lostRuns += 1
+      transition(run, cache, guards: [.agentGone(owner)]) { $0.loseAgent(job: job, now: now) }
+      return
+    }
+    hold(key, by: owner, cache)
+    if job.cancelRequestedAt != nil, let current = run.record.current {
+      sendStop(current, to: owner.agentID, reason: job.cancelReason ?? "cancelled")
+    }
+  }
+
+  /// Nothing is to be done for the run any more.
+  private mutating func forget(_ key: RunKey, _ cache: ClusterCache) {
+    ready.remove(key)
+    hold(key, by: nil, cache)
+    deadlines.remove(.retry(key))
+    deadlines.remove(.again(key))
+    for item in news.removeValue(forKey: key) ?? [] { refuse(item, recorded: cache.runs[key]?.record) }
+  }
+
+  // MARK: Transitions
+
+  private mutating func cancel(
+    _ run: Versioned<RunRecord>, _ job: JobRecord, _ cache: ClusterCache, now: Timestamp
+  ) {
+    ready.remove(run.record.key)
+    transition(run, cache) { $0.cancelWaiting(reason: job.cancelReason, at: now) }
+  }
+
+  /// Proposes a changed copy of the record.
+  private mutating func transition(
+    _ run: Versioned<RunRecord>, _ cache: ClusterCache, guards: [Proposal.Guard] = [],
+    news: [News] = [], _ change: (inout RunRecord) -> Void
+  ) {
+    var record = run.record
+    change(&record)
+    let key = record.key
+    busyRuns.insert(key)
+    hold(key, by: record.owner, cache)
+    propose(
+      .transition(key, record, news: news),
+      guards: [.runUnchanged(key, modRevision: run.modRevision)] + guards, writes: [.run(record)])
+  }
+
+  /// Folds what agents have said into one proposal. Returns whether there is one.
+  private mutating func settleNews(
+    of key: RunKey, _ run: Versioned<RunRecord>, _ job: JobRecord, _ cache: ClusterCache, now: Timestamp
+  ) -> Bool {
+    guard let items = news.removeValue(forKey: key) else { return false }
+    var record = run.record
+    var accepted: [News] = []
+    var isChanged = false
+    for item in items {
+      switch record.apply(item.update, from: item.agentID, job: job, now: now, random: random.unit()) {
+      case .applied:
+        isChanged = true
+        accepted.append(item)
+      case .known: accepted.append(item)
+      case .stale: refuse(item, recorded: record)
+      }
+    }
+    guard isChanged else {
+      for item in accepted { acknowledge(item.ticket) }
+      return false
+    }
+    transition(run, cache, news: accepted) { $0 = record }
+    return true
+  }
+
+  /// Acknowledges an update that changes nothing, and tells the agent to drop what is not its own.
+  private mutating func refuse(_ item: News, recorded: RunRecord?) {
+    let ref = item.update.ref
+    let isRepeated =
+      recorded?.attempts.contains {
+        $0.attempt == ref.attempt && $0.agent.createRevision == ref.incarnation && $0.endedAt != nil
+          && $0.endReason == item.update.end?.reason
+      } ?? false
+    if isRepeated { counters.repeatedUpdates += 1 } else { counters.staleUpdates += 1 }
+    acknowledge(item.ticket)
+    if item.update.end == nil, sessions[item.ticket.session] != nil {
+      outboxes[item.ticket.session, default: Outbox()].disowned.append(ref)
+    }
+  }
+
+  /// After a proposal that came to nothing: its updates are to be proposed again, before newer ones.
+  mutating func restore(_ items: [News], of key: RunKey) {
+    if !items.isEmpty { news[key] = items + (news[key] ?? []) }
+  }
+
+  // MARK: Slots and the queue
+
+  /// Notes whose slot a run takes.
+  mutating func hold(_ key: RunKey, by owner: Incarnation?, _ cache: ClusterCache) {
+    let old = holders[key]
+    guard old != owner else { return }
+    if let old, pool.incarnation(of: old.agentID) == old.createRevision { pool.release(old.agentID) }
+    holders[key] = owner
+    if let owner, pool.incarnation(of: owner.agentID) == owner.createRevision { pool.reserve(owner.agentID) }
+  }
+
+  private mutating func enqueue(_ record: RunRecord, _ job: JobRecord) {
+    guard !ready.contains(record.key) else { return }
+    ready.insert(
+      ReadyQueue.Entry(
+        run: record.key, priority: job.spec.priority, enqueuedAt: record.createdAt,
+        requirement: Requirement(constraints: job.spec.constraints)))
+  }
+
+  /// Gives queued runs to free slots, best first; what cannot be placed never blocks what can.
+  mutating func assignReadyRuns(_ cache: ClusterCache, now: Timestamp) {
+    hasMoreToAssign = false
+    guard pool.freeSlots > 0, !ready.isEmpty else { return }
+    // The queue is taken out for the round: placing changes everything but the queue.
+    var queue = ReadyQueue()
+    swap(&queue, &ready)
+    let placed = queue.drain(limit: Limits.assignmentsPerTurn) { place($0, cache, now: now) }
+    swap(&queue, &ready)
+    hasMoreToAssign = placed == Limits.assignmentsPerTurn
+  }
+
+  /// Proposes an assignment. Returns false when no agent can take the run now.
+  private mutating func place(_ entry: ReadyQueue.Entry, _ cache: ClusterCache, now: Timestamp) -> Bool {
+    // A run that is not queued any more has no place here: it counts as placed.
+    guard let run = cache.runs[entry.run], run.record.state == .queued, !busyRuns.contains(entry.run) else {
+      return true
+    }
+    guard pool.freeSlots > 0,
+      let agentID = pool.choose(entry.requirement, avoiding: run.record.agentsTried),
+      let createRevision = pool.incarnation(of: agentID)
+    else { return false }
+    let agent = Incarnation(agentID: agentID, createRevision: createRevision)
+    var record = run.record
+    record.assign(to: agent, at: now)
+    busyRuns.insert(entry.run)
+    hold(entry.run, by: agent, cache)
+    propose(
+      .assign(entry.run, record),
+      guards: [.runUnchanged(entry.run, modRevision: run.modRevision), .agentPresent(agent)],
+      writes: [.run(record)])
+    return true
+  }
+
+  /// Why a queued run has no agent.
+  public func waitingReason(of key: RunKey, _ cache: ClusterCache) -> String? {
+    guard let job = cache.jobs[key.job]?.job.record, ready.contains(key) else { return nil }
+    return pool.unplaceableReason(Requirement(constraints: job.spec.constraints))
+  }
+}

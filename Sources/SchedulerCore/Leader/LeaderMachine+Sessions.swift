@@ -1,0 +1,174 @@
+/// Stands for one update of one status: it is resolved once the update is durable or refused for good.
+struct AckTicket: Hashable, Sendable {
+  var session: LeaderMachine.SessionID
+  var sequence: UInt64
+}
+
+/// Which statuses of a session are resolved, so that they can be acknowledged in order.
+struct AckTracker: Sendable {
+  private var unresolved: [UInt64: Int] = [:]
+  private var highestSeen: UInt64 = 0
+  private var acknowledged: UInt64 = 0
+
+  /// Notes a status with so many updates; statuses come in order.
+  mutating func expect(_ sequence: UInt64, updates: Int) {
+    highestSeen = max(highestSeen, sequence)
+    if updates > 0 { unresolved[sequence] = updates }
+  }
+
+  mutating func resolve(_ sequence: UInt64) {
+    guard let count = unresolved[sequence] else { return }
+    unresolved[sequence] = count > 1 ? count - 1 : nil
+  }
+
+  /// The highest sequence up to which all is resolved, if it has risen.
+  mutating func takeAcknowledgement() -> UInt64? {
+    var next = acknowledged
+    while next < highestSeen, unresolved[next + 1] == nil { next += 1 }
+    guard next > acknowledged else { return nil }
+    acknowledged = next
+    return next
+  }
+}
+
+extension LeaderMachine {
+  /// An agent's session.
+  struct Session: Sendable {
+    var incarnation: Incarnation
+    var health: AgentHealth
+    var draining: Bool
+    var acks = AckTracker()
+    var stopsSent: Set<AttemptRef> = []
+  }
+
+  /// What is to be sent on a session at the end of the turn.
+  struct Outbox: Sendable {
+    var assignments: [Assignment] = []
+    var disowned: [AttemptRef] = []
+    var stops: [(ref: AttemptRef, reason: String)] = []
+  }
+
+  /// An agent has said hello. Its incarnation must be the one in the cache.
+  public mutating func opened(
+    _ id: SessionID, _ hello: AgentHello, _ cache: ClusterCache, now: Timestamp
+  ) {
+    let incarnation = Incarnation(agentID: hello.agentID, createRevision: hello.incarnation)
+    guard cache.agents[hello.agentID]?.createRevision == hello.incarnation else {
+      effects.append(.close(id, reason: "agent '\(hello.agentID)' does not hold that lease"))
+      return
+    }
+    if let old = sessionOfAgent[hello.agentID] { end(old, reason: "the agent has opened another session") }
+    sessions[id] = Session(incarnation: incarnation, health: hello.health, draining: hello.draining)
+    sessionOfAgent[hello.agentID] = id
+    effects.append(.send(id, .welcome(serverID: serverID, leaderEpoch: epoch.createRevision)))
+    refreshPool(hello.agentID, cache)
+    disownStrangers(hello, id, cache)
+    let known = Set(hello.attempts)
+    for key in cache.runsByAgent[hello.agentID] ?? [] {
+      guard let run = cache.runs[key]?.record, run.owner == incarnation, let ref = run.current else { continue }
+      if !known.contains(ref) { sendAssignment(run, cache) }
+      reconcile(key, cache, now: now)
+    }
+  }
+
+  /// Tells an agent to drop attempts that are not the current ones of their runs.
+  private mutating func disownStrangers(_ hello: AgentHello, _ id: SessionID, _ cache: ClusterCache) {
+    for ref in hello.attempts where cache.runs[ref.run]?.record.current != ref {
+      outboxes[id, default: Outbox()].disowned.append(ref)
+    }
+  }
+
+  /// A session has ended, by whomever.
+  public mutating func closed(_ id: SessionID, _ cache: ClusterCache) {
+    guard let session = sessions.removeValue(forKey: id) else { return }
+    outboxes[id] = nil
+    let agentID = session.incarnation.agentID
+    if sessionOfAgent[agentID] == id { sessionOfAgent[agentID] = nil }
+    refreshPool(agentID, cache)
+  }
+
+  mutating func end(_ id: SessionID, reason: String) {
+    guard let session = sessions.removeValue(forKey: id) else { return }
+    outboxes[id] = nil
+    if sessionOfAgent[session.incarnation.agentID] == id { sessionOfAgent[session.incarnation.agentID] = nil }
+    effects.append(.close(id, reason: reason))
+  }
+
+  /// An agent reports.
+  public mutating func received(
+    _ status: AgentStatus, on id: SessionID, _ cache: ClusterCache, now: Timestamp
+  ) {
+    guard var session = sessions[id] else { return }
+    if let health = status.health { session.health = health }
+    let changesPool = status.draining != session.draining || status.health != nil
+    session.draining = status.draining
+    if status.sequence > 0 {
+      session.acks.expect(status.sequence, updates: status.updates.count)
+      if outboxes[id] == nil { outboxes[id] = Outbox() }
+    }
+    sessions[id] = session
+    let agentID = session.incarnation.agentID
+    if changesPool { refreshPool(agentID, cache) }
+    for update in status.updates {
+      let ticket = AckTicket(session: id, sequence: status.sequence)
+      news[update.ref.run, default: []].append(News(update: update, agentID: agentID, ticket: ticket))
+    }
+    for update in status.updates { reconcile(update.ref.run, cache, now: now) }
+  }
+
+  // MARK: Sending
+
+  mutating func acknowledge(_ ticket: AckTicket) {
+    guard sessions[ticket.session] != nil else { return }
+    sessions[ticket.session]?.acks.resolve(ticket.sequence)
+    if outboxes[ticket.session] == nil { outboxes[ticket.session] = Outbox() }
+  }
+
+  mutating func sendAssignment(_ run: RunRecord, _ cache: ClusterCache) {
+    guard let ref = run.current, let owner = run.owner, let job = cache.jobs[run.key.job]?.job.record,
+      let id = sessionOfAgent[owner.agentID], sessions[id]?.incarnation == owner
+    else { return }
+    let assignment = Assignment(
+      ref: ref, spec: job.spec, scheduledTime: run.scheduledTime, retryCount: run.retryCount)
+    outboxes[id, default: Outbox()].assignments.append(assignment)
+  }
+
+  mutating func sendStop(_ ref: AttemptRef, to agentID: String, reason: String) {
+    guard let id = sessionOfAgent[agentID], sessions[id]?.stopsSent.insert(ref).inserted == true else { return }
+    outboxes[id, default: Outbox()].stops.append((ref, reason))
+  }
+
+  /// Puts what has gathered for each session into messages, assignments before what stops them.
+  mutating func flushSessions() {
+    for (id, outbox) in outboxes {
+      if !outbox.assignments.isEmpty { effects.append(.send(id, .assign(outbox.assignments))) }
+      if !outbox.disowned.isEmpty {
+        let reason = "the attempt is not the run's current one"
+        effects.append(.send(id, .stop(outbox.disowned, forget: true, reason: reason)))
+      }
+      for stop in outbox.stops {
+        effects.append(.send(id, .stop([stop.ref], forget: false, reason: stop.reason)))
+      }
+      if let sequence = sessions[id]?.acks.takeAcknowledgement() { effects.append(.send(id, .ack(sequence))) }
+    }
+    outboxes.removeAll(keepingCapacity: true)
+  }
+
+  /// Brings what placement knows of an agent up to date.
+  mutating func refreshPool(_ id: String, _ cache: ClusterCache) {
+    guard let agent = cache.agents[id] else {
+      pool.remove(id)
+      return
+    }
+    let session = sessionOfAgent[id].flatMap { sessions[$0] }
+    let isNew = pool.incarnation(of: id) != agent.createRevision
+    pool.upsert(
+      AgentPool.Agent(
+        id: id, incarnation: agent.createRevision, labels: agent.record.labels, slots: agent.record.slots,
+        connected: session != nil, draining: session?.draining ?? agent.record.draining,
+        health: session?.health ?? AgentHealth()))
+    guard isNew else { return }
+    let incarnation = Incarnation(agentID: id, createRevision: agent.createRevision)
+    for holder in holders.values where holder == incarnation { pool.reserve(id) }
+  }
+}

@@ -1,0 +1,290 @@
+/// Decides what a leader does. Pure: it sees the cluster's state in a `ClusterCache`, takes time as an
+/// argument, and returns effects for a shell to execute.
+///
+/// It is level-triggered: whatever happens to a run ends in `reconcile`, which looks at the run's
+/// record, what its agent has said, whether the agent lives and whether the job was cancelled, and
+/// proposes the one next transition. Of one run at most one proposal is in flight. What is lost,
+/// repeated or late changes when a decision is made, never what it is.
+public struct LeaderMachine: Sendable {
+  /// What can be set.
+  public struct Configuration: Hashable, Sendable {
+    /// How long ended jobs and runs are kept.
+    public var retentionMillis: Int64 = 7 * 24 * 3_600_000
+    /// How many ended runs of one job are kept.
+    public var runsKeptPerJob = 100
+
+    /// Makes the defaults.
+    public init() {}
+  }
+
+  /// Bounds.
+  public enum Limits {
+    /// How long after a conflict or a refusal a run is looked at again.
+    public static let conflictPauseMillis: Int64 = 20
+    /// How long after a refusal, when etcd takes no writes, a run is looked at again.
+    public static let refusalPauseMillis: Int64 = 1_000
+    /// Runs deleted in one proposal.
+    public static let deletionsPerProposal = 40
+    /// Deadlines handled in one turn.
+    public static let deadlinesPerTurn = 2_000
+    /// Assignments proposed in one turn.
+    public static let assignmentsPerTurn = 2_000
+  }
+
+  /// Names a proposal in flight.
+  public typealias ProposalID = UInt64
+  /// Names an agent's session on this server.
+  public typealias SessionID = UInt64
+
+  /// What the shell is to do, in order.
+  public enum Effect: Hashable, Sendable {
+    /// Commit, then report by `concluded`.
+    case propose(ProposalID, Proposal)
+    /// Send on a session.
+    case send(SessionID, ServerMessage)
+    /// End a session.
+    case close(SessionID, reason: String)
+  }
+
+  /// What is counted for the metrics.
+  public struct Counters: Hashable, Sendable {
+    /// Assignments committed.
+    public var assigned = 0
+    /// Runs that reached a terminal state.
+    public var finished = 0
+    /// Runs given back because their agent was lost.
+    public var lostRuns = 0
+    /// Updates refused because the attempt was not the run's current one.
+    public var staleUpdates = 0
+    /// Updates that said what was recorded already.
+    public var repeatedUpdates = 0
+    /// Proposals that met a conflict.
+    public var conflicts = 0
+    /// Proposals that were refused.
+    public var refusals = 0
+    /// Runs created by a schedule.
+    public var fired = 0
+    /// Records removed by retention.
+    public var expired = 0
+  }
+
+  enum Deadline: Hashable, Sendable {
+    case retry(RunKey)
+    case again(RunKey)
+    case fire(JobKey)
+    case expire(JobKey)
+  }
+
+  /// Why a proposal was made.
+  enum Purpose: Sendable {
+    case assign(RunKey, RunRecord)
+    case transition(RunKey, RunRecord, news: [News])
+    case fire(JobKey)
+    case expire(JobKey, records: Int)
+  }
+
+  /// The term that every proposal proves.
+  public let epoch: LeaderEpoch
+  /// The server's id, told to agents.
+  public let serverID: String
+  /// The settings.
+  public let configuration: Configuration
+  /// What has been counted.
+  public internal(set) var counters = Counters()
+
+  var ready = ReadyQueue()
+  var pool = AgentPool()
+  var deadlines = DeadlineHeap<Deadline>()
+  var purposes: [ProposalID: Purpose] = [:]
+  var nextProposal: ProposalID = 1
+  /// The runs with a proposal in flight.
+  var busyRuns: Set<RunKey> = []
+  /// The jobs with a proposal in flight.
+  var busyJobs: Set<JobKey> = []
+  /// What agents have said of a run that is not in a proposal yet.
+  var news: [RunKey: [News]] = [:]
+  /// Whose slot a run takes.
+  var holders: [RunKey: Incarnation] = [:]
+  var sessions: [SessionID: Session] = [:]
+  var sessionOfAgent: [String: SessionID] = [:]
+  var outboxes: [SessionID: Outbox] = [:]
+  var effects: [Effect] = []
+  /// Whether the last turn stopped at its limit of assignments.
+  var hasMoreToAssign = false
+  var random: SplitMix64
+
+  /// Makes the machine of a term.
+  /// - Parameter seed: For jitter.
+  public init(epoch: LeaderEpoch, serverID: String, configuration: Configuration = .init(), seed: UInt64) {
+    self.epoch = epoch
+    self.serverID = serverID
+    self.configuration = configuration
+    random = SplitMix64(seed: seed)
+  }
+
+  // MARK: Inputs
+
+  /// Takes over: looks at everything once. The cache must hold all that earlier leaders wrote.
+  public mutating func start(_ cache: ClusterCache, now: Timestamp) {
+    for id in cache.agents.keys { agentChanged(id, cache, now: now) }
+    for (key, entry) in cache.jobs {
+      if let due = entry.job.record.nextRunTime, entry.job.record.cancelRequestedAt == nil {
+        deadlines.set(.fire(key), at: due)
+      }
+      scheduleExpiry(of: key, cache)
+    }
+    for key in cache.activeRuns { reconcile(key, cache, now: now) }
+  }
+
+  /// A job was written or deleted.
+  public mutating func jobChanged(_ key: JobKey, _ cache: ClusterCache, now: Timestamp) {
+    guard let entry = cache.jobs[key] else {
+      deadlines.remove(.fire(key))
+      deadlines.remove(.expire(key))
+      return
+    }
+    let job = entry.job.record
+    if let due = job.nextRunTime, job.cancelRequestedAt == nil {
+      deadlines.set(.fire(key), at: due)
+    } else {
+      deadlines.remove(.fire(key))
+    }
+    for runID in entry.runIDs { reconcile(RunKey(job: key, runID: runID), cache, now: now) }
+    scheduleExpiry(of: key, cache)
+  }
+
+  /// A run was written or deleted.
+  public mutating func runChanged(_ key: RunKey, _ cache: ClusterCache, now: Timestamp) {
+    reconcile(key, cache, now: now)
+    if cache.runs[key]?.record.state.isTerminal ?? true { scheduleExpiry(of: key.job, cache) }
+  }
+
+  /// An agent's key was written, replaced or is gone.
+  public mutating func agentChanged(_ id: String, _ cache: ClusterCache, now: Timestamp) {
+    let present = cache.agents[id]
+    let incarnation = present.map { Incarnation(agentID: id, createRevision: $0.createRevision) }
+    if let session = sessionOfAgent[id], sessions[session]?.incarnation != incarnation {
+      end(session, reason: "the lease of agent '\(id)' lapsed")
+    }
+    refreshPool(id, cache)
+    for key in cache.runsByAgent[id] ?? [] where cache.runs[key]?.record.owner != incarnation {
+      reconcile(key, cache, now: now)
+    }
+  }
+
+  /// Handles what is due, gives work to free slots, and returns all that is to be done.
+  public mutating func turn(_ cache: ClusterCache, now: Timestamp) -> [Effect] {
+    for deadline in deadlines.popDue(now: now, limit: Limits.deadlinesPerTurn) {
+      switch deadline {
+      case .retry(let key), .again(let key): reconcile(key, cache, now: now)
+      case .fire(let key): fire(key, cache, now: now)
+      case .expire(let key): expire(key, cache, now: now)
+      }
+    }
+    assignReadyRuns(cache, now: now)
+    flushSessions()
+    defer { effects.removeAll(keepingCapacity: true) }
+    return effects
+  }
+
+  /// When `turn` has something to do by itself; nil for never.
+  public var nextDeadline: Timestamp? {
+    hasMoreToAssign ? Timestamp(microseconds: 0) : deadlines.nextDeadline
+  }
+
+  /// What became of a proposal. The cache has been told before.
+  public mutating func concluded(
+    _ id: ProposalID, _ outcome: ProposalOutcome, _ cache: ClusterCache, now: Timestamp
+  ) {
+    guard let purpose = purposes.removeValue(forKey: id) else { return }
+    switch outcome {
+    case .committed: break
+    case .conflict: counters.conflicts += 1
+    case .refused: counters.refusals += 1
+    }
+    let pause = outcome == .conflict ? Limits.conflictPauseMillis : Limits.refusalPauseMillis
+    let later = now.adding(milliseconds: pause)
+    switch purpose {
+    case .assign(let key, let record):
+      busyRuns.remove(key)
+      if outcome == .committed {
+        counters.assigned += 1
+        sendAssignment(record, cache)
+        reconcile(key, cache, now: now)
+      } else {
+        retract(key, until: later, cache)
+      }
+    case .transition(let key, let record, let items):
+      busyRuns.remove(key)
+      if outcome == .committed {
+        if record.state.isTerminal { counters.finished += 1 }
+        for item in items { acknowledge(item.ticket) }
+        reconcile(key, cache, now: now)
+      } else {
+        restore(items, of: key)
+        retract(key, until: later, cache)
+      }
+    case .fire(let key):
+      busyJobs.remove(key)
+      if outcome == .committed {
+        counters.fired += 1
+      } else if cache.jobs[key]?.job.record.nextRunTime != nil {
+        deadlines.set(.fire(key), at: later)
+      }
+    case .expire(let key, let records):
+      busyJobs.remove(key)
+      if outcome == .committed { counters.expired += records }
+      if outcome != .committed, cache.jobs[key] != nil { deadlines.set(.expire(key), at: later) }
+    }
+  }
+
+  /// After a proposal that came to nothing: the slot goes by the record again, after a pause.
+  private mutating func retract(_ key: RunKey, until later: Timestamp, _ cache: ClusterCache) {
+    hold(key, by: cache.runs[key]?.record.owner, cache)
+    deadlines.set(.again(key), at: later)
+  }
+
+  // MARK: Facts
+
+  /// Runs that wait for an agent.
+  public var readyCount: Int { ready.count }
+  /// Proposals in flight.
+  public var proposalsInFlight: Int { purposes.count }
+  /// Whether an agent has a session here.
+  public func isConnected(_ agentID: String) -> Bool { sessionOfAgent[agentID] != nil }
+  /// An agent's figures, as it sent them last.
+  public func health(of agentID: String) -> AgentHealth? {
+    sessionOfAgent[agentID].flatMap { sessions[$0]?.health }
+  }
+  /// Whether an agent said that it takes no new work.
+  public func isDraining(_ agentID: String) -> Bool {
+    sessionOfAgent[agentID].flatMap { sessions[$0]?.draining } ?? false
+  }
+  /// The session of the incarnation that owns an attempt, if it has one here.
+  public func session(of agentID: String) -> SessionID? { sessionOfAgent[agentID] }
+
+  mutating func propose(_ purpose: Purpose, guards: [Proposal.Guard], writes: [Proposal.Write]) {
+    let id = nextProposal
+    nextProposal += 1
+    purposes[id] = purpose
+    effects.append(.propose(id, Proposal(guards: [.leads(epoch)] + guards, writes: writes)))
+  }
+}
+
+/// A small seeded generator (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
+struct SplitMix64: RandomNumberGenerator, Sendable {
+  private var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 31)
+  }
+
+  /// 0 ..< 1.
+  mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
+}

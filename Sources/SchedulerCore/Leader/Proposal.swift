@@ -1,0 +1,68 @@
+/// A change of the cluster's state that holds only if its guards do, all in one etcd transaction.
+public struct Proposal: Hashable, Sendable {
+  /// What must be true at commit.
+  public var guards: [Guard]
+  /// What is written.
+  public var writes: [Write]
+
+  /// Makes a proposal.
+  public init(guards: [Guard], writes: [Write]) {
+    self.guards = guards
+    self.writes = writes
+  }
+
+  /// A condition on one key.
+  public enum Guard: Hashable, Sendable {
+    /// The proposer still leads: its candidate key is the one that it was elected with.
+    case leads(LeaderEpoch)
+    /// The run's record is the one that the proposal was made from.
+    case runUnchanged(RunKey, modRevision: Int64)
+    /// There is no such run.
+    case runAbsent(RunKey)
+    /// The job's record is the one that the proposal was made from.
+    case jobUnchanged(JobKey, modRevision: Int64)
+    /// There is no such job.
+    case jobAbsent(JobKey)
+    /// The incarnation holds its lease.
+    case agentPresent(Incarnation)
+    /// The incarnation's key is gone, or another incarnation has it.
+    case agentGone(Incarnation)
+  }
+
+  /// A change of one key.
+  public enum Write: Hashable, Sendable {
+    /// Writes a run's record.
+    case run(RunRecord)
+    /// Writes a job's record.
+    case job(JobRecord)
+    /// Deletes a run.
+    case deleteRun(RunKey)
+    /// Deletes a job.
+    case deleteJob(JobKey)
+  }
+}
+
+/// A term of leadership: the candidate key and the revision at which it was created. Every write of
+/// a leader proves it, so that a deposed one can write nothing.
+public struct LeaderEpoch: Hashable, Sendable {
+  /// The lease, which names the key.
+  public var lease: Int64
+  /// The create revision: higher for each later leader.
+  public var createRevision: Int64
+
+  /// Makes an epoch.
+  public init(lease: Int64, createRevision: Int64) {
+    self.lease = lease
+    self.createRevision = createRevision
+  }
+}
+
+/// What became of a proposal.
+public enum ProposalOutcome: Hashable, Sendable {
+  /// It is durable; the cache has been told.
+  case committed
+  /// A guard did not hold and nothing was written; the cache has been told what is there.
+  case conflict
+  /// Nothing was written for another reason: try again later.
+  case refused(String)
+}
