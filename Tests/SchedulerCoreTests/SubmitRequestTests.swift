@@ -15,6 +15,18 @@ private func failure(_ text: String) -> String {
   }
 }
 
+/// What validation says of a specification with this task; nil when it is accepted.
+private func invalid(_ task: TaskSpec, _ env: [String: String] = [:]) -> String? {
+  var spec = JobSpec(task: task)
+  spec.env = env
+  do throws(FieldError) {
+    try spec.validate()
+    return nil
+  } catch {
+    return error.description
+  }
+}
+
 @Suite struct SubmitRequestTests {
   @Test func theUsualRequest() throws {
     let request = try parse(
@@ -210,10 +222,12 @@ private func failure(_ text: String) -> String {
     #expect(failure(#"{"noop":true,"idempotency_key":"\#(long)"}"#).hasPrefix("idempotency_key: has 129"))
     #expect(failure(#"{"noop":true,"job_id":"\#(long)"}"#).hasPrefix("job_id: "))
     let argument = text(65_536)
-    #expect(failure(#"{"exec":["a","\#(argument)"]}"#) == "accepted")
-    #expect(failure(#"{"exec":["a","\#(argument)","\#(argument)"]}"#).hasPrefix("exec: arguments and env"))
-    #expect(failure(#"{"exec":["a","\#(argument)"],"env":{"A":"\#(argument)"}}"#).hasPrefix("env: arguments"))
-    #expect(failure(#"{"shell":"\#(argument)\#(argument)x"}"#).hasPrefix("shell.script: has 131073"))
+    #expect(invalid(.exec(argv: ["a", argument])) == nil)
+    #expect(invalid(.exec(argv: ["a", argument, argument]))?.hasPrefix("exec: arguments and env") == true)
+    #expect(invalid(.exec(argv: ["a", argument]), ["A": argument])?.hasPrefix("env: arguments") == true)
+    #expect(invalid(.shell(script: argument + argument, interpreter: ["sh"])) == nil)
+    let script = TaskSpec.shell(script: argument + argument + "x", interpreter: ["sh"])
+    #expect(invalid(script)?.hasPrefix("shell.script: has 131073 bytes") == true)
     #expect(failure(#"{"http":"http://h/\#(text(8_200))"}"#).hasPrefix("http.url: has"))
     #expect(
       failure(#"{"noop":true,"working_directory":"/\#(text(4_096))"}"#).hasPrefix("working_directory: "))
