@@ -1,0 +1,258 @@
+import Logging
+import SchedulerCore
+
+/// The one place where the agent decides: owns the machine and executes its effects right after each batch of
+/// inputs, without suspending in between.
+actor AgentCore: LeaseOwner {
+  private let configuration: AgentConfiguration
+  private let folder: DataFolder
+  private let trust: TrustFile
+  private let logger: Logger
+  private var machine: AgentMachine
+  private var journal: ResultJournal
+  private var logs: LogReader
+  private var executor: Executor?
+  private var health = AgentHealth()
+  private var session: OpenSession?
+  private var lastSession: UInt64 = 0
+
+  /// A session from its hello to its end.
+  private struct OpenSession {
+    let id: UInt64
+    let outbound: AsyncStream<AgentStatus>.Continuation
+  }
+
+  /// What a session needs to begin.
+  struct Beginning: Sendable {
+    /// Names the session in later calls.
+    let id: UInt64
+    /// The first message.
+    let hello: AgentHello
+    /// What to send after it, each answered by `statusWritten`. Ends when the session has to end.
+    let outbound: AsyncStream<AgentStatus>
+  }
+
+  init(
+    _ configuration: AgentConfiguration, folder: DataFolder, trust: TrustFile, journal: ResultJournal,
+    logger: Logger
+  ) {
+    self.configuration = configuration
+    self.folder = folder
+    self.trust = trust
+    self.journal = journal
+    self.logger = logger
+    machine = AgentMachine(limits: AgentMachine.Limits(slots: configuration.slots))
+    logs = LogReader(root: folder.attempts)
+  }
+
+  deinit { journal.finish() }
+
+  /// Gives the core its hands; before anything else is asked of it.
+  func use(_ executor: Executor) { self.executor = executor }
+
+  // MARK: Figures
+
+  /// How many attempts have tasks that may be running.
+  var activeCount: Int { machine.activeCount }
+  /// How many ends are not acknowledged.
+  var unacknowledgedCount: Int { machine.unacknowledgedCount }
+  /// The present incarnation.
+  var incarnation: Int64? { machine.incarnation }
+  /// What happened that should be rare.
+  var counters: AgentMachine.Counters { machine.counters }
+  /// The folders that must not be removed.
+  var neededFolders: Set<String> { Set(machine.needed.compactMap { folder.folder(of: $0)?.path }) }
+
+  // MARK: Restart
+
+  /// Takes up what the journal of an earlier process holds; all of its tasks are dead.
+  ///
+  /// An attempt without an end in the journal gets the one that its shim wrote down, or none was: the agent stopped.
+  func recover(_ recovered: ResultJournal.Recovered) {
+    let found = recovered.begun.map { ref in
+      var end = folder.folder(of: ref).flatMap {
+        ShimReport.result(in: $0)?.end(folder: $0, timeoutMillis: nil)
+      }
+      if end?.reason == .cancelled { end?.reason = .agentStopped }
+      let unknown = AttemptEnd(
+        endedAt: Clocks.wall(), reason: .agentStopped, error: "the agent was restarted while it ran")
+      return AttemptUpdate(ref: ref, end: end ?? unknown)
+    }
+    writeJournal { journal throws(AgentError) in try journal.append(ended: found) }
+    machine.recovered(recovered.ended + found)
+    settle()
+  }
+
+  // MARK: Tasks
+
+  /// What the executors report.
+  func taskEvents(_ events: [TaskEvent]) {
+    apply(events)
+    settle()
+  }
+
+  private func apply(_ events: [TaskEvent]) {
+    for event in events {
+      switch event {
+      case .started(let ref, let time): machine.taskStarted(ref, at: time)
+      case .ended(let ref, let end): machine.taskEnded(ref, end)
+      }
+    }
+  }
+
+  /// Takes no new work.
+  func drain() {
+    machine.drain(at: Clocks.now())
+    settle()
+  }
+
+  /// Kills all tasks since the agent stops.
+  func stopAll(_ mode: AgentMachine.KillMode) {
+    machine.stopAll(mode: mode, at: Clocks.now())
+    settle()
+  }
+
+  /// Waits until no task runs, however long that takes; not even cancellation makes it give up.
+  func waitUntilNothingRuns() async {
+    let started = ContinuousClock.now
+    var complained = false
+    while machine.activeCount > 0 {
+      // A task of its own: it goes on waiting when the caller's task has been cancelled.
+      await Task { try? await Task.sleep(for: .milliseconds(10)) }.value
+      if !complained, ContinuousClock.now - started > AgentLimits.killComplaint {
+        complained = true
+        logger.error("killed tasks do not die; waiting", metadata: ["tasks": "\(machine.activeCount)"])
+      }
+    }
+  }
+
+  // MARK: The lease
+
+  /// The agent has a key; tasks may run.
+  func incarnationBegan(_ createRevision: Int64, trustedUntil: Int64) {
+    machine.newIncarnation(createRevision)
+    leaseTrusted(until: trustedUntil)
+  }
+
+  /// The lease was renewed.
+  func leaseTrusted(until: Int64) {
+    machine.leaseTrusted(until: until, at: Clocks.now())
+    trust.trustedUntil = max(trust.trustedUntil, until)
+    settle()
+  }
+
+  /// Everything of this incarnation has to be dead before the next begins; also its session ends.
+  func incarnationEnded(_ why: String) async {
+    trust.trustedUntil = 0
+    machine.incarnationLost(at: Clocks.now())
+    settle()
+    session?.outbound.finish()
+    await waitUntilNothingRuns()
+  }
+
+  /// Looks at the clock.
+  func tick() {
+    let before = machine.counters.fenced
+    machine.tick(at: Clocks.now())
+    settle()
+    let fenced = machine.counters.fenced - before
+    if fenced > 0 {
+      logger.error("the lease can no longer be trusted; killing tasks", metadata: ["tasks": "\(fenced)"])
+    }
+  }
+
+  // MARK: The session
+
+  /// Begins a session; nil while the agent has no incarnation. An earlier session ends.
+  func beginSession() -> Beginning? {
+    guard let incarnation = machine.incarnation else { return nil }
+    if let session { endSession(session.id) }
+    lastSession += 1
+    let (stream, continuation) = AsyncStream.makeStream(of: AgentStatus.self)
+    session = OpenSession(id: lastSession, outbound: continuation)
+    let hello = AgentHello(
+      agentID: configuration.id, incarnation: incarnation, version: configuration.version,
+      attempts: machine.known, health: health, draining: machine.isDraining)
+    return Beginning(id: lastSession, hello: hello, outbound: stream)
+  }
+
+  /// The leader said welcome.
+  ///
+  /// - Returns: whether it is to be believed: no newer leader has been seen.
+  func sessionOpened(_ id: UInt64, leaderEpoch: Int64) -> Bool {
+    guard session?.id == id, machine.sessionOpened(leaderEpoch: leaderEpoch) else { return false }
+    settle()
+    return true
+  }
+
+  /// The session is over.
+  func endSession(_ id: UInt64) {
+    guard let session, session.id == id else { return }
+    session.outbound.finish()
+    self.session = nil
+    machine.sessionClosed()
+  }
+
+  /// The leader's messages, after the welcome.
+  func received(_ id: UInt64, _ messages: [ServerMessage]) {
+    guard session?.id == id else { return }
+    let now = Clocks.now()
+    for message in messages {
+      switch message {
+      case .assign(let assignments): machine.assign(assignments, at: now)
+      case .stop(let refs, let forget, let reason):
+        machine.stop(refs, forget: forget, reason: reason, at: now)
+      case .ack(let sequence): machine.acknowledged(sequence)
+      case .welcome: break  // Said once already; nothing changes.
+      }
+    }
+    settle()
+  }
+
+  /// A status is with the transport.
+  func statusWritten(_ id: UInt64) {
+    guard session?.id == id else { return }
+    machine.statusWritten()
+    settle()
+  }
+
+  /// New figures.
+  func healthSampled(_ health: AgentHealth) {
+    self.health = health
+    machine.healthSampled(health)
+    settle()
+  }
+
+  /// Answers a question about a log.
+  func answer(_ query: LogQuery) -> LogReply { logs.answer(query, isLive: machine.isLive(query.ref)) }
+
+  // MARK: Effects
+
+  /// Executes what the machine wants done. Noops end at once, which may lead to more.
+  private func settle() {
+    while true {
+      let effects = machine.takeEffects(at: Clocks.now())
+      if effects.isEmpty { break }
+      // A noop that is lost in a crash does no harm, so only the ends of noops are written down.
+      let begun = effects.start.filter { $0.spec.task != .noop }.map(\.ref)
+      writeJournal { journal throws(AgentError) in
+        try journal.append(begun: begun, ended: effects.journal, forgotten: effects.unjournal)
+      }
+      let ended = executor?.start(effects.start) ?? []
+      if !effects.kill.isEmpty { executor?.kill(effects.kill) }
+      apply(ended)
+    }
+    if journal.wantsCompaction {
+      let (running, ended) = machine.journaled
+      writeJournal { journal throws(AgentError) in try journal.compact(begun: running, ended: ended) }
+    }
+    if let session, let status = machine.takeStatus() { session.outbound.yield(status) }
+  }
+
+  /// A disk that refuses makes a restart of the agent forget, no more: results are still delivered from memory.
+  private func writeJournal(_ write: (inout ResultJournal) throws(AgentError) -> Void) {
+    do { try write(&journal) } catch {
+      logger.error("the result journal cannot be written", metadata: ["error": "\(error)"])
+    }
+  }
+}

@@ -1,0 +1,69 @@
+/// Bounds that are the same for every agent; those that an operator may tune are in `AgentConfiguration`.
+enum AgentLimits {
+  // Execution.
+  /// The longest spec that goes to a shim; a pipe takes 1 MiB from anybody.
+  static let shimSpecBytes = 1_000_000
+  /// A longer spec needs a larger pipe than the usual 64 KiB.
+  static let defaultPipeBytes = 65_536
+  /// The longest incomplete line accepted from a shim.
+  static let shimLineBytes = 4_096
+  /// Bytes read from a shim at once.
+  static let shimReadBytes = 1_024
+  /// The longest time that an HTTP task may run when it names none: curl counts milliseconds in 31 bits.
+  static let httpMillisUnlimited: Int64 = 20 * 24 * 3_600_000
+  /// The longest response to an HTTP task that is accepted.
+  static let httpResponseBytes = 16 << 20
+  /// How much of a response goes to the log.
+  static let httpLoggedBytes = 256 << 10
+  /// Shims started before the running ones are looked at again.
+  static let startsPerTurn = 16
+  /// How often processes that outlived their shim are looked for, milliseconds.
+  static let orphanCheckMillis: Int32 = 100
+  /// How long tasks of an earlier life may take to die by themselves before they are killed.
+  static let strayGrace: Duration = .seconds(15)
+  /// How long killed processes may take to disappear.
+  static let strayKillWait: Duration = .seconds(10)
+
+  // Journal.
+  /// A file smaller than this is never rewritten.
+  static let journalCompactBytes = 4 << 20
+  /// The longest record believed when the journal is read.
+  static let journalRecordBytes = 16 << 20
+
+  // Logs.
+  /// The most bytes in one answer.
+  static let logReplyBytes = 256 << 10
+  /// For how many logs rotations are tracked.
+  static let trackedLogs = 2_000
+
+  // Lease.
+  /// The least margin between the end of trust and that of the lease.
+  static let minimumMarginMillis: Int64 = 500
+  /// The longest wait between two tries to register.
+  static let registerRetryMillis: Int64 = 1_000
+
+  // Session.
+  /// How often the leader is looked up while there is no session.
+  static let leaderPollMillis: Int64 = 200
+  /// The waits between attempts to connect to one and the same leader.
+  static let reconnectMinMillis: Int64 = 50
+  static let reconnectMaxMillis: Int64 = 2_000
+  /// How long the leader may take for its welcome.
+  static let welcomeWait: Duration = .seconds(5)
+  /// How often the leader's key is looked at while connected.
+  static let leaderCheck: Duration = .seconds(2)
+  /// How often the agent's figures are taken.
+  static let healthInterval: Duration = .seconds(5)
+
+  // Shutdown.
+  /// How long the last acknowledgements are waited for.
+  static let acknowledgementWait: Duration = .seconds(5)
+  /// How long a killed task may take to be confirmed dead before that is said loudly.
+  static let killComplaint: Duration = .seconds(10)
+
+  // Housekeeping of attempt folders.
+  /// How often old folders are looked for.
+  static let janitorInterval: Duration = .seconds(60)
+  /// The most folders kept, whatever their age.
+  static let attemptFolders = 200_000
+}

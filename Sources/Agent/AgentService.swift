@@ -1,0 +1,205 @@
+import Curl
+import EtcdClient
+import Logging
+import NIOCore
+import NIOPosix
+import SchedulerCore
+import ServiceLifecycle
+
+/// An agent: holds a lease in etcd, keeps a session with the leader, and runs what it is assigned.
+///
+/// It stops gracefully when the service group asks it to: takes no new work, lets tasks finish for a while, kills the
+/// rest, has the results acknowledged, and gives its lease back last.
+public final class AgentService: Service {
+  private let configuration: AgentConfiguration
+  private let etcd: any EtcdStore
+  private let group: any EventLoopGroup
+  private let logger: Logger
+
+  /// Makes an agent; nothing happens before `run()`.
+  ///
+  /// - Parameters:
+  ///   - etcd: stays open for as long as the agent runs; the caller closes it.
+  ///   - group: for the connection to the leader.
+  public init(
+    configuration: AgentConfiguration, etcd: any EtcdStore,
+    group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, logger: Logger
+  ) {
+    self.configuration = configuration
+    self.etcd = etcd
+    self.group = group
+    self.logger = logger
+  }
+
+  /// Runs the agent until it is asked to stop, or cancelled.
+  ///
+  /// - Throws: `AgentError` when it cannot begin: a bad configuration, a data folder that is in use, a process of an
+  ///   earlier life that does not die.
+  public func run() async throws {
+    try configuration.validate()
+    let folder = try DataFolder(path: configuration.dataFolder)
+    let trust = try TrustFile(path: folder.trustFile)
+    let (journal, recovered) = try ResultJournal.open(folder.journalFile)
+    if recovered.tornBytes > 0 {
+      logger.warning("the result journal had a torn end", metadata: ["bytes": "\(recovered.tornBytes)"])
+    }
+    try await endStrays(in: folder)
+    let core = AgentCore(configuration, folder: folder, trust: trust, journal: journal, logger: logger)
+    let engine = try CurlEngine()
+    let (events, deliver) = AsyncStream.makeStream(of: [TaskEvent].self)
+    let executor = try Executor(configuration, folder: folder, trustFile: trust, engine: engine) {
+      deliver.yield($0)
+    }
+    await core.use(executor)
+    await core.recover(recovered)
+
+    // The pump outlives everything else: only through it the core hears that the last tasks are dead.
+    let failure = await withTaskGroup(of: Void.self) { pump in
+      pump.addTask { for await batch in events { await core.taskEvents(batch) } }
+      let failure = await work(core, folder: folder, trust: trust)
+      deliver.finish()
+      return failure
+    }
+    await executor.shutdown()
+    await engine.shutdown()
+    if let failure { throw failure }
+  }
+
+  /// Makes sure that nothing of an earlier process of this agent still runs. Its shims saw it die and are killing
+  /// their tasks; what is left after a while is killed here.
+  private func endStrays(in folder: DataFolder) async throws {
+    let start = ContinuousClock.now
+    var isKilling = false
+    while !StrayProcesses.find(under: folder.attempts).isEmpty {
+      let waited = ContinuousClock.now - start
+      if waited > AgentLimits.strayGrace {
+        if !isKilling { logger.warning("tasks of the agent's earlier process are still alive; killing them") }
+        isKilling = true
+        _ = StrayProcesses.kill(under: folder.attempts)
+      }
+      guard waited < AgentLimits.strayGrace + AgentLimits.strayKillWait else {
+        let left = StrayProcesses.find(under: folder.attempts).map(String.init).joined(separator: ", ")
+        throw AgentError(
+          .strayProcess,
+          "processes of the agent's earlier life do not die (pids \(left)); the agent must not start beside them"
+        )
+      }
+      try await Task.sleep(for: .milliseconds(20))
+    }
+  }
+
+  // MARK: At work
+
+  /// - Returns: why it ended, when nobody asked it to.
+  private func work(_ core: AgentCore, folder: DataFolder, trust: TrustFile) async -> (any Error)? {
+    let keeper = self.keeper(folder)
+    let sessions = self.sessions(core)
+    var failure: (any Error)?
+    do {
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await keeper.run(core) }
+        group.addTask { try await sessions.run() }
+        group.addTask { try await self.watchTrust(core, trust) }
+        group.addTask { try await self.sampleHealth(core, folder) }
+        group.addTask { try await self.cleanUp(core, folder) }
+        group.addTask { try await self.untilAskedToStop(core) }
+        defer { group.cancelAll() }
+        // Only the last one ends by itself.
+        try await group.next()
+      }
+    } catch {
+      failure = error
+    }
+    // Reached without a graceful stop, too: nothing may outlive the lease.
+    await core.stopAll(.now)
+    await core.waitUntilNothingRuns()
+    await giveBackLease(folder)
+    return failure
+  }
+
+  private func keeper(_ folder: DataFolder) -> LeaseKeeper {
+    let record = AgentRecord(
+      agentID: configuration.id, host: AgentConfiguration.hostName, labels: configuration.labels,
+      slots: configuration.slots, version: configuration.version, startedAt: Clocks.wall())
+    return LeaseKeeper(
+      store: etcd, key: Keyspace(prefix: configuration.keyPrefix).agent(configuration.id), record: record,
+      ttlSeconds: configuration.leaseTTLSeconds, marginMillis: configuration.margin,
+      savedPath: folder.incarnationFile, logger: logger)
+  }
+
+  private func sessions(_ core: AgentCore) -> SessionLoop {
+    let finder = LeaderFinder(
+      store: etcd.with(requestTimeout: .seconds(2)), keyspace: Keyspace(prefix: configuration.keyPrefix))
+    let session = AgentSession(core: core, agentID: configuration.id, finder: finder, logger: logger)
+    return SessionLoop(session: session, group: group, logger: logger)
+  }
+
+  /// Looks at the clock when trust runs out. The shims do the same for themselves.
+  private func watchTrust(_ core: AgentCore, _ trust: TrustFile) async throws {
+    while true {
+      let left = trust.trustedUntil - Clocks.boot()
+      try await Task.sleep(for: left > 0 ? .nanoseconds(left) : .milliseconds(100))
+      await core.tick()
+    }
+  }
+
+  private func sampleHealth(_ core: AgentCore, _ folder: DataFolder) async throws {
+    var sampler = HealthSampler(dataFolder: folder.path)
+    while true {
+      await core.healthSampled(sampler.sample())
+      try await Task.sleep(for: AgentLimits.healthInterval)
+    }
+  }
+
+  private func cleanUp(_ core: AgentCore, _ folder: DataFolder) async throws {
+    let janitor = Janitor(
+      root: folder.attempts, retentionMillis: configuration.attemptRetentionMillis,
+      maxBytes: configuration.attemptBytes, maxFolders: AgentLimits.attemptFolders)
+    while true {
+      try await Task.sleep(for: AgentLimits.janitorInterval)
+      let removed = janitor.sweep(keeping: await core.neededFolders, now: Clocks.wall())
+      if removed > 0 { logger.debug("removed old attempts", metadata: ["count": "\(removed)"]) }
+    }
+  }
+
+  // MARK: Stopping
+
+  /// Returns when the agent was asked to stop and has done so in order. Throws only when cancelled.
+  private func untilAskedToStop(_ core: AgentCore) async throws {
+    try await gracefulShutdown()
+    let running = await core.activeCount
+    logger.info("draining", metadata: ["tasks": "\(running)"])
+    await core.drain()
+    try await wait(.milliseconds(configuration.drainMillis)) { await core.activeCount == 0 }
+    await core.stopAll(.terminate)
+    try await wait(.milliseconds(JobSpec.Defaults.killGraceMillis)) { await core.activeCount == 0 }
+    await core.stopAll(.now)
+    await core.waitUntilNothingRuns()
+    try await wait(AgentLimits.acknowledgementWait) { await core.unacknowledgedCount == 0 }
+    let left = await core.unacknowledgedCount
+    if left > 0 {
+      logger.warning("results are not acknowledged yet; they are kept", metadata: ["results": "\(left)"])
+    }
+  }
+
+  private func wait(_ limit: Duration, until done: () async -> Bool) async throws {
+    let deadline = ContinuousClock.now + limit
+    while ContinuousClock.now < deadline, !(await done()) { try await Task.sleep(for: .milliseconds(20)) }
+  }
+
+  /// The last act, when all tasks are dead. Should it fail, the lease lapses by itself.
+  private func giveBackLease(_ folder: DataFolder) async {
+    guard let saved = SavedIncarnation.load(folder.incarnationFile) else { return }
+    let etcd = self.etcd.with(requestTimeout: .seconds(2))
+    let logger = self.logger
+    // A task of its own: a cancelled caller must not keep the request from being sent.
+    await Task {
+      do {
+        try await etcd.leaseRevoke(saved.lease)
+        SavedIncarnation.delete(folder.incarnationFile)
+      } catch {
+        logger.warning("the lease could not be given back; it will lapse", metadata: ["error": "\(error)"])
+      }
+    }.value
+  }
+}

@@ -1,0 +1,189 @@
+import Glibc
+import SchedulerCore
+
+/// The reactor's thread: all state is its own.
+final class ShimLoop {
+  private let settings: ShimReactor.Settings
+  private let inbox: ShimReactor.Inbox
+  private let deliver: @Sendable ([TaskEvent]) -> Void
+
+  /// Attempts to start, first come first served; those in `withdrawn` were killed before it came to that.
+  private var backlog: [Assignment] = []
+  private var backlogHead = 0
+  private var inBacklog = Set<AttemptRef>()
+  private var withdrawn = Set<AttemptRef>()
+  private var shims: [AttemptRef: ShimProcess] = [:]
+  private var byDescriptor: [Int32: ShimProcess] = [:]
+  /// What to poll; the inbox first. Rebuilt when shims came or went.
+  private var polled: [pollfd] = []
+  private var polledIsStale = true
+  /// Attempts whose shim died without a word: they end when nothing of them is alive.
+  private var orphans: [(ref: AttemptRef, folder: AttemptFolder, end: AttemptEnd)] = []
+  private var events: [TaskEvent] = []
+  private var isStopping = false
+
+  init(
+    _ settings: ShimReactor.Settings, inbox: ShimReactor.Inbox,
+    deliver: @escaping @Sendable ([TaskEvent]) -> Void
+  ) {
+    self.settings = settings
+    self.inbox = inbox
+    self.deliver = deliver
+  }
+
+  func run() {
+    while !(isStopping && shims.isEmpty) {
+      waitForEvents()
+      for command in inbox.takeAll() { obey(command) }
+      startSome()
+      endOrphans()
+      if !events.isEmpty {
+        deliver(events)
+        events.removeAll(keepingCapacity: true)
+      }
+    }
+  }
+
+  // MARK: Orders
+
+  private func obey(_ command: ShimReactor.Command) {
+    switch command {
+    case .start(let assignment):
+      backlog.append(assignment)
+      inBacklog.insert(assignment.ref)
+    case .kill(let ref, let mode):
+      if let shim = shims[ref] {
+        shim.send(mode)
+      } else if inBacklog.contains(ref) {
+        withdrawn.insert(ref)
+      }
+    case .stop:
+      isStopping = true
+      backlog.removeAll()
+      backlogHead = 0
+      for shim in shims.values { shim.send(.now) }
+    }
+  }
+
+  private func startSome() {
+    var started = 0
+    while backlogHead < backlog.count, started < AgentLimits.startsPerTurn {
+      let assignment = backlog[backlogHead]
+      backlogHead += 1
+      inBacklog.remove(assignment.ref)
+      if withdrawn.remove(assignment.ref) != nil {
+        end(assignment.ref, AttemptEnd(endedAt: Clocks.wall(), reason: .cancelled))
+        continue
+      }
+      started += 1
+      do { try start(assignment) } catch {
+        end(assignment.ref, AttemptEnd(endedAt: Clocks.wall(), reason: .startFailed, error: error.message))
+      }
+    }
+    if backlogHead == backlog.count {
+      backlog.removeAll(keepingCapacity: true)
+      backlogHead = 0
+    }
+  }
+
+  private func start(_ assignment: Assignment) throws(AgentError) {
+    guard let folder = AttemptFolder(ref: assignment.ref, root: settings.launcher.root) else {
+      throw AgentError(.configuration, "a name of the attempt is not an identifier (\(Identifier.rule))")
+    }
+    try folder.create()
+    let argv: [String]
+    switch assignment.spec.task {
+    case .exec(let command): argv = command
+    case .shell(let script, let interpreter):
+      try Files.write(folder.script, Array(script.utf8), mode: 0o600)
+      argv = (interpreter.isEmpty ? TaskSpec.defaultInterpreter : interpreter) + [folder.script]
+    case .http, .noop:
+      throw AgentError(.configuration, "a task of kind \(assignment.spec.task.kindName) has no process")
+    }
+    let spec = ShimSpec(
+      assignment, argv: argv, folder: folder, agentID: settings.agentID, logBytes: settings.logBytes)
+    let shim = try ShimProcess(assignment, spec: spec.framed, folder: folder, launcher: settings.launcher)
+    shims[assignment.ref] = shim
+    byDescriptor[shim.status] = shim
+    polledIsStale = true
+  }
+
+  // MARK: What shims say
+
+  private func waitForEvents() {
+    if polledIsStale {
+      polled = [pollfd(fd: inbox.wakeRead, events: Int16(POLLIN), revents: 0)]
+      polled += byDescriptor.keys.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+      polledIsStale = false
+    }
+    let timeout: Int32 =
+      backlogHead < backlog.count ? 0 : (orphans.isEmpty ? -1 : AgentLimits.orphanCheckMillis)
+    let ready = poll(&polled, nfds_t(polled.count), timeout)
+    guard ready > 0 else { return }
+    for entry in polled.dropFirst() where entry.revents != 0 {
+      if let shim = byDescriptor[entry.fd] { listen(to: shim) }
+    }
+  }
+
+  private func listen(to shim: ShimProcess) {
+    var chunk = [UInt8](repeating: 0, count: AgentLimits.shimReadBytes)
+    while true {
+      let got = read(shim.status, &chunk, chunk.count)
+      if got > 0 {
+        shim.pending.append(contentsOf: chunk[..<got])
+        takeLines(of: shim)
+        continue
+      }
+      if got < 0 && errno == EINTR { continue }
+      if got < 0 && errno == EAGAIN { return }
+      return remove(shim)
+    }
+  }
+
+  private func takeLines(of shim: ShimProcess) {
+    while let newline = shim.pending.firstIndex(of: UInt8(ascii: "\n")) {
+      let report = ShimReport(line: shim.pending[..<newline])
+      shim.pending.removeSubrange(...newline)
+      if let report { hear(report, from: shim) }
+    }
+    if shim.pending.count > AgentLimits.shimLineBytes { shim.pending.removeAll() }
+  }
+
+  private func hear(_ report: ShimReport, from shim: ShimProcess) {
+    if case .started(let pid, let boot) = report {
+      shim.taskPID = pid
+      events.append(.started(shim.ref, Clocks.wall(atBoot: boot)))
+    } else if !shim.hasEnded,
+      let end = report.end(folder: shim.folder, timeoutMillis: shim.assignment.spec.timeoutMillis)
+    {
+      shim.hasEnded = true
+      self.end(shim.ref, end)
+    }
+  }
+
+  /// The shim has closed its pipe: it is gone, or about to be.
+  private func remove(_ shim: ShimProcess) {
+    byDescriptor[shim.status] = nil
+    shims[shim.ref] = nil
+    polledIsStale = true
+    shim.reap()
+    guard !shim.hasEnded else { return }
+    if let taskPID = shim.taskPID { kill(-taskPID, SIGKILL) }
+    let end = AttemptEnd(
+      endedAt: Clocks.wall(), reason: .exited, signal: Int(SIGKILL),
+      error: "the task's supervisor (rota-shim) died, so the task was killed; was the machine out of memory?",
+      outputTail: OutputTail.read(shim.folder, stdout: Int64.max, stderr: Int64.max))
+    orphans.append((shim.ref, shim.folder, end))
+  }
+
+  private func endOrphans() {
+    guard !orphans.isEmpty else { return }
+    orphans.removeAll { orphan in
+      guard StrayProcesses.kill(under: orphan.folder.path) else { return false }
+      end(orphan.ref, orphan.end)
+      return true
+    }
+  }
+
+  private func end(_ ref: AttemptRef, _ end: AttemptEnd) { events.append(.ended(ref, end)) }
+}

@@ -1,0 +1,168 @@
+import Glibc
+import SchedulerCore
+
+/// A running `rota-shim`. Belongs to the reactor's thread.
+final class ShimProcess {
+  let assignment: Assignment
+  let folder: AttemptFolder
+  let pid: pid_t
+  /// Where the shim writes its lines.
+  let status: Int32
+  /// Where it takes its orders; closing it kills the task.
+  let control: Int32
+  /// An incomplete line.
+  var pending: [UInt8] = []
+  var taskPID: pid_t?
+  var hasEnded = false
+
+  var ref: AttemptRef { assignment.ref }
+
+  /// Starts a shim; the caller has made the attempt's folder.
+  ///
+  /// - Throws: `AgentError` with what the operating system said.
+  init(_ assignment: Assignment, spec: [UInt8], folder: AttemptFolder, launcher: ShimLauncher)
+    throws(AgentError)
+  {
+    self.assignment = assignment
+    self.folder = folder
+    let control = try Pipe()
+    defer { control.closeReadEnd() }
+    let status: Pipe
+    do { status = try Pipe() } catch {
+      control.closeWriteEnd()
+      throw error
+    }
+    defer { status.closeWriteEnd() }
+    do {
+      // All of it fits into the pipe, so this does not block although the shim is not there yet.
+      try control.fill(with: spec)
+      pid = try launcher.spawn(control: control.readEnd, status: status.writeEnd)
+      try status.makeReadNonBlocking()
+    } catch {
+      control.closeWriteEnd()
+      status.closeReadEnd()
+      throw error
+    }
+    self.control = control.writeEnd
+    self.status = status.readEnd
+  }
+
+  /// Closes the pipes and collects the shim, which has ended or is about to.
+  func reap() {
+    close(control)
+    close(status)
+    var code: Int32 = 0
+    while waitpid(pid, &code, 0) < 0 && errno == EINTR {}
+  }
+
+  func send(_ mode: AgentMachine.KillMode) {
+    var command = UInt8(ascii: mode == .now ? "K" : "T")
+    // Fails only when the shim is gone, which its status pipe tells.
+    _ = Glibc.write(control, &command, 1)
+  }
+}
+
+/// Starts shims.
+struct ShimLauncher: Sendable {
+  /// The program.
+  let path: String
+  /// The folder of all attempts.
+  let root: String
+  /// The shared file with the end of trust.
+  let trustFile: Int32
+
+  /// Starts one shim with its descriptors 3, 4 and 5.
+  func spawn(control: Int32, status: Int32) throws(AgentError) -> pid_t {
+    var actions = posix_spawn_file_actions_t()
+    var attributes = posix_spawnattr_t()
+    guard posix_spawn_file_actions_init(&actions) == 0 else { throw failure(errno) }
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    guard posix_spawnattr_init(&attributes) == 0 else { throw failure(errno) }
+    defer { posix_spawnattr_destroy(&attributes) }
+
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    for (number, descriptor) in [(3, control), (4, status), (5, trustFile)] {
+      posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(number))
+    }
+    // A runtime may ignore SIGPIPE and block signals; a task must not inherit that.
+    var all = sigset_t()
+    var none = sigset_t()
+    sigfillset(&all)
+    sigemptyset(&none)
+    posix_spawnattr_setsigdefault(&attributes, &all)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
+
+    var pid: pid_t = 0
+    let code = withCStrings([path]) { argv in
+      withCStrings(["\(StrayProcesses.shimVariable)=\(root)"]) { environment in
+        posix_spawn(&pid, path, &actions, &attributes, argv, environment)
+      }
+    }
+    guard code == 0 else { throw failure(code) }
+    return pid
+  }
+
+  private func failure(_ code: Int32) -> AgentError {
+    AgentError(.system, "cannot start \(path): \(Files.reason(code))")
+  }
+}
+
+/// A pipe whose ends are closed on exec and are out of the way of the numbers that a shim is given.
+private struct Pipe {
+  let readEnd: Int32
+  let writeEnd: Int32
+
+  init() throws(AgentError) {
+    var ends: [Int32] = [-1, -1]
+    guard Glibc.pipe(&ends) == 0 else { throw Self.failure() }
+    // Raised above 9: a source that is itself 3, 4 or 5 would be overwritten before it is copied.
+    let raised = ends.map { fcntl($0, F_DUPFD_CLOEXEC, 10) }
+    let code = errno
+    for end in ends { close(end) }
+    guard raised.allSatisfy({ $0 >= 0 }) else {
+      for end in raised where end >= 0 { close(end) }
+      throw Self.failure(code)
+    }
+    (readEnd, writeEnd) = (raised[0], raised[1])
+  }
+
+  private static func failure(_ code: Int32 = errno) -> AgentError {
+    AgentError(.system, "cannot make a pipe for a shim: \(Files.reason(code))")
+  }
+
+  func closeReadEnd() { close(readEnd) }
+  func closeWriteEnd() { close(writeEnd) }
+
+  func makeReadNonBlocking() throws(AgentError) {
+    guard fcntl(readEnd, F_SETFL, O_NONBLOCK) == 0 else { throw Self.failure() }
+  }
+
+  /// Writes what has to fit, making the pipe larger if need be; leaves the write end non-blocking.
+  func fill(with bytes: [UInt8]) throws(AgentError) {
+    guard bytes.count <= AgentLimits.shimSpecBytes else {
+      throw AgentError(
+        .system,
+        "arguments and environment take \(bytes.count) bytes, at most \(AgentLimits.shimSpecBytes) are possible"
+      )
+    }
+    let setPipeSize: Int32 = 1_031  // F_SETPIPE_SZ
+    if bytes.count > AgentLimits.defaultPipeBytes, fcntl(writeEnd, setPipeSize, Int32(bytes.count)) < 0 {
+      throw Self.failure()
+    }
+    guard fcntl(writeEnd, F_SETFL, O_NONBLOCK) == 0 else { throw Self.failure() }
+    try Files.writeAll(writeEnd, bytes, path: "the pipe to a shim")
+  }
+}
+
+/// Runs `body` with a NULL-terminated array of C strings.
+private func withCStrings<Result>(
+  _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
+) -> Result {
+  var pointers = strings.map { strdup($0) } + [nil]
+  defer { for pointer in pointers { free(pointer) } }
+  return pointers.withUnsafeMutableBufferPointer { buffer in
+    // Never empty: it holds at least the terminator.
+    body(UnsafePointer(buffer.baseAddress!))
+  }
+}

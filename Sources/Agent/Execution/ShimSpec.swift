@@ -1,0 +1,100 @@
+import SchedulerCore
+
+/// What a shim is told on its file descriptor 3: a 32-bit little-endian length, then records of a tag byte, a
+/// 32-bit little-endian length and bytes (`Sources/rota-shim/README.md`).
+struct ShimSpec {
+  private(set) var records: [UInt8] = []
+
+  private mutating func add(_ tag: UnicodeScalar, _ value: some Collection<UInt8>) {
+    records.append(UInt8(ascii: tag))
+    appendLength(value.count, to: &records)
+    records.append(contentsOf: value)
+  }
+
+  private mutating func add(_ tag: UnicodeScalar, _ number: Int64) { add(tag, String(number).utf8) }
+
+  /// Describes an assignment's task. A script has to be in its file before the shim starts.
+  init(_ assignment: Assignment, argv: [String], folder: AttemptFolder, agentID: String, logBytes: Int64) {
+    let spec = assignment.spec
+    for argument in argv { add("a", argument.utf8) }
+    for entry in TaskEnvironment.entries(assignment, folder: folder, agentID: agentID) {
+      add("e", entry.utf8)
+    }
+    add("d", (spec.workingDirectory ?? folder.work).utf8)
+    add("o", folder.log(.stdout).utf8)
+    add("r", folder.log(.stderr).utf8)
+    add("l", logBytes)
+    add("n", 1)
+    add("t", max(0, spec.timeoutMillis ?? 0))
+    add("g", max(0, spec.killGraceMillis))
+    add("x", folder.result.utf8)
+  }
+
+  /// The bytes to write.
+  var framed: [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(records.count + 4)
+    appendLength(records.count, to: &bytes)
+    bytes.append(contentsOf: records)
+    return bytes
+  }
+}
+
+private func appendLength(_ length: Int, to bytes: inout [UInt8]) {
+  withUnsafeBytes(of: UInt32(length).littleEndian) { bytes.append(contentsOf: $0) }
+}
+
+/// The environment of a task.
+enum TaskEnvironment {
+  /// Where a task finds programs when its job says nothing.
+  static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+  /// The variable that marks a task's processes with their attempt's folder; see `StrayProcesses`.
+  static let scratchVariable = "ROTA_SCRATCH_DIR"
+
+  /// `NAME=VALUE` for each variable: the user's, with the agent's own winning.
+  static func entries(_ assignment: Assignment, folder: AttemptFolder, agentID: String) -> [String] {
+    var variables = ["PATH": defaultPath, "HOME": folder.work]
+    variables.merge(assignment.spec.env) { $1 }
+    let ref = assignment.ref
+    let own = [
+      "ROTA_JOB_ID": ref.run.job.jobID,
+      "ROTA_NAMESPACE": ref.run.job.namespace,
+      "ROTA_RUN_ID": ref.run.runID,
+      "ROTA_ATTEMPT": String(ref.attempt),
+      "ROTA_FENCING_TOKEN": String(ref.fence),
+      "ROTA_SCHEDULED_TIME": isoTime(assignment.scheduledTime),
+      "ROTA_WORKER_ID": agentID,
+      "ROTA_USER_ID": assignment.spec.userID,
+      "ROTA_RETRY_COUNT": String(assignment.retryCount),
+      scratchVariable: folder.work,
+    ]
+    variables.merge(own) { $1 }
+    return variables.map { $0.key + "=" + $0.value }
+  }
+
+  /// RFC 3339 in UTC with milliseconds.
+  static func isoTime(_ time: Timestamp) -> String {
+    let millis = time.milliseconds
+    let days = Int64((Double(millis) / 86_400_000).rounded(.down))
+    let rest = millis - days * 86_400_000
+    // Days to a date of the proleptic Gregorian calendar, counted from 1 March of year 0 in eras of 400 years.
+    let shifted = days + 719_468
+    let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
+    let dayOfEra = shifted - era * 146_097
+    let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let monthFromMarch = (5 * dayOfYear + 2) / 153
+    let day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
+    let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+    let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+    func padded(_ number: Int64, _ width: Int) -> String {
+      let digits = String(number)
+      return String(repeating: "0", count: max(0, width - digits.count)) + digits
+    }
+    let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
+    let hour = padded(rest / 3_600_000, 2)
+    let minute = padded(rest / 60_000 % 60, 2)
+    let second = padded(rest / 1_000 % 60, 2)
+    return "\(date)T\(hour):\(minute):\(second).\(padded(rest % 1_000, 3))Z"
+  }
+}

@@ -1,0 +1,45 @@
+import EtcdClient
+import SchedulerCore
+
+/// Finds the leading server in etcd.
+struct LeaderFinder: Sendable {
+  let store: any EtcdStore
+  let keyspace: Keyspace
+
+  /// The leader, and the key that says so.
+  struct Leader: Hashable, Sendable {
+    var key: String
+    var createRevision: Int64
+    var host: String
+    var port: Int
+  }
+
+  /// The holder of the oldest key under `leader/`; nil while nobody stands for election.
+  ///
+  /// - Throws: `EtcdError`, or `AgentError` with code `session` for a record without a usable address.
+  func find() async throws -> Leader? {
+    let request = RangeRequest(
+      .prefix(keyspace.leaders), limit: 1, sort: RangeRequest.Sort(by: .createRevision))
+    guard let found = try await store.range(request).kvs.first else { return nil }
+    let record: ServerRecord
+    do { record = try ServerRecord(decoding: found.value) } catch {
+      throw AgentError(.session, "the leader's record \(found.key) cannot be read", underlying: error)
+    }
+    guard let (host, port) = Self.split(record.grpcAddress) else {
+      throw AgentError(
+        .session,
+        "the leader \(record.serverID) has the gRPC address \"\(record.grpcAddress)\", not host:port")
+    }
+    return Leader(key: found.key, createRevision: found.createRevision, host: host, port: port)
+  }
+
+  /// `host:port`, `[v6]:port`.
+  static func split(_ address: String) -> (host: String, port: Int)? {
+    guard let colon = address.lastIndex(of: ":"), let port = Int(address[address.index(after: colon)...]),
+      (1...65_535).contains(port)
+    else { return nil }
+    var host = address[..<colon]
+    if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+    return host.isEmpty ? nil : (String(host), port)
+  }
+}
