@@ -11,7 +11,7 @@ enum StoreKind: CaseIterable, Sendable {
     switch self {
     case .fake: try await body(FakeEtcd(), prefix)
     case .real:
-      let client = try await EtcdProcess.shared.value.client()
+      let client = try await EtcdProcess.conformance.value.client()
       do { try await body(client, prefix) } catch {
         await client.shutdown()
         throw error

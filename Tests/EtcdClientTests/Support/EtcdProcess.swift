@@ -81,6 +81,9 @@ final class EtcdProcess: @unchecked Sendable {
 
   /// One process for all tests that do not harm it.
   static let shared = Task { try await EtcdProcess() }
+
+  /// One process for the conformance suite, whose tests count revisions and so must be alone.
+  static let conformance = Task { try await EtcdProcess() }
 }
 
 struct SetupError: Error {
