@@ -139,7 +139,9 @@ struct GatewayScanner {
     try expect(UInt8(ascii: "\""))
     let first = index
     var escaped = false
-    while index < bytes.count {
+    while true {
+      skipPlainCharacters()
+      guard index < bytes.count else { break }
       let byte = bytes[index]
       if byte == UInt8(ascii: "\"") {
         index += 1
@@ -152,6 +154,26 @@ struct GatewayScanner {
       index += 1
     }
     throw fail("unterminated string")
+  }
+
+  /// Passes over bytes that are neither quote nor backslash, eight at a time: values are long. A word that may
+  /// hold one is left to the caller, byte by byte.
+  private mutating func skipPlainCharacters() {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let highs: UInt64 = 0x8080_8080_8080_8080
+    while index + 8 <= bytes.count {
+      let word = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+      let quote = word ^ (ones &* 0x22)
+      let slash = word ^ (ones &* 0x5C)
+      let found = ((quote &- ones) & ~quote) | ((slash &- ones) & ~slash)
+      let marks = found & highs
+      if marks != 0 {
+        // The lowest mark is exact; on a big-endian machine the byte-wise loop finds it.
+        if UInt64(littleEndian: 1) == 1 { index += marks.trailingZeroBitCount / 8 }
+        return
+      }
+      index += 8
+    }
   }
 
   /// Text.
