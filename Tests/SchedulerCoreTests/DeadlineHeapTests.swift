@@ -28,7 +28,7 @@ private func at(_ micros: Int) -> Timestamp { Timestamp(microseconds: Int64(micr
     var random = SplitMix(seed: seed)
     var heap = DeadlineHeap<Int>()
     var model: [Int: Timestamp] = [:]
-    for step in 0..<4_000 {
+    for step in 0..<1_500 {
       let key = Int.random(in: 0..<200, using: &random)
       switch Int.random(in: 0..<10, using: &random) {
       case 0..<6:

@@ -99,7 +99,7 @@ import Testing
       return (entered - Int64(entry.priority) * 30_000_000, entered, entry.run)
     }
     let labels: [String?] = [nil, "a", "b", "c"]
-    for _ in 0..<3_000 {
+    for _ in 0..<1_500 {
       let name = "j\(Int.random(in: 0..<60, using: &random))"
       switch Int.random(in: 0..<4, using: &random) {
       case 0, 1:

@@ -161,8 +161,8 @@ public struct AgentPool: Sendable {
   /// Brings the candidates for a requirement up to date and returns their place in `sets`.
   private mutating func bringUpToDate(_ requirement: Requirement) -> Int {
     if let index = requirements.slot(of: requirement) {
-      if let slots = changes.since(sets[index].cursor) {
-        for change in slots { update(index, change.slot, labelsMayDiffer: change.labelsDiffer) }
+      if let missed = changes.since(sets[index].cursor) {
+        for change in missed { update(index, change.slot, labelsMayDiffer: change.labelsDiffer) }
         sets[index].cursor = changes.end
       } else {
         rebuild(index)
@@ -226,7 +226,17 @@ public struct AgentPool: Sendable {
 
 /// Which agents have changed, oldest first. Entries are numbered from 0 for ever; old ones are dropped.
 private struct ChangeLog: Sendable {
-  private var entries: [UInt32] = []
+  /// The agent's slot, twice, and one more if its labels may differ: 4 bytes a change.
+  struct Change: Sendable {
+    private let packed: UInt32
+
+    init(slot: Int, labelsDiffer: Bool) { packed = UInt32(slot) << 1 | (labelsDiffer ? 1 : 0) }
+
+    var slot: Int { Int(packed >> 1) }
+    var labelsDiffer: Bool { packed & 1 == 1 }
+  }
+
+  private var entries: [Change] = []
   /// The number of the first entry that is kept.
   private var start = 0
 
@@ -239,12 +249,11 @@ private struct ChangeLog: Sendable {
       entries.removeFirst(dropped)
       start += dropped
     }
-    entries.append(UInt32(slot) << 1 | (labelsDiffer ? 1 : 0))
+    entries.append(Change(slot: slot, labelsDiffer: labelsDiffer))
   }
 
   /// The entries from number `cursor` on; nil when some of them are no longer kept.
-  func since(_ cursor: Int) -> [(slot: Int, labelsDiffer: Bool)]? {
-    guard cursor >= start else { return nil }
-    return entries[(cursor - start)...].map { (Int($0 >> 1), $0 & 1 == 1) }
+  func since(_ cursor: Int) -> ArraySlice<Change>? {
+    cursor >= start ? entries[(cursor - start)...] : nil
   }
 }
