@@ -76,6 +76,12 @@ public struct AgentMachine: Sendable {
     public var ref: AttemptRef
     /// How.
     public var mode: KillMode
+
+    /// Makes a kill.
+    public init(ref: AttemptRef, mode: KillMode) {
+      self.ref = ref
+      self.mode = mode
+    }
   }
 
   /// What the shell has to do, in the order of the members.
