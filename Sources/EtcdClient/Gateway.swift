@@ -87,8 +87,11 @@ final class Gateway: Sendable {
     var backoff = Backoff(EtcdLimits.retryPause)
     var failures = 0
     var renewed = false
+    var last: EtcdError?
     while true {
       let endpoint = currentEndpoint
+      // Why earlier attempts failed says more than that time ran out before another one.
+      if let last, deadline <= .now { throw last }
       let token = try await token(deadline: deadline)
       let result = await attempt(
         operation, endpoint: endpoint, path: path, body: body, kind: kind, token: token, deadline: deadline)
@@ -101,11 +104,12 @@ final class Gateway: Sendable {
           continue
         }
         if failure.leavesEndpoint { leave(endpoint, because: failure.error.message) }
-        guard failure.mayRetry, deadline > .now else { throw failure.error }
+        guard failure.mayRetry else { throw failure.error }
+        if failure.error.code != .timeout || last == nil { last = failure.error }
         failures += 1
         // The other endpoints are tried at once; then it is time to wait.
         if failures % endpoints.count == 0 {
-          try await pause(backoff.next(), until: deadline, otherwise: failure.error)
+          try await pause(backoff.next(), until: deadline, otherwise: last ?? failure.error)
         }
       }
     }
