@@ -1,0 +1,100 @@
+import Agent
+import ArgumentParser
+import EtcdClient
+import SchedulerCore
+
+/// `rota agent`
+struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
+  static let configuration = CommandConfiguration(
+    commandName: "agent",
+    abstract: "Run an agent, which runs the tasks of jobs on this machine.",
+    discussion: "SIGTERM drains it: no new work, what runs may finish for --drain-timeout.")
+
+  static let environmentFlags =
+    EtcdOptions.environmentFlags + LogOptions.environmentFlags + [
+      "id", "data-dir", EnvironmentFlag("label", .list), "slots", "lease-ttl", "drain-timeout", "shim",
+      "log-bytes",
+      "attempt-retention",
+    ]
+
+  @OptionGroup(title: "etcd") var etcd: EtcdOptions
+  @OptionGroup(title: "Logging") var log: LogOptions
+
+  @Option(
+    help: "The agent's id, unique in the cluster and stable; the host's name when not given. (env: ROTA_ID)")
+  var id: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Everything that the agent keeps: unacknowledged results, logs, scratch folders. (env: ROTA_DATA_DIR)",
+      valueName: "folder"))
+  var dataDir: String
+
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "What the constraints of jobs are held against; may be given several times. (env: ROTA_LABEL, with commas)",
+      valueName: "name=value"))
+  var label: [PairArgument] = []
+
+  @Option(help: ArgumentHelp("How many tasks may run at once. (env: ROTA_SLOTS)", valueName: "count"))
+  var slots = AgentConfiguration.defaultSlots
+
+  @Option(
+    help: ArgumentHelp(
+      "How long the agent may be out of reach before its work moves, whole seconds. (env: ROTA_LEASE_TTL)",
+      valueName: "time"))
+  var leaseTtl = DurationArgument(millis: 6_000)
+
+  @Option(
+    help: ArgumentHelp("How long tasks may go on after SIGTERM. (env: ROTA_DRAIN_TIMEOUT)", valueName: "time")
+  )
+  var drainTimeout = DurationArgument(millis: 30_000)
+
+  @Option(
+    help: ArgumentHelp(
+      "The rota-shim program; beside rota when not given. (env: ROTA_SHIM)", valueName: "path"))
+  var shim: String?
+
+  @Option(
+    help: ArgumentHelp("The most bytes in one log file of a task. (env: ROTA_LOG_BYTES)", valueName: "count"))
+  var logBytes: Int64 = 10 << 20
+
+  @Option(
+    help: ArgumentHelp(
+      "How long the logs and the folder of an ended attempt are kept. (env: ROTA_ATTEMPT_RETENTION)",
+      valueName: "time"))
+  var attemptRetention = DurationArgument(millis: 24 * 3_600_000)
+
+  func validate() throws {
+    if let id, !Identifier.isValid(id) {
+      throw ValidationError("--id '\(id)': an identifier has \(Identifier.rule)")
+    }
+    _ = try leaseTtl.wholeSeconds("--lease-ttl", in: 2...3_600)
+  }
+
+  func run() async throws {
+    let logger = log.makeLogger("rota.agent")
+    let configuration = try agentConfiguration()
+    do { try configuration.validate() } catch { throw CommandFailure("\(error)") }
+    let client = try etcd.client(logger: logger)
+    try await Daemon.run(
+      [AgentService(configuration: configuration, etcd: client, logger: logger)], logger: logger)
+    await client.shutdown()
+  }
+
+  private func agentConfiguration() throws -> AgentConfiguration {
+    var configuration = AgentConfiguration(
+      id: id ?? AgentConfiguration.defaultID, dataFolder: try Folder.make(dataDir))
+    configuration.keyPrefix = etcd.prefix
+    configuration.labels = label.dictionary
+    configuration.slots = slots
+    configuration.leaseTTLSeconds = try leaseTtl.wholeSeconds("--lease-ttl", in: 2...3_600)
+    configuration.drainMillis = drainTimeout.millis
+    if let shim { configuration.shimPath = shim }
+    configuration.logBytes = logBytes
+    configuration.attemptRetentionMillis = attemptRetention.millis
+    configuration.version = Version.text
+    return configuration
+  }
+}

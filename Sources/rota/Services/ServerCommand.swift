@@ -1,0 +1,100 @@
+import Agent
+import ArgumentParser
+import ControlPlane
+import EtcdClient
+import SchedulerCore
+
+/// `rota server`
+struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
+  static let configuration = CommandConfiguration(
+    commandName: "server",
+    abstract: "Run a server of the control plane.",
+    discussion: "Any number of servers may run on one etcd; one of them leads, all of them answer.")
+
+  static let environmentFlags =
+    EtcdOptions.environmentFlags + LogOptions.environmentFlags + [
+      "id", "http", "grpc", "advertise-http", "advertise-grpc", "lease-ttl", "retention", "runs-kept",
+    ]
+
+  @OptionGroup(title: "etcd") var etcd: EtcdOptions
+  @OptionGroup(title: "Logging") var log: LogOptions
+
+  @Option(help: "The server's id, unique in the cluster; the host's name when not given. (env: ROTA_ID)")
+  var id: String?
+
+  @Option(help: ArgumentHelp("Where REST and the web page listen. (env: ROTA_HTTP)", valueName: "host:port"))
+  var http = AddressArgument(host: "127.0.0.1", port: 8080)
+
+  @Option(help: ArgumentHelp("Where gRPC listens. (env: ROTA_GRPC)", valueName: "host:port"))
+  var grpc = AddressArgument(host: "127.0.0.1", port: 7070)
+
+  @Option(
+    help: ArgumentHelp(
+      "Where users reach REST; the listening address when not given. (env: ROTA_ADVERTISE_HTTP)",
+      valueName: "host:port"))
+  var advertiseHttp: AddressArgument?
+
+  @Option(
+    help: ArgumentHelp(
+      "Where agents and other servers reach gRPC; the listening address when not given. (env: ROTA_ADVERTISE_GRPC)",
+      valueName: "host:port"))
+  var advertiseGrpc: AddressArgument?
+
+  @Option(
+    help: ArgumentHelp(
+      "How long the others wait for a lost server, whole seconds. (env: ROTA_LEASE_TTL)", valueName: "time"))
+  var leaseTtl = DurationArgument(millis: 5_000)
+
+  @Option(help: ArgumentHelp("How long ended jobs are kept. (env: ROTA_RETENTION)", valueName: "time"))
+  var retention = DurationArgument(millis: 7 * 86_400_000)
+
+  @Option(
+    help: ArgumentHelp("How many ended runs of a job are kept. (env: ROTA_RUNS_KEPT)", valueName: "count"))
+  var runsKept = 100
+
+  func validate() throws {
+    if let id, !Identifier.isValid(id) {
+      throw ValidationError("--id '\(id)': an identifier has \(Identifier.rule)")
+    }
+    _ = try leaseTtl.wholeSeconds("--lease-ttl", in: 2...3_600)
+    guard runsKept > 0 else { throw ValidationError("--runs-kept has to be 1 or more") }
+    guard retention.millis >= 60_000 else { throw ValidationError("--retention has to be 1m or more") }
+  }
+
+  func run() async throws {
+    let logger = log.makeLogger("rota.server")
+    let client = try etcd.client(logger: logger)
+    try await Daemon.run(
+      [ServerService(configuration: try serverConfiguration(), etcd: client, logger: logger)], logger: logger)
+    await client.shutdown()
+  }
+
+  private func serverConfiguration() throws -> ServerConfiguration {
+    var configuration = ServerConfiguration(
+      serverID: id ?? AgentConfiguration.defaultID, http: http.hostPort, grpc: grpc.hostPort,
+      version: Version.text)
+    configuration.prefix = etcd.prefix
+    configuration.advertiseHTTP = advertiseHttp?.hostPort
+    configuration.advertiseGRPC = advertiseGrpc?.hostPort
+    configuration.leaseTTLSeconds = try leaseTtl.wholeSeconds("--lease-ttl", in: 2...3_600)
+    configuration.retention = .milliseconds(retention.millis)
+    configuration.runsKeptPerJob = runsKept
+    return configuration
+  }
+}
+
+extension AddressArgument {
+  /// As the control plane takes it.
+  var hostPort: HostPort { HostPort(host: host, port: port) }
+}
+
+extension DurationArgument {
+  /// The seconds, where they are whole and within bounds.
+  func wholeSeconds(_ flag: String, in bounds: ClosedRange<Int64>) throws -> Int64 {
+    guard millis.isMultiple(of: 1_000), bounds.contains(millis / 1_000) else {
+      throw ValidationError(
+        "\(flag) has to be whole seconds from \(bounds.lowerBound)s to \(bounds.upperBound)s, is \(self)")
+    }
+    return millis / 1_000
+  }
+}

@@ -1,0 +1,104 @@
+import ArgumentParser
+import SchedulerCore
+
+/// A length of time, as `30m` or `1h30m`.
+struct DurationArgument: ExpressibleByArgument, CustomStringConvertible {
+  let millis: Int64
+
+  init(millis: Int64) { self.millis = millis }
+
+  init?(argument: String) {
+    guard let millis = try? DurationText.parse(argument) else { return nil }
+    self.millis = millis
+  }
+
+  var description: String { DurationText.format(milliseconds: millis) }
+  var defaultValueDescription: String { description }
+}
+
+/// A listening or remote address, as `127.0.0.1:7070` or `[::1]:7070`.
+struct AddressArgument: ExpressibleByArgument, CustomStringConvertible, Hashable {
+  let host: String
+  let port: Int
+
+  init(host: String, port: Int) {
+    self.host = host
+    self.port = port
+  }
+
+  init?(argument: String) {
+    guard let colon = argument.lastIndex(of: ":"), let port = Int(argument[argument.index(after: colon)...]),
+      (0...65_535).contains(port)
+    else { return nil }
+    var host = argument[..<colon]
+    if host.first == "[", host.last == "]" {
+      host = host.dropFirst().dropLast()
+    } else if host.contains(":") {
+      return nil
+    }
+    guard !host.isEmpty, !host.contains(where: { $0 == "/" || $0 == " " }) else { return nil }
+    self.init(host: String(host), port: port)
+  }
+
+  var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  var defaultValueDescription: String { description }
+}
+
+/// Several addresses with commas between them.
+struct AddressList: ExpressibleByArgument, CustomStringConvertible {
+  let addresses: [AddressArgument]
+
+  init(_ addresses: [AddressArgument]) { self.addresses = addresses }
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+    let addresses = parts.compactMap { AddressArgument(argument: String($0)) }
+    guard !addresses.isEmpty, addresses.count == parts.count else { return nil }
+    self.addresses = addresses
+  }
+
+  var description: String { addresses.map(\.description).joined(separator: ",") }
+  var defaultValueDescription: String { description }
+}
+
+/// `NAME=VALUE`.
+struct PairArgument: ExpressibleByArgument {
+  let name: String
+  let value: String
+
+  init?(argument: String) {
+    guard let equals = argument.firstIndex(of: "="), equals != argument.startIndex else { return nil }
+    name = String(argument[..<equals])
+    value = String(argument[argument.index(after: equals)...])
+  }
+}
+
+extension [PairArgument] {
+  /// As a dictionary; the last of equal names counts.
+  var dictionary: [String: String] {
+    Dictionary(map { ($0.name, $0.value) }, uniquingKeysWith: { $1 })
+  }
+}
+
+/// How results are printed.
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+  /// Aligned columns.
+  case table
+  /// One JSON document, with the field names of REST.
+  case json
+}
+
+/// The states that a user may filter by.
+enum StatusArgument: String, ExpressibleByArgument, CaseIterable {
+  case pending, running, completed, failed, cancelled
+
+  var status: JobStatus {
+    switch self {
+    case .pending: .pending
+    case .running: .running
+    case .completed: .completed
+    case .failed: .failed
+    case .cancelled: .cancelled
+    }
+  }
+}

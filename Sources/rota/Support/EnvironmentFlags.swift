@@ -1,0 +1,67 @@
+import ArgumentParser
+import Glibc
+
+/// A command whose long flags may be set by environment variables: `--lease-ttl` by `ROTA_LEASE_TTL`.
+///
+/// The client commands take only what says how to reach the cluster: a task has variables such as
+/// `ROTA_JOB_ID` set by its agent, and a `rota submit` within it must not take them for its own flags.
+protocol EnvironmentBacked: ParsableCommand {
+  /// The flags, without their dashes.
+  static var environmentFlags: [EnvironmentFlag] { get }
+}
+
+/// A flag that an environment variable may stand for.
+struct EnvironmentFlag: ExpressibleByStringLiteral {
+  enum Kind {
+    case value
+    /// A flag that may be given several times; the variable has commas.
+    case list
+  }
+
+  let name: String
+  let kind: Kind
+
+  init(stringLiteral name: String) {
+    self.init(name, .value)
+  }
+
+  init(_ name: String, _ kind: Kind) {
+    self.name = name
+    self.kind = kind
+  }
+
+  /// The variable's name.
+  var variable: String {
+    "ROTA_" + name.uppercased().map { $0 == "-" ? "_" : String($0) }.joined()
+  }
+}
+
+enum EnvironmentFlags {
+  /// Puts the flags that the environment sets behind the subcommand's name, where flags that were given
+  /// come after them and win. The parser then checks both alike.
+  static func apply(
+    to arguments: [String], environment: (String) -> String? = EnvironmentFlags.variable
+  ) throws -> [String] {
+    guard let name = arguments.first, let command = command(named: name) else { return arguments }
+    let given = Set(
+      arguments.prefix { $0 != "--" }.map { $0.split(separator: "=").first.map(String.init) ?? $0 })
+    var added: [String] = []
+    for flag in command.environmentFlags where !given.contains("--" + flag.name) {
+      guard let value = environment(flag.variable), !value.isEmpty else { continue }
+      let values = flag.kind == .list ? value.split(separator: ",").map(String.init) : [value]
+      added += values.map { "--\(flag.name)=\($0)" }
+    }
+    return [name] + added + arguments.dropFirst()
+  }
+
+  private static func command(named name: String) -> (any EnvironmentBacked.Type)? {
+    Rota.configuration.subcommands.lazy
+      .first { $0._commandName == name }
+      .flatMap { $0 as? any EnvironmentBacked.Type }
+  }
+
+  /// A variable of this process.
+  static func variable(_ name: String) -> String? {
+    getenv(name).map { String(cString: $0) }
+  }
+}

@@ -1,0 +1,54 @@
+import Glibc
+import SchedulerCore
+
+/// How things are said in tables.
+enum Texts {
+  /// The time now, by the wall clock.
+  static func now() -> Timestamp {
+    let time = LogLine.now()
+    return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec / 1_000))
+  }
+
+  /// A time to the second, or a dash.
+  static func time(_ time: Timestamp?) -> String {
+    guard let time else { return "-" }
+    return Timestamp(microseconds: time.milliseconds / 1_000 * 1_000_000).rfc3339
+  }
+
+  /// A length of time with two figures that matter, as `1.2s` or `3m20s`.
+  static func length(from start: Timestamp, to end: Timestamp) -> String {
+    let millis = max(0, end.milliseconds - start.milliseconds)
+    switch millis {
+    case ..<1_000: return DurationText.format(milliseconds: millis)
+    case ..<60_000: return DurationText.format(milliseconds: millis / 100 * 100)
+    default: return DurationText.format(milliseconds: millis / 1_000 * 1_000)
+    }
+  }
+
+  /// How a run's last attempt ended, or why the run is as it is.
+  static func outcome(of run: RunRecord) -> String {
+    guard let last = run.attempts.last, let reason = last.endReason else { return run.message ?? "-" }
+    return outcome(of: last, reason)
+  }
+
+  private static func outcome(of attempt: AttemptRecord, _ reason: EndReason) -> String {
+    let detail = attempt.error.map { ": \($0)" } ?? ""
+    switch reason {
+    case .exited:
+      if let signal = attempt.signal { return "ended by signal \(signal)" + detail }
+      return attempt.exitCode.map { "exit code \($0)" + detail } ?? (attempt.error ?? "ended")
+    case .timeout: return "took longer than its timeout" + detail
+    case .cancelled: return "cancelled" + detail
+    case .fenced: return "killed since agent '\(attempt.agent.agentID)' could not trust its lease" + detail
+    case .agentStopped: return "agent '\(attempt.agent.agentID)' was stopped" + detail
+    case .agentLost: return "agent '\(attempt.agent.agentID)' was lost" + detail
+    case .startFailed: return "could not be started" + detail
+    }
+  }
+
+  /// Bytes as GiB with one digit.
+  static func gibibytes(_ bytes: Int64) -> String {
+    let tenths = (Double(bytes) / 1_073_741_824 * 10).rounded()
+    return "\(tenths / 10) GiB"
+  }
+}
