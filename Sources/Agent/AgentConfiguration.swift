@@ -28,6 +28,8 @@ public struct AgentConfiguration: Sendable {
   public var attemptRetentionMillis: Int64 = 24 * 3_600_000
   /// The most bytes that the folders of ended attempts may take together.
   public var attemptBytes: Int64 = 20 << 30
+  /// The most folders of ended attempts that are kept.
+  public var attemptFolders = 50_000
   /// Rota's version, as others see it.
   public var version = "dev"
 

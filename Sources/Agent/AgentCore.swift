@@ -10,7 +10,6 @@ actor AgentCore: LeaseOwner {
   private let logger: Logger
   private var machine: AgentMachine
   private var journal: ResultJournal
-  private var logs: LogReader
   private var executor: Executor?
   private var health = AgentHealth()
   private var session: OpenSession?
@@ -42,7 +41,6 @@ actor AgentCore: LeaseOwner {
     self.journal = journal
     self.logger = logger
     machine = AgentMachine(limits: AgentMachine.Limits(slots: configuration.slots))
-    logs = LogReader(root: folder.attempts)
   }
 
   deinit { journal.finish() }
@@ -223,8 +221,11 @@ actor AgentCore: LeaseOwner {
     settle()
   }
 
-  /// Answers a question about a log.
-  func answer(_ query: LogQuery) -> LogReply { logs.answer(query, isLive: machine.isLive(query.ref)) }
+  /// Whether the attempt's task may still write.
+  func isLive(_ ref: AttemptRef) -> Bool { machine.isLive(ref) }
+
+  /// Whether the leader has been heard on the present session.
+  var hasOpenSession: Bool { session != nil && machine.hasSession }
 
   // MARK: Effects
 

@@ -43,15 +43,17 @@ enum AgentLimits {
   static let registerRetryMillis: Int64 = 1_000
 
   // Session.
-  /// How often the leader is looked up while there is no session.
-  static let leaderPollMillis: Int64 = 200
+  /// How often the leader is looked up while there is no session: this share of the lease's TTL, which grows with
+  /// the fleet; 200 ms of 6 s. After `leaderPollPatience` it is half as often each time, down to a third of the TTL.
+  static let leaderPollsPerTTL: Int64 = 30
+  static let leaderPollPatience: Duration = .seconds(15)
   /// The waits between attempts to connect to one and the same leader.
   static let reconnectMinMillis: Int64 = 50
   static let reconnectMaxMillis: Int64 = 2_000
   /// How long the leader may take for its welcome.
   static let welcomeWait: Duration = .seconds(5)
-  /// How often the leader's key is looked at while connected.
-  static let leaderCheck: Duration = .seconds(2)
+  /// How often the leader's key is looked at while connected: this share of the lease's TTL.
+  static let leaderChecksPerTTL: Int64 = 3
   /// How often the agent's figures are taken.
   static let healthInterval: Duration = .seconds(5)
 
@@ -64,6 +66,4 @@ enum AgentLimits {
   // Housekeeping of attempt folders.
   /// How often old folders are looked for.
   static let janitorInterval: Duration = .seconds(60)
-  /// The most folders kept, whatever their age.
-  static let attemptFolders = 200_000
 }

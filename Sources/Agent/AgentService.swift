@@ -93,7 +93,7 @@ public final class AgentService: Service {
   /// - Returns: why it ended, when nobody asked it to.
   private func work(_ core: AgentCore, folder: DataFolder, trust: TrustFile) async -> (any Error)? {
     let keeper = self.keeper(folder)
-    let sessions = self.sessions(core)
+    let sessions = self.sessions(core, folder)
     var failure: (any Error)?
     do {
       try await withThrowingTaskGroup(of: Void.self) { group in
@@ -127,10 +127,12 @@ public final class AgentService: Service {
       savedPath: folder.incarnationFile, logger: logger)
   }
 
-  private func sessions(_ core: AgentCore) -> SessionLoop {
+  private func sessions(_ core: AgentCore, _ folder: DataFolder) -> SessionLoop {
     let finder = LeaderFinder(
       store: etcd.with(requestTimeout: .seconds(2)), keyspace: Keyspace(prefix: configuration.keyPrefix))
-    let session = AgentSession(core: core, agentID: configuration.id, finder: finder, logger: logger)
+    let session = AgentSession(
+      core: core, logs: LogService(core: core, root: folder.attempts), agentID: configuration.id,
+      ttlMillis: configuration.leaseTTLSeconds * 1_000, finder: finder, logger: logger)
     return SessionLoop(session: session, group: group, logger: logger)
   }
 
@@ -154,10 +156,14 @@ public final class AgentService: Service {
   private func cleanUp(_ core: AgentCore, _ folder: DataFolder) async throws {
     let janitor = Janitor(
       root: folder.attempts, retentionMillis: configuration.attemptRetentionMillis,
-      maxBytes: configuration.attemptBytes, maxFolders: AgentLimits.attemptFolders)
+      maxBytes: configuration.attemptBytes, maxFolders: configuration.attemptFolders)
     while true {
       try await Task.sleep(for: AgentLimits.janitorInterval)
-      let removed = janitor.sweep(keeping: await core.neededFolders, now: Clocks.wall())
+      let needed = await core.neededFolders
+      // Many files to look at: not on a thread that the lease's renewal may need.
+      let removed = try await NIOThreadPool.singleton.runIfActive {
+        janitor.sweep(keeping: needed, now: Clocks.wall())
+      }
       if removed > 0 { logger.debug("removed old attempts", metadata: ["count": "\(removed)"]) }
     }
   }

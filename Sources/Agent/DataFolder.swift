@@ -29,8 +29,11 @@ final class DataFolder: Sendable {
     guard path.hasPrefix("/"), path.count > 1 else {
       throw AgentError(.configuration, "the data folder has to be an absolute path, is \"\(path)\"")
     }
-    let path = path.hasSuffix("/") ? String(path.dropLast()) : path
     try Files.makeFolders(path + "/attempts")
+    // One spelling, whatever links lead there: processes of an earlier life are known by it.
+    guard let resolved = realpath(path, nil) else { throw Files.failure("find", path) }
+    defer { free(resolved) }
+    let path = String(cString: resolved)
     let lockPath = path + "/lock"
     let lock = open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o640)
     guard lock >= 0 else { throw Files.failure("open", lockPath) }

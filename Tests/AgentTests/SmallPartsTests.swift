@@ -24,15 +24,6 @@ struct SmallPartsTests {
     #expect(AgentConfiguration.identifier(from: host) == id)
   }
 
-  @Test(arguments: [
-    (Int64(0), "1970-01-01T00:00:00.000Z"), (951_782_399_999, "2000-02-28T23:59:59.999Z"),
-    (951_782_400_000, "2000-02-29T00:00:00.000Z"), (-1, "1969-12-31T23:59:59.999Z"),
-    (1_798_761_599_000, "2026-12-31T23:59:59.000Z"),
-  ])
-  func times(millis: Int64, text: String) {
-    #expect(TaskEnvironment.isoTime(Timestamp(milliseconds: millis)) == text)
-  }
-
   @Test func shimLines() throws {
     #expect(ShimReport(line: "S 12 345 678".utf8) == .started(pid: 12, boot: 678))
     #expect(
@@ -52,6 +43,18 @@ struct SmallPartsTests {
     #expect(LeaderFinder.split("host:1")?.host == "host")
     #expect(LeaderFinder.split("[::1]:7000")?.host == "::1")
     for bad in ["", "host", "host:", ":1", "host:0", "host:70000"] { #expect(LeaderFinder.split(bad) == nil) }
+  }
+
+  @Test func theLeaderIsLookedForOftenThenSeldom() {
+    var poll = LeaderPoll(ttlMillis: 6_000)
+    var waited: Int64 = 0
+    while waited < 15_000 {
+      let next = poll.next()
+      #expect(next == 200)
+      waited += next
+    }
+    #expect(
+      [poll.next(), poll.next(), poll.next(), poll.next(), poll.next()] == [400, 800, 1_600, 2_000, 2_000])
   }
 
   @Test func cpuAndMemoryFigures() throws {

@@ -62,7 +62,7 @@ enum TaskEnvironment {
       "ROTA_RUN_ID": ref.run.runID,
       "ROTA_ATTEMPT": String(ref.attempt),
       "ROTA_FENCING_TOKEN": String(ref.fence),
-      "ROTA_SCHEDULED_TIME": isoTime(assignment.scheduledTime),
+      "ROTA_SCHEDULED_TIME": assignment.scheduledTime.rfc3339,
       "ROTA_WORKER_ID": agentID,
       "ROTA_USER_ID": assignment.spec.userID,
       "ROTA_RETRY_COUNT": String(assignment.retryCount),
@@ -70,31 +70,5 @@ enum TaskEnvironment {
     ]
     variables.merge(own) { $1 }
     return variables.map { $0.key + "=" + $0.value }
-  }
-
-  /// RFC 3339 in UTC with milliseconds.
-  static func isoTime(_ time: Timestamp) -> String {
-    let millis = time.milliseconds
-    let days = Int64((Double(millis) / 86_400_000).rounded(.down))
-    let rest = millis - days * 86_400_000
-    // Days to a date of the proleptic Gregorian calendar, counted from 1 March of year 0 in eras of 400 years.
-    let shifted = days + 719_468
-    let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
-    let dayOfEra = shifted - era * 146_097
-    let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let monthFromMarch = (5 * dayOfYear + 2) / 153
-    let day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
-    let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
-    let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-    func padded(_ number: Int64, _ width: Int) -> String {
-      let digits = String(number)
-      return String(repeating: "0", count: max(0, width - digits.count)) + digits
-    }
-    let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
-    let hour = padded(rest / 3_600_000, 2)
-    let minute = padded(rest / 60_000 % 60, 2)
-    let second = padded(rest / 1_000 % 60, 2)
-    return "\(date)T\(hour):\(minute):\(second).\(padded(rest % 1_000, 3))Z"
   }
 }

@@ -7,7 +7,9 @@ import Transport
 /// One connection to the leader: the session and the log stream on it, until either ends or the leader changes.
 struct AgentSession: Sendable {
   let core: AgentCore
+  let logs: LogService
   let agentID: String
+  let ttlMillis: Int64
   let finder: LeaderFinder
   let logger: Logger
 
@@ -21,15 +23,24 @@ struct AgentSession: Sendable {
     var configuration = GRPCClientConfiguration(host: leader.host, port: leader.port)
     configuration.connectTimeout = .seconds(2)
     configuration.keepalive = KeepaliveConfiguration(interval: .seconds(5), timeout: .seconds(4))
+    let connecting = configuration
     do {
-      let client = try await GRPCClient.connect(configuration, group: group, logger: logger)
-      do {
-        try await converse(over: client, with: leader)
-      } catch {
-        await client.close(graceful: .zero)
-        throw error
+      // Beside the attempt to connect, too: a leader whose machine is gone may not even refuse.
+      try await withThrowingTaskGroup(of: Void.self) { tasks in
+        tasks.addTask { try await watch(leader) }
+        tasks.addTask {
+          let client = try await GRPCClient.connect(connecting, group: group, logger: logger)
+          do {
+            try await converse(over: client)
+          } catch {
+            await client.close(graceful: .zero)
+            throw error
+          }
+          await client.close(graceful: .zero)
+        }
+        defer { tasks.cancelAll() }
+        try await tasks.next()
       }
-      await client.close(graceful: .zero)
       return "the session was closed"
     } catch {
       try Task.checkCancellation()
@@ -37,7 +48,7 @@ struct AgentSession: Sendable {
     }
   }
 
-  private func converse(over client: GRPCClient, with leader: LeaderFinder.Leader) async throws {
+  private func converse(over client: GRPCClient) async throws {
     guard let beginning = await core.beginSession() else { return }
     do {
       // Whatever ends first ends all.
@@ -48,7 +59,6 @@ struct AgentSession: Sendable {
           }
         }
         group.addTask { try await answerLogQueries(over: client) }
-        group.addTask { try await watch(leader) }
         group.addTask {
           if let error = await client.waitUntilClosed() { throw error }
         }
@@ -125,66 +135,22 @@ struct AgentSession: Sendable {
       while let batch = try await inbound.nextBatch() {
         for message in batch {
           let query = try message.withUnsafeReadableBytes { try LogQuery(wire: $0) }
-          try await writer.send(ByteBuffer(bytes: await core.answer(query).wire()))
+          try await writer.send(ByteBuffer(bytes: await logs.answer(query).wire()))
         }
       }
     }
   }
 
-  /// Returns when another server leads. Keepalive pings notice a dead connection; this notices a live one to a
+  /// Throws when another server leads. Keepalive pings notice a dead connection; this notices a live one to a
   /// server that leads no more.
   private func watch(_ leader: LeaderFinder.Leader) async throws {
     while true {
-      try await Task.sleep(for: AgentLimits.leaderCheck)
+      let checks =
+        await core.hasOpenSession ? AgentLimits.leaderChecksPerTTL : AgentLimits.leaderPollsPerTTL
+      try await Task.sleep(for: jittered(ttlMillis / checks))
       // When etcd does not answer, the present leader is as good as any.
       guard let now = try? await finder.find() else { continue }
       if now != leader { throw AgentError(.session, "another server leads now") }
-    }
-  }
-}
-
-/// Always has, or looks for, a session with the leader.
-struct SessionLoop: Sendable {
-  let session: AgentSession
-  let group: any EventLoopGroup
-  let logger: Logger
-
-  /// Runs until the task is cancelled.
-  func run() async throws {
-    var last: LeaderFinder.Leader?
-    var wait = AgentLimits.reconnectMinMillis
-    while true {
-      try Task.checkCancellation()
-      guard await session.core.incarnation != nil, let leader = await find() else {
-        try await Task.sleep(for: jittered(AgentLimits.leaderPollMillis))
-        continue
-      }
-      // A new leader is tried at once, the same one again with growing waits.
-      if leader != last { wait = AgentLimits.reconnectMinMillis }
-      last = leader
-      let started = ContinuousClock.now
-      let why = try await session.run(with: leader, group: group)
-      logger.warning(
-        "no session with the leader", metadata: ["why": "\(why)", "leader": "\(leader.host):\(leader.port)"])
-      if ContinuousClock.now - started > .seconds(5) { wait = AgentLimits.reconnectMinMillis }
-      try await pause(wait, unlessReplaced: leader)
-      wait = min(2 * wait, AgentLimits.reconnectMaxMillis)
-    }
-  }
-
-  /// Waits, but not on when another server leads.
-  private func pause(_ millis: Int64, unlessReplaced leader: LeaderFinder.Leader) async throws {
-    let until = ContinuousClock.now + jittered(millis)
-    while ContinuousClock.now < until {
-      try await Task.sleep(for: min(until - ContinuousClock.now, jittered(AgentLimits.leaderPollMillis)))
-      if ContinuousClock.now < until, let now = await find(), now != leader { return }
-    }
-  }
-
-  private func find() async -> LeaderFinder.Leader? {
-    do { return try await session.finder.find() } catch {
-      logger.debug("the leader cannot be looked up", metadata: ["error": "\(error)"])
-      return nil
     }
   }
 }

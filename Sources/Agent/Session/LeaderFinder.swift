@@ -16,10 +16,13 @@ struct LeaderFinder: Sendable {
 
   /// The holder of the oldest key under `leader/`; nil while nobody stands for election.
   ///
+  /// Any member of etcd may answer, also one that lags a little: thousands of agents may ask at once, and the epoch
+  /// in the welcome tells a server that leads no more.
+  ///
   /// - Throws: `EtcdError`, or `AgentError` with code `session` for a record without a usable address.
   func find() async throws -> Leader? {
     let request = RangeRequest(
-      .prefix(keyspace.leaders), limit: 1, sort: RangeRequest.Sort(by: .createRevision))
+      .prefix(keyspace.leaders), limit: 1, serializable: true, sort: RangeRequest.Sort(by: .createRevision))
     guard let found = try await store.range(request).kvs.first else { return nil }
     let record: ServerRecord
     do { record = try ServerRecord(decoding: found.value) } catch {

@@ -1,10 +1,25 @@
 // What is said to the leader, and what it has acknowledged.
 
 extension AgentMachine {
-  /// Every attempt that the agent has, for the hello of a session.
+  /// The attempts that the agent has, for the hello of a session: those that wait or run first, then ended ones,
+  /// as many as fit into one message. It does no harm when some are missing: the leader assigns them again, and that
+  /// is dropped here as a duplicate.
   public var known: [AttemptRef] {
-    attempts.values.compactMap { $0.forgotten ? nil : $0.ref }
+    var live: [AttemptRef] = []
+    var ended: [AttemptRef] = []
+    for attempt in attempts.values where !attempt.forgotten {
+      if case .ended = attempt.phase { ended.append(attempt.ref) } else { live.append(attempt.ref) }
+    }
+    var bytes = 0
+    return Array(
+      (live + ended).prefix { ref in
+        bytes += ref.wireBytes
+        return bytes <= limits.messageBytes
+      })
   }
+
+  /// Whether a leader has said welcome and the session is not over.
+  public var hasSession: Bool { session != nil }
 
   /// Whether the agent has this attempt and its task may still write.
   public func isLive(_ ref: AttemptRef) -> Bool {
@@ -87,7 +102,10 @@ extension AgentMachine {
 
   private mutating func fill(_ status: inout AgentStatus) {
     var ends: [AttemptKey] = []
-    while status.updates.count < limits.updatesPerStatus, let key = session?.outbox.popFirst() {
+    var bytes = 0
+    while status.updates.count < limits.updatesPerStatus, bytes < limits.messageBytes,
+      let key = session?.outbox.popFirst()
+    {
       // It may have been forgotten since.
       guard let attempt = attempts[key], attempt.queued else { continue }
       attempts[key]?.queued = false
@@ -96,7 +114,9 @@ extension AgentMachine {
       if case .ended(let end) = attempt.phase {
         update.end = end
         ends.append(key)
+        bytes += end.outputTail.count + (end.error?.utf8.count ?? 0)
       }
+      bytes += attempt.ref.wireBytes
       status.updates.append(update)
     }
     guard !status.updates.isEmpty, let last = session?.lastSequence else { return }
@@ -129,5 +149,12 @@ extension AgentMachine.Attempt {
     case .active: startedAt != nil
     case .ended: true
     }
+  }
+}
+
+extension AttemptRef {
+  /// About what it takes in a message, with the fixed fields of an update.
+  fileprivate var wireBytes: Int {
+    run.job.namespace.utf8.count + run.job.jobID.utf8.count + run.runID.utf8.count + 96
   }
 }

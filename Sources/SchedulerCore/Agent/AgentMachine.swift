@@ -38,6 +38,8 @@ public struct AgentMachine: Sendable {
     public var remembered = 100_000
     /// The most updates in one status.
     public var updatesPerStatus = 1_000
+    /// About the most bytes of attempts in one hello or status, well below what a transport takes at once.
+    public var messageBytes = 1 << 20
     /// How many statuses may be unacknowledged before the next waits.
     public var statusesInFlight = 1_000
 
