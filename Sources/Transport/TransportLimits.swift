@@ -51,7 +51,8 @@ public struct KeepaliveConfiguration: Sendable {
 
   /// The defaults notice a dead peer within 10 seconds.
   public init(
-    interval: Duration = .seconds(5), timeout: Duration = .milliseconds(4_500), pingsWithoutCalls: Bool = false
+    interval: Duration = .seconds(5), timeout: Duration = .milliseconds(4_500),
+    pingsWithoutCalls: Bool = false
   ) {
     self.interval = interval
     self.timeout = timeout

@@ -1,5 +1,4 @@
 import NIOCore
-import Synchronization
 import Testing
 
 @testable import Transport
@@ -14,17 +13,17 @@ import Testing
   }
 
   @Test func slowClientSuspendsTheServer() async throws {
-    let sent = Atomic<Int>(0)
+    let sent = Counter()
     let method = RPCMethod.serverStreaming("/test.Test/Push") { _, _, responses in
       for _ in 0..<Self.total {
         try await responses.send(Self.message)
-        sent.add(1, ordering: .relaxed)
+        sent.add()
       }
     }
     try await withServerAndClient(methods: [method]) { _, client in
       let responses = try await client.serverStreaming("/test.Test/Push", ByteBuffer())
-      try await waitUntilStable { sent.load(ordering: .relaxed) }
-      let ahead = sent.load(ordering: .relaxed) * Self.message.readableBytes
+      try await waitUntilStable(sent)
+      let ahead = sent.value * Self.message.readableBytes
       #expect(ahead < Self.bound(TransportLimits()), "\(ahead) bytes were sent to nobody")
       #expect(ahead >= TransportLimits().streamWindowBytes / 2)
       // Another call on the same connection is not held up.
@@ -35,7 +34,7 @@ import Testing
   }
 
   @Test func slowServerSuspendsTheClient() async throws {
-    let sent = Atomic<Int>(0)
+    let sent = Counter()
     let go = Flag()
     let method = RPCMethod.clientStreaming("/test.Test/Pull") { requests, _ in
       await go.wait()
@@ -48,12 +47,12 @@ import Testing
         try await client.clientStreaming("/test.Test/Pull") { writer in
           for _ in 0..<Self.total {
             try await writer.send(Self.message)
-            sent.add(1, ordering: .relaxed)
+            sent.add()
           }
         }
       }
-      try await waitUntilStable { sent.load(ordering: .relaxed) }
-      #expect(sent.load(ordering: .relaxed) * Self.message.readableBytes < Self.bound(TransportLimits()))
+      try await waitUntilStable(sent)
+      #expect(sent.value * Self.message.readableBytes < Self.bound(TransportLimits()))
       // The stalled stream does not hold up the connection.
       #expect(try await client.unary("/test.Test/Echo", Self.message) == Self.message)
       go.set()
@@ -70,7 +69,7 @@ import Testing
       while let batch = try await requests.nextBatch() { count += batch.count }
       return ByteBuffer(string: "\(count)")
     }
-    let sent = Atomic<Int>(0)
+    let sent = Counter()
     try await withServerAndClient(
       methods: [method],
       server: {
@@ -85,13 +84,13 @@ import Testing
             let answer = try await client.clientStreaming("/test.Test/Pull") { writer in
               for _ in 0..<200 {
                 try await writer.send(Self.message)
-                sent.add(1, ordering: .relaxed)
+                sent.add()
               }
             }
             #expect(String(buffer: answer) == "200")
           }
         }
-        try await waitUntilStable { sent.load(ordering: .relaxed) }
+        try await waitUntilStable(sent)
         go.set()
         try await group.waitForAll()
       }
@@ -103,30 +102,30 @@ import Testing
       try await Task.sleep(for: .seconds(3_600))
       return ByteBuffer()
     }
-    let sent = Atomic<Int>(0)
+    let sent = Counter()
     try await withServerAndClient(methods: [method]) { _, client in
       let call = Task {
         await status {
           _ = try await client.clientStreaming("/test.Test/Never") { writer in
             while true {
               try await writer.send(Self.message)
-              sent.add(1, ordering: .relaxed)
+              sent.add()
             }
           }
         }
       }
-      try await waitUntilStable { sent.load(ordering: .relaxed) }
+      try await waitUntilStable(sent)
       call.cancel()
       #expect(await call.value == .cancelled)
     }
   }
 
   /// Returns when the value is above zero and has not changed for a while.
-  private func waitUntilStable(_ value: () -> Int) async throws {
+  private func waitUntilStable(_ counter: Counter) async throws {
     var last = -1
     while true {
       try await Task.sleep(for: .milliseconds(300))
-      let now = value()
+      let now = counter.value
       if now > 0, now == last { return }
       last = now
     }

@@ -1,5 +1,4 @@
 import NIOCore
-import Synchronization
 import Testing
 
 @testable import Transport
@@ -43,7 +42,9 @@ import Testing
     try await withServerAndClient { _, client in
       for total in [0, 1, 20_000] {
         var next = 0
-        for try await message in try await client.serverStreaming("/test.Test/Count", ByteBuffer(string: "\(total)")) {
+        for try await message in try await client.serverStreaming(
+          "/test.Test/Count", ByteBuffer(string: "\(total)"))
+        {
           #expect(String(buffer: message) == "\(next)")
           next += 1
         }
@@ -145,10 +146,10 @@ import Testing
     try await withServerAndClient(methods: [method]) { _, client in
       let begin = ContinuousClock.now
       let code = await status {
-        _ = try await client.unary("/test.Test/Slow", ByteBuffer(), timeout: .milliseconds(100))
+        _ = try await client.unary("/test.Test/Slow", ByteBuffer(), timeout: .seconds(2))
       }
       #expect(code == .deadlineExceeded)
-      #expect(ContinuousClock.now - begin < .seconds(5))
+      #expect(ContinuousClock.now - begin < .seconds(20))
       await seen.wait()
     }
     #expect(started.isSet)
@@ -199,13 +200,18 @@ import Testing
   }
 
   @Test func leavingABidirectionalBodyCancelsTheHandler() async throws {
+    let started = Flag()
     let cancelled = Flag()
     let method = RPCMethod.bidirectional("/test.Test/Chat") { requests, _, _ in
       defer { cancelled.set() }
+      started.set()
       for try await _ in requests {}
     }
     try await withServerAndClient(methods: [method]) { _, client in
-      try await client.bidirectional("/test.Test/Chat") { _, writer in try await writer.send(ByteBuffer(string: "x")) }
+      try await client.bidirectional("/test.Test/Chat") { _, writer in
+        try await writer.send(ByteBuffer(string: "x"))
+        await started.wait()
+      }
       await cancelled.wait()
     }
   }
@@ -221,7 +227,11 @@ import Testing
     try await withServer(methods: [method]) { server in
       try await withClient(server.port) { client in
         let call = Task {
-          await status { try await client.bidirectional("/test.Test/Chat") { responses, _ in _ = try await responses.nextBatch() } }
+          await status {
+            try await client.bidirectional("/test.Test/Chat") { responses, _ in
+              _ = try await responses.nextBatch()
+            }
+          }
         }
         await started.wait()
         await client.close(graceful: .zero)
@@ -235,7 +245,9 @@ import Testing
 
   @Test func serverMayEndAClientStreamEarly() async throws {
     let method = RPCMethod.clientStreaming("/test.Test/Early") { _, _ in ByteBuffer(string: "enough") }
-    let refusing = RPCMethod.clientStreaming("/test.Test/Refuse") { _, _ in throw RPCError(.permissionDenied, "no") }
+    let refusing = RPCMethod.clientStreaming("/test.Test/Refuse") { _, _ in
+      throw RPCError(.permissionDenied, "no")
+    }
     try await withServerAndClient(methods: [method, refusing]) { _, client in
       let answer = try await client.clientStreaming("/test.Test/Early") { writer in
         while true { try await writer.send(ByteBuffer(repeating: 0, count: 10_000)) }
@@ -252,17 +264,24 @@ import Testing
 
   @Test func oversizeMessagesAreRefusedOnEachSide() async throws {
     try await withServerAndClient(server: { $0.limits.maxReceiveMessageBytes = 1_000 }) { _, client in
-      let code = await status { _ = try await client.unary("/test.Test/Echo", ByteBuffer(repeating: 0, count: 1_001)) }
+      let code = await status {
+        _ = try await client.unary("/test.Test/Echo", ByteBuffer(repeating: 0, count: 1_001))
+      }
       #expect(code == .resourceExhausted)
-      #expect(try await client.unary("/test.Test/Echo", ByteBuffer(repeating: 0, count: 1_000)).readableBytes == 1_000)
+      let answer = try await client.unary("/test.Test/Echo", ByteBuffer(repeating: 0, count: 1_000))
+      #expect(answer.readableBytes == 1_000)
     }
     try await withServerAndClient(client: {
       $0.limits.maxSendMessageBytes = 1_000
       $0.limits.maxReceiveMessageBytes = 3
     }) { _, client in
-      let sent = await status { _ = try await client.unary("/test.Test/Echo", ByteBuffer(repeating: 0, count: 1_001)) }
+      let sent = await status {
+        _ = try await client.unary("/test.Test/Echo", ByteBuffer(repeating: 0, count: 1_001))
+      }
       #expect(sent == .resourceExhausted)
-      let received = await status { _ = try await client.unary("/test.Test/Echo", ByteBuffer(repeating: 0, count: 4)) }
+      let received = await status {
+        _ = try await client.unary("/test.Test/Echo", ByteBuffer(repeating: 0, count: 4))
+      }
       #expect(received == .resourceExhausted)
     }
   }
@@ -290,7 +309,9 @@ import Testing
   @Test func oversizeHeadersAreRefused() async throws {
     try await withServerAndClient { _, client in
       let metadata: Metadata = ["big": String(repeating: "x", count: 20_000)]
-      let code = await status { _ = try await client.unary("/test.Test/Echo", ByteBuffer(), metadata: metadata) }
+      let code = await status {
+        _ = try await client.unary("/test.Test/Echo", ByteBuffer(), metadata: metadata)
+      }
       #expect(code == .resourceExhausted)
       #expect(await status { _ = try await client.unary("/test.Test/Echo", ByteBuffer()) } == .ok)
     }
@@ -304,7 +325,9 @@ import Testing
     try await withServerAndClient(methods: [method]) { _, client in
       let server = await status { _ = try await client.unary("/test.Test/Bad", ByteBuffer()) }
       #expect(server == .internalError)
-      let local = await status { _ = try await client.unary("/test.Test/Bad", ByteBuffer(), metadata: ["a b": "x"]) }
+      let local = await status {
+        _ = try await client.unary("/test.Test/Bad", ByteBuffer(), metadata: ["a b": "x"])
+      }
       #expect(local == .internalError)
       #expect(client.isConnected)
     }

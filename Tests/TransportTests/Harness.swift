@@ -22,7 +22,8 @@ func withServer<R>(
 ) async throws -> R {
   var configuration = GRPCServerConfiguration()
   configure(&configuration)
-  let server = try await GRPCServer.bind(configuration, methods: methods, group: testGroup, logger: testLogger)
+  let server = try await GRPCServer.bind(
+    configuration, methods: methods, group: testGroup, logger: testLogger)
   do {
     let result = try await body(server)
     await server.shutdown(graceful: .zero)
@@ -34,7 +35,8 @@ func withServer<R>(
 }
 
 func withClient<R>(
-  _ port: Int, _ configure: (inout GRPCClientConfiguration) -> Void = { _ in }, _ body: (GRPCClient) async throws -> R
+  _ port: Int, _ configure: (inout GRPCClientConfiguration) -> Void = { _ in },
+  _ body: (GRPCClient) async throws -> R
 ) async throws -> R {
   var configuration = GRPCClientConfiguration(host: "127.0.0.1", port: port)
   configure(&configuration)
@@ -50,7 +52,8 @@ func withClient<R>(
 }
 
 func withServerAndClient<R>(
-  methods: [RPCMethod] = TestMethods.all, server configure: (inout GRPCServerConfiguration) -> Void = { _ in },
+  methods: [RPCMethod] = TestMethods.all,
+  server configure: (inout GRPCServerConfiguration) -> Void = { _ in },
   client configureClient: (inout GRPCClientConfiguration) -> Void = { _ in },
   _ body: (GRPCServer, GRPCClient) async throws -> R
 ) async throws -> R {
@@ -144,4 +147,11 @@ enum TestMethods {
     try await Task.sleep(for: .seconds(3_600))
     return ByteBuffer()
   }
+}
+
+/// How often something happened.
+final class Counter: Sendable {
+  private let count = Atomic<Int>(0)
+  var value: Int { count.load(ordering: .relaxed) }
+  func add() { count.add(1, ordering: .relaxed) }
 }

@@ -3,15 +3,19 @@ import Testing
 
 @testable import Transport
 
+private func unexpected(_ what: Comment, location: SourceLocation = #_sourceLocation) {
+  Issue.record(what, sourceLocation: location)
+}
+
 @Suite struct ServerStreamStateTests {
   private let message = ByteBuffer(string: "m")
 
   @Test func singleRequestStartsAtTheEnd() {
     var state = ServerStreamState(takesSingleRequest: true)
-    guard case .none = state.receive([message]) else { return Issue.record("started early") }
-    guard case .start(message) = state.receiveEnd(pendingBytes: 0) else { return Issue.record("not started") }
-    #expect(state.sendHeaders())
-    #expect(!state.sendHeaders())
+    guard case .none = state.receive([message]) else { return unexpected("started early") }
+    guard case .start(message) = state.receiveEnd(pendingBytes: 0) else { return unexpected("not started") }
+    #expect(state.sendHeaders() == true)
+    #expect(state.sendHeaders() == false)
     #expect(state.finish() == .trailers)
     #expect(state.finish() == .none)
   }
@@ -19,17 +23,17 @@ import Testing
   @Test func cardinality() {
     var two = ServerStreamState(takesSingleRequest: true)
     _ = two.receive([message])
-    guard case .fail(let error) = two.receive([message]) else { return Issue.record("accepted two") }
+    guard case .fail(let error) = two.receive([message]) else { return unexpected("accepted two") }
     #expect(error.code == .unimplemented)
     var none = ServerStreamState(takesSingleRequest: true)
-    guard case .fail(let error) = none.receiveEnd(pendingBytes: 0) else { return Issue.record("accepted none") }
+    guard case .fail(let error) = none.receiveEnd(pendingBytes: 0) else { return unexpected("accepted none") }
     #expect(error.code == .unimplemented)
   }
 
   @Test func truncatedRequest() {
     for single in [true, false] {
       var state = ServerStreamState(takesSingleRequest: single)
-      guard case .fail(let error) = state.receiveEnd(pendingBytes: 3) else { return Issue.record("accepted") }
+      guard case .fail(let error) = state.receiveEnd(pendingBytes: 3) else { return unexpected("accepted") }
       #expect(error.code == .internalError)
       #expect(state.finish() == .trailersOnly)
     }
@@ -37,16 +41,16 @@ import Testing
 
   @Test func lateMessagesAreDropped() {
     var state = ServerStreamState(takesSingleRequest: false)
-    guard case .deliver = state.receive([message]) else { return Issue.record("not delivered") }
+    guard case .deliver = state.receive([message]) else { return unexpected("not delivered") }
     #expect(state.finish() == .trailersOnly)
-    guard case .none = state.receive([message]) else { return Issue.record("delivered late") }
-    guard case .none = state.receiveEnd(pendingBytes: 0) else { return Issue.record("ended late") }
+    guard case .none = state.receive([message]) else { return unexpected("delivered late") }
+    guard case .none = state.receiveEnd(pendingBytes: 0) else { return unexpected("ended late") }
   }
 
   @Test func nothingFollowsAReset() {
     var state = ServerStreamState(takesSingleRequest: false)
     state.reset()
-    #expect(!state.sendHeaders())
+    #expect(state.sendHeaders() == false)
     #expect(state.finish() == .none)
   }
 }
@@ -58,40 +62,41 @@ import Testing
   @Test func goodUnary() {
     var state = ClientStreamState(expectsSingleResponse: true)
     guard case .begin = state.receive(headers: initial, endStream: false, pendingBytes: 0) else {
-      return Issue.record("no begin")
+      return unexpected("no begin")
     }
-    guard case .deliver = state.receive([message]) else { return Issue.record("no message") }
+    guard case .deliver = state.receive([message]) else { return unexpected("no message") }
     let action = state.receive(headers: [HeaderField("grpc-status", "0")], endStream: true, pendingBytes: 0)
-    guard case .finish(let status) = action else { return Issue.record("no end") }
+    guard case .finish(let status) = action else { return unexpected("no end") }
     #expect(status.code == .ok)
-    #expect(!state.end())
+    #expect(state.end() == false)
   }
 
   @Test func trailersOnly() {
     var state = ClientStreamState(expectsSingleResponse: true)
     let fields = initial + [HeaderField("grpc-status", "5"), HeaderField("grpc-message", "not%20here")]
     guard case .finish(let status) = state.receive(headers: fields, endStream: true, pendingBytes: 0) else {
-      return Issue.record("no end")
+      return unexpected("no end")
     }
     #expect(status.code == .notFound)
     #expect(status.message == "not here")
   }
 
   @Test(arguments: [
-    ("401", StatusCode.unauthenticated), ("403", .permissionDenied), ("404", .unimplemented), ("503", .unavailable),
+    ("401", StatusCode.unauthenticated), ("403", .permissionDenied), ("404", .unimplemented),
+    ("503", .unavailable),
     ("400", .internalError), ("418", .unknown),
   ])
   func httpErrors(http: String, code: StatusCode) {
     var state = ClientStreamState(expectsSingleResponse: true)
     let action = state.receive(headers: [HeaderField(":status", http)], endStream: true, pendingBytes: 0)
-    guard case .fail(let error) = action else { return Issue.record("no failure") }
+    guard case .fail(let error) = action else { return unexpected("no failure") }
     #expect(error.code == code)
   }
 
   @Test func informationalHeadersAreSkipped() {
     var state = ClientStreamState(expectsSingleResponse: true)
     let action = state.receive(headers: [HeaderField(":status", "103")], endStream: false, pendingBytes: 0)
-    guard case .none = action else { return Issue.record("not skipped") }
+    guard case .none = action else { return unexpected("not skipped") }
     #expect(state.phase == .waiting)
   }
 
@@ -102,23 +107,25 @@ import Testing
       return state
     }
     var cut = opened()
-    guard case .fail(let error) = cut.receiveEnd(pendingBytes: 0) else { return Issue.record("cut") }
+    guard case .fail(let error) = cut.receiveEnd(pendingBytes: 0) else { return unexpected("cut") }
     #expect(error.code == .unknown)
     var truncated = opened()
-    guard case .fail(let error) = truncated.receiveEnd(pendingBytes: 2) else { return Issue.record("truncated") }
+    guard case .fail(let error) = truncated.receiveEnd(pendingBytes: 2) else {
+      return unexpected("truncated")
+    }
     #expect(error.code == .internalError)
     var two = opened()
-    guard case .fail(let error) = two.receive([message, message]) else { return Issue.record("two") }
+    guard case .fail(let error) = two.receive([message, message]) else { return unexpected("two") }
     #expect(error.code == .unimplemented)
     var none = opened()
     let ok = [HeaderField("grpc-status", "0")]
     guard case .finish(let status) = none.receive(headers: ok, endStream: true, pendingBytes: 0) else {
-      return Issue.record("none")
+      return unexpected("none")
     }
     #expect(status.code == .unimplemented)
     var noStatus = opened()
     guard case .fail(let error) = noStatus.receive(headers: [], endStream: true, pendingBytes: 0) else {
-      return Issue.record("no status")
+      return unexpected("no status")
     }
     #expect(error.code == .unknown)
   }
@@ -171,10 +178,10 @@ import Testing
 
   @Test func floodGuardRefills() {
     var guardian = FloodGuard(burst: 10, perSecond: 5, now: start)
-    #expect(guardian.spend(10, now: start))
-    #expect(guardian.spend(0, now: start))
-    #expect(guardian.spend(5, now: start + .seconds(1)))
-    #expect(!guardian.spend(1, now: start + .seconds(1)))
+    #expect(guardian.spend(10, now: start) == true)
+    #expect(guardian.spend(0, now: start) == true)
+    #expect(guardian.spend(5, now: start + .seconds(1)) == true)
+    #expect(guardian.spend(1, now: start + .seconds(1)) == false)
   }
 
   @Test func ledgerHoldsTheConnectionWindowPastItsLimit() {

@@ -86,7 +86,8 @@ final class ClientConnection: HTTP2Connection<ClientStream> {
       throw RPCError(.deadlineExceeded, "the deadline passed before the call was sent")
     }
     let fields = try GRPCHeaders.request(
-      path: request.path, scheme: configuration.scheme, authority: authority, userAgent: configuration.userAgent,
+      path: request.path, scheme: configuration.scheme, authority: authority,
+      userAgent: configuration.userAgent,
       timeoutNanoseconds: request.deadline.map { ($0 - now).nanoseconds }, metadata: request.metadata)
     let body = OutboundBody()
     for message in work.messages { body.append(message: message) }
@@ -109,7 +110,8 @@ final class ClientConnection: HTTP2Connection<ClientStream> {
       return streamFailed(stream, RPCError(.resourceExhausted, message))
     }
     perform(
-      stream.state.receive(headers: fields, endStream: endStream, pendingBytes: stream.reader.pendingBytes), stream)
+      stream.state.receive(headers: fields, endStream: endStream, pendingBytes: stream.reader.pendingBytes),
+      stream)
   }
 
   override func messagesReceived(
@@ -179,11 +181,13 @@ final class ClientConnection: HTTP2Connection<ClientStream> {
 
   override func goAwayReceived(lastStream: Int32, code: UInt32, debug: String) {
     // nghttp2 closes the streams above `lastStream` itself, as refused.
-    logger.debug("GOAWAY received", metadata: ["code": "\(code)", "last_stream": "\(lastStream)", "debug": "\(debug)"])
+    logger.debug(
+      "GOAWAY received", metadata: ["code": "\(code)", "last_stream": "\(lastStream)", "debug": "\(debug)"])
     let detail = debug.isEmpty ? "" : ": \(debug)"
     closeReason =
       closeReason
-      ?? RPCError(.unavailable, "the server closes the connection (GOAWAY, HTTP/2 error code \(code)\(detail))")
+      ?? RPCError(
+        .unavailable, "the server closes the connection (GOAWAY, HTTP/2 error code \(code)\(detail))")
     beginDraining()
   }
 

@@ -13,7 +13,8 @@ public final class GRPCClient: Sendable {
   private let configuration: GRPCClientConfiguration
 
   private init(
-    channel: any Channel, mailbox: Mailbox, status: ClientConnectionStatus, configuration: GRPCClientConfiguration
+    channel: any Channel, mailbox: Mailbox, status: ClientConnectionStatus,
+    configuration: GRPCClientConfiguration
   ) {
     self.channel = channel
     self.mailbox = mailbox
@@ -53,7 +54,8 @@ public final class GRPCClient: Sendable {
       }
     do {
       let channel = try await bootstrap.connect(host: configuration.host, port: configuration.port).get()
-      let client = GRPCClient(channel: channel, mailbox: mailbox, status: status, configuration: configuration)
+      let client = GRPCClient(
+        channel: channel, mailbox: mailbox, status: status, configuration: configuration)
       let timeout = eventLoop.scheduleTask(deadline: deadline) { channel.close(promise: nil) }
       defer { timeout.cancel() }
       try await withTaskCancellationHandler {
@@ -125,12 +127,14 @@ public final class GRPCClient: Sendable {
   }
 
   private func begin(
-    _ path: String, _ metadata: Metadata, _ timeout: Duration?, expectsSingleResponse: Bool, message: ByteBuffer?
+    _ path: String, _ metadata: Metadata, _ timeout: Duration?, expectsSingleResponse: Bool,
+    message: ByteBuffer?
   ) throws -> Call {
     let limit = configuration.limits.maxSendMessageBytes
     if let message, message.readableBytes > limit {
       throw RPCError(
-        .resourceExhausted, "message of \(message.readableBytes) bytes; the limit for sending is \(limit) bytes")
+        .resourceExhausted,
+        "message of \(message.readableBytes) bytes; the limit for sending is \(limit) bytes")
     }
     let deadline = timeout.map { NIODeadline.after(nanoseconds: $0.cappedNanoseconds) }
     let request = Call.Request(

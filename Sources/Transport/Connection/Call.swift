@@ -259,7 +259,9 @@ extension Call {
     } onCancel: {
       readerCancelled()
     }
-    guard isAlone else { throw RPCError(.internalError, "two tasks read one call's messages at the same time") }
+    guard isAlone else {
+      throw RPCError(.internalError, "two tasks read one call's messages at the same time")
+    }
   }
 
   /// On a client, losing interest in the response ends the call. On a server, the handler decides.
@@ -286,7 +288,8 @@ extension Call {
     for message in messages where message.readableBytes > limits.maxSendMessageBytes {
       throw RPCError(
         .resourceExhausted,
-        "message of \(message.readableBytes) bytes; the limit for sending is \(limits.maxSendMessageBytes) bytes")
+        "message of \(message.readableBytes) bytes; the limit for sending is \(limits.maxSendMessageBytes) bytes"
+      )
     }
     var rest = messages[...]
     while !rest.isEmpty {

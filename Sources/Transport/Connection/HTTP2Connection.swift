@@ -42,14 +42,17 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
     self.ledger = FlowLedger(limit: limits.connectionBufferBytes)
     self.keepalive = Keepalive(
       interval: TimeAmount(keepalive.interval), timeout: TimeAmount(keepalive.timeout), now: now)
-    self.floodGuard = FloodGuard(burst: limits.cheapFrameBurst, perSecond: limits.cheapFramesPerSecond, now: now)
+    self.floodGuard = FloodGuard(
+      burst: limits.cheapFrameBurst, perSecond: limits.cheapFramesPerSecond, now: now)
   }
 
   // MARK: What subclasses decide
 
   func headersReceived(_ id: Int32, _ fields: [HeaderField], endStream: Bool, isOversized: Bool) {}
   /// Messages for `stream`. Returns credit to give back, and whether the application waits for more.
-  func messagesReceived(_ stream: Stream, _ messages: [ByteBuffer], charge: Int, partialBytes: Int) -> Call.Delivery {
+  func messagesReceived(_ stream: Stream, _ messages: [ByteBuffer], charge: Int, partialBytes: Int)
+    -> Call.Delivery
+  {
     stream.call.deliver(messages, charge: charge, partialBytes: partialBytes)
   }
   func endReceived(_ stream: Stream) {}
@@ -110,7 +113,8 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
     handleEvents()
     guard floodGuard.spend(session.takeCheapFrames(), now: now) else {
       fail(
-        HTTP2SessionError(operation: "receiving", code: 0, reason: "flood of frames that cost the peer nothing"),
+        HTTP2SessionError(
+          operation: "receiving", code: 0, reason: "flood of frames that cost the peer nothing"),
         code: HTTP2ErrorCode.enhanceYourCalm)
       return
     }

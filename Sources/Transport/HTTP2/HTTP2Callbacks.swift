@@ -69,7 +69,8 @@ private func onSendData(
 ) -> Int32 {
   guard let frame, let header, let session = owner(userData) else { return HTTP2Session.callbackFailure }
   return session.writeDataFrame(
-    stream: frame.pointee.hd.stream_id, header: header, length: length, paddingLength: frame.pointee.data.padlen)
+    stream: frame.pointee.hd.stream_id, header: header, length: length,
+    paddingLength: frame.pointee.data.padlen)
 }
 
 /// nghttp2's data provider: says how much of the body the next DATA frame takes. `onSendData` then moves it.

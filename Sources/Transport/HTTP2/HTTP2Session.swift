@@ -192,9 +192,11 @@ final class HTTP2Session {
   private func submitSettings(_ limits: TransportLimits) throws(HTTP2SessionError) {
     var entries = [
       nghttp2_settings_entry(
-        settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(limits.streamWindowBytes)),
+        settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue),
+        value: UInt32(limits.streamWindowBytes)),
       nghttp2_settings_entry(
-        settings_id: Int32(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE.rawValue), value: UInt32(limits.maxHeaderListBytes)),
+        settings_id: Int32(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE.rawValue),
+        value: UInt32(limits.maxHeaderListBytes)),
     ]
     switch role {
     case .client:
@@ -245,7 +247,8 @@ final class HTTP2Session {
     operation: "creating a session", code: Int(NGHTTP2_ERR_NOMEM.rawValue), reason: "out of memory")
 
   /// Lays the fields out as `nghttp2_nv`. nghttp2 copies them before the call returns.
-  private func withNameValues<R>(_ fields: [HeaderField], _ body: (UnsafeBufferPointer<nghttp2_nv>) -> R) -> R {
+  private func withNameValues<R>(_ fields: [HeaderField], _ body: (UnsafeBufferPointer<nghttp2_nv>) -> R) -> R
+  {
     nameValueScratch.removeAll(keepingCapacity: true)
     for field in fields {
       nameValueScratch.append(contentsOf: field.name.utf8)
@@ -261,7 +264,8 @@ final class HTTP2Session {
           nameValues.initializeElement(
             at: index,
             to: nghttp2_nv(
-              name: start, value: start.map { $0 + nameLength }, namelen: nameLength, valuelen: valueLength, flags: 0))
+              name: start, value: start.map { $0 + nameLength }, namelen: nameLength, valuelen: valueLength,
+              flags: 0))
           offset += nameLength + valueLength
         }
         return body(UnsafeBufferPointer(rebasing: nameValues[..<fields.count]))
@@ -316,7 +320,8 @@ extension HTTP2Session {
       let debug = UnsafeBufferPointer(start: goAway.opaque_data, count: min(goAway.opaque_data_len, 256))
       record(
         .goAway(
-          lastStream: goAway.last_stream_id, code: goAway.error_code, debug: String(decoding: debug, as: UTF8.self)))
+          lastStream: goAway.last_stream_id, code: goAway.error_code,
+          debug: String(decoding: debug, as: UTF8.self)))
     case NGHTTP2_WINDOW_UPDATE:
       // No gRPC message is smaller than its prefix; nobody needs such updates.
       if frame.pointee.window_update.window_size_increment < MessagePrefix.byteCount { cheapFrames += 1 }

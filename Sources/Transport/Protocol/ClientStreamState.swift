@@ -49,7 +49,9 @@ struct ClientStreamState {
       let encoding = fields.value(of: "grpc-encoding") ?? "identity"
       return .begin(Metadata(receivedFields: fields), encodingAnnounced: encoding != "identity")
     case .open:
-      guard endStream else { return fail(RPCError(.internalError, "a second header block without END_STREAM")) }
+      guard endStream else {
+        return fail(RPCError(.internalError, "a second header block without END_STREAM"))
+      }
       guard let status = RPCStatus(trailers: fields) else {
         return fail(RPCError(.unknown, "the response ended without grpc-status"))
       }

@@ -4,7 +4,8 @@ enum GRPCTimeout {
 
   /// Nanoseconds per unit, finest first.
   private static let units: [(symbol: Character, nanoseconds: Int64)] = [
-    ("n", 1), ("u", 1_000), ("m", 1_000_000), ("S", 1_000_000_000), ("M", 60_000_000_000), ("H", 3_600_000_000_000),
+    ("n", 1), ("u", 1_000), ("m", 1_000_000), ("S", 1_000_000_000), ("M", 60_000_000_000),
+    ("H", 3_600_000_000_000),
   ]
 
   /// The finest unit that fits, rounded up so that the peer never gives up before the caller does.

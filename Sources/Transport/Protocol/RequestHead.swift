@@ -21,14 +21,17 @@ struct RequestHead: Sendable {
     }
     guard let path = fields.value(of: ":path") else { throw .http(status: 400) }
     if let encoding = fields.value(of: "grpc-encoding"), encoding != "identity" {
-      throw .grpc(code: .unimplemented, message: "grpc-encoding '\(encoding.prefix(32))' is not supported: send identity")
+      throw .grpc(
+        code: .unimplemented,
+        message: "grpc-encoding '\(encoding.prefix(32))' is not supported: send identity")
     }
     self.path = path
     if let text = fields.value(of: "grpc-timeout") {
       guard let timeout = GRPCTimeout.decode(text) else {
         throw .grpc(
           code: .internalError,
-          message: "grpc-timeout '\(text.prefix(32))' is malformed: expected up to 8 digits and one of H M S m u n")
+          message:
+            "grpc-timeout '\(text.prefix(32))' is malformed: expected up to 8 digits and one of H M S m u n")
       }
       timeoutNanoseconds = timeout
     }

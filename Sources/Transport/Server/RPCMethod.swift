@@ -40,7 +40,8 @@ public struct RPCMethod: Sendable {
 
   /// Any number of request messages, one response message.
   public static func clientStreaming(
-    _ path: String, _ handler: @escaping @Sendable (MessageStream, ServerCallContext) async throws -> ByteBuffer
+    _ path: String,
+    _ handler: @escaping @Sendable (MessageStream, ServerCallContext) async throws -> ByteBuffer
   ) -> RPCMethod {
     RPCMethod(
       path: path,

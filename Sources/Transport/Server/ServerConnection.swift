@@ -234,7 +234,9 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
       return try GRPCHeaders.trailers(status)
     } catch {
       logger.error("trailing metadata cannot be sent", metadata: ["error": "\(error)"])
-      return [HeaderField("grpc-status", "13"), HeaderField("grpc-message", PercentEncoding.encode(error.message))]
+      return [
+        HeaderField("grpc-status", "13"), HeaderField("grpc-message", PercentEncoding.encode(error.message)),
+      ]
     }
   }
 
