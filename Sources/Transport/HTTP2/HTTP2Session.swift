@@ -213,39 +213,6 @@ final class HTTP2Session {
     nghttp2_session_set_local_window_size(session, 0, 0, Int32(limits.connectionWindowBytes))
   }
 
-  private static func makeSession(role: Role, limits: TransportLimits) throws -> OpaquePointer {
-    var callbacks: OpaquePointer?
-    var option: OpaquePointer?
-    var session: OpaquePointer?
-    defer {
-      nghttp2_session_callbacks_del(callbacks)
-      nghttp2_option_del(option)
-    }
-    nghttp2_session_callbacks_new(&callbacks)
-    nghttp2_option_new(&option)
-    guard callbacks != nil, option != nil else { throw outOfMemory }
-    installCallbacks(callbacks)
-    nghttp2_option_set_no_auto_window_update(option, 1)
-    nghttp2_option_set_no_closed_streams(option, 1)
-    nghttp2_option_set_max_outbound_ack(option, limits.maxOutboundAcks)
-    nghttp2_option_set_max_settings(option, limits.maxSettingsEntries)
-    nghttp2_option_set_max_continuations(option, limits.maxContinuationFrames)
-    nghttp2_option_set_peer_max_concurrent_streams(option, UInt32(limits.assumedPeerConcurrentStreams))
-    nghttp2_option_set_max_reserved_remote_streams(option, 0)
-    nghttp2_option_set_stream_reset_rate_limit(
-      option, UInt64(limits.streamResetBurst), UInt64(limits.streamResetsPerSecond))
-    let result =
-      switch role {
-      case .client: nghttp2_session_client_new2(&session, callbacks, nil, option)
-      case .server: nghttp2_session_server_new2(&session, callbacks, nil, option)
-      }
-    guard result == 0, let session else { throw outOfMemory }
-    return session
-  }
-
-  private static let outOfMemory = HTTP2SessionError(
-    operation: "creating a session", code: Int(NGHTTP2_ERR_NOMEM.rawValue), reason: "out of memory")
-
   /// Lays the fields out as `nghttp2_nv`. nghttp2 copies them before the call returns.
   private func withNameValues<R>(_ fields: [HeaderField], _ body: (UnsafeBufferPointer<nghttp2_nv>) -> R) -> R
   {
