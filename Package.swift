@@ -89,7 +89,10 @@ let allTargets: [Target] = [
   tests("ProtoTests", ["Proto", "SchedulerCore", "JSON"]),
   tests(
     "ControlPlaneTests",
-    ["ControlPlane", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, nioCore]
+    [
+      "ControlPlane", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, nioCore,
+      nioPosix,
+    ]
   ),
   tests(
     "AgentTests",

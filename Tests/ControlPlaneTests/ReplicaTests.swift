@@ -1,0 +1,97 @@
+import EtcdClient
+import SchedulerCore
+import Testing
+
+@testable import ControlPlane
+
+@Suite struct ReplicaTests {
+  @Test func `the oldest candidate leads, and no longer than its key lives`() async throws {
+    try await withReplica { server in
+      let lease = try await server.stand()
+      try await eventually("it leads") { await server.replica.leader != nil }
+      let epoch = await server.replica.leader?.epoch
+      #expect(epoch?.lease == lease)
+      try await server.store.leaseRevoke(lease)
+      try await eventually("it has stepped down") { await server.replica.leader == nil }
+    }
+  }
+
+  @Test func `a younger candidate waits for the older one`() async throws {
+    try await withReplica { server in
+      let older = try await server.store.leaseGrant(ttlSeconds: 60).id
+      let record = ServerRecord(
+        serverID: "s0", grpcAddress: "127.0.0.1:1", httpAddress: "127.0.0.1:2", version: "t",
+        startedAt: Timestamp(microseconds: 0))
+      try await server.store.put(server.keyspace.leader(lease: older), record.encoded(), lease: older)
+      _ = try await server.stand()
+      try await eventually("both candidates are seen") { await server.replica.cache.leaders.count == 2 }
+      #expect(await server.replica.leader == nil)
+      try await server.store.leaseRevoke(older)
+      try await eventually("it leads") { await server.replica.leader != nil }
+    }
+  }
+
+  @Test func `a listing heals what the watch has dropped`() async throws {
+    let store = FakeEtcd()
+    try await withReplica(store) { server in
+      _ = try await server.jobs.submit(SubmitRequest(jobID: "first", spec: JobSpec(task: .noop)))
+      store.loseWatchRevisions(1)
+      let key = JobKey(namespace: "default", jobID: "dropped")
+      let job = JobRecord(key: key, uid: "u", spec: JobSpec(task: .noop), createdAt: .now())
+      try await store.put(server.keyspace.job(key), job.encoded())
+      try await store.put("/rota/sync/other", [])
+      #expect(await server.replica.cache.jobs[key] == nil)
+      let revision = try await store.range(RangeRequest(.key("/rota/meta"))).revision
+      try await eventually("the watch has passed it") { await server.replica.cache.revision >= revision }
+      let pair = try #require(try await store.get(server.keyspace.job(key)))
+      let change = CacheChange.job(
+        key, Versioned(job, createRevision: pair.createRevision, modRevision: pair.modRevision))
+      #expect(await server.replica.apply(listed: [change], at: revision) == 1, "it is counted as missed")
+      #expect(await server.replica.cache.jobs[key] != nil)
+      let first = JobKey(namespace: "default", jobID: "first")
+      #expect(await server.replica.finishListing(of: [.job(key)], at: revision) >= 1)
+      #expect(await server.replica.cache.jobs[first] == nil, "what a listing does not bring is gone")
+    }
+  }
+
+  @Test func `a compaction under a watch leads to a new listing without a gap`() async throws {
+    let store = FakeEtcd()
+    try await withReplica(store) { server in
+      store.stallWatches(true)
+      for number in 0..<20 {
+        let key = JobKey(namespace: "default", jobID: "c\(number)")
+        let job = JobRecord(key: key, uid: "u", spec: JobSpec(task: .noop), createdAt: .now())
+        try await store.put(server.keyspace.job(key), job.encoded())
+      }
+      try await store.compact(revision: store.revision, physical: false)
+      store.stallWatches(false)
+      try await eventually("all jobs are there") { await server.replica.cache.jobs.count == 20 }
+    }
+  }
+
+  @Test func `a record that cannot be read is passed over and counted`() async throws {
+    let store = FakeEtcd()
+    try await withReplica(store) { server in
+      try await store.put("/rota/jobs/000/default/broken", Array("{".utf8))
+      let key = try await server.jobs.submit(SubmitRequest(spec: JobSpec(task: .noop))).job.key
+      #expect(try await server.jobs.get(key).key == key)
+      #expect(server.metrics.unreadableRecords.current >= 1)
+    }
+  }
+
+  @Test func `a due job gets its run in the transaction that advances it`() async throws {
+    try await withReplica { server in
+      _ = try await server.stand()
+      try await eventually("it leads") { await server.replica.leader != nil }
+      var spec = JobSpec(task: .noop)
+      spec.executionTime = Timestamp.now().adding(milliseconds: 50)
+      let key = try await server.jobs.submit(SubmitRequest(jobID: "due", spec: spec)).job.key
+      try await eventually("the run exists") { await server.replica.jobView(key)?.runs.count == 1 }
+      let job = try #require(try await server.store.get(server.keyspace.job(key)))
+      let run = try #require(
+        try await server.store.range(RangeRequest(.prefix(server.keyspace.runs(of: key)))).kvs.first)
+      #expect(job.modRevision == run.createRevision)
+      #expect(await server.replica.jobView(key)?.nextRunTime == nil)
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import EtcdClient
+import Logging
+import NIOCore
+import NIOPosix
+import SchedulerCore
+import Testing
+
+@testable import ControlPlane
+
+/// A server's inner parts on a fake etcd, without its listeners.
+final class TestReplica: Sendable {
+  let store: FakeEtcd
+  let keyspace = Keyspace()
+  let metrics = ServerMetrics()
+  let sessions = SessionRegistry()
+  let pipeline: CommitPipeline
+  let replica: Replica
+  let jobs: JobService
+  private let tasks: [Task<Void, Never>]
+
+  init(_ store: FakeEtcd, id: String = "s1") {
+    self.store = store
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let decoder = RecordDecoder(keyspace: keyspace, metrics: metrics, logger: logger)
+    let pipeline = CommitPipeline(store: store, metrics: metrics, logger: logger)
+    let replica = Replica(
+      Replica.Surroundings(
+        keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
+        eventLoop: MultiThreadedEventLoopGroup.singleton.next(), logger: logger, serverID: id,
+        machine: .init()))
+    let barrier = ReadBarrier(store: store, replica: replica, keyspace: keyspace, serverID: id)
+    self.pipeline = pipeline
+    self.replica = replica
+    jobs = JobService(
+      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace,
+      idempotencyLeases: LeaseBucket(store: store), metrics: metrics)
+    let feeder = CacheFeeder(
+      store: store, replica: replica, decoder: decoder, metrics: metrics, logger: logger)
+    tasks = [
+      Task { await pipeline.run(observer: replica) },
+      Task { await feeder.run() },
+    ]
+  }
+
+  func stop() { for task in tasks { task.cancel() } }
+
+  /// Puts a candidate's key for this server, and has it stand.
+  func stand() async throws -> Int64 {
+    let lease = try await store.leaseGrant(ttlSeconds: 60).id
+    let record = ServerRecord(
+      serverID: "s1", grpcAddress: "127.0.0.1:1", httpAddress: "127.0.0.1:2", version: "t",
+      startedAt: Timestamp(microseconds: 0))
+    try await store.put(keyspace.leader(lease: lease), record.encoded(), lease: lease)
+    await replica.stand(lease: lease)
+    return lease
+  }
+}
+
+/// Runs a test with the inner parts of a server.
+func withReplica(
+  _ store: FakeEtcd = FakeEtcd(), _ body: (TestReplica) async throws -> Void
+) async throws {
+  let server = TestReplica(store)
+  defer { server.stop() }
+  try await body(server)
+}
+
+/// Polls, since what is waited for happens in other tasks; bounded by turns, not by a clock.
+func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
+  for _ in 0..<200_000 {
+    if try await condition() { return }
+    await Task.yield()
+  }
+  Issue.record("in vain: \(what)")
+}
