@@ -12,7 +12,7 @@ enum ClientLimits {
   /// One call.
   static let callTimeout = Duration.seconds(15)
   /// How long a call that may be repeated is repeated while no server takes it.
-  static let patience = Duration.seconds(5)
+  static let patience = Duration.seconds(3)
   /// The first and the longest pause between two rounds of all servers.
   static let pause: ClosedRange<Duration> = .milliseconds(100)...(.seconds(1))
 }

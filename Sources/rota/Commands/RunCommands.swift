@@ -84,7 +84,7 @@ enum RunTexts {
     for view in runs {
       let run = view.record
       let last = run.attempts.last
-      let took = last?.startedAt.map { Texts.length(from: $0, to: last?.endedAt ?? Texts.now()) }
+      let took = last?.startedAt.map { Texts.length(from: $0, to: last?.endedAt ?? WallClock.now()) }
       table.add(
         (namingJobs ? [run.key.job.jobID] : []) + [
           run.key.runID, run.state.rawValue, last?.agent.agentID ?? "-", Texts.time(run.scheduledTime),

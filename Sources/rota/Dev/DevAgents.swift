@@ -58,7 +58,6 @@ struct DevAgents: Service {
 
   /// Keeps one older log beside the present one.
   private static func putAside(_ log: String) {
-    var status = stat()
-    if stat(log, &status) == 0 && status.st_size > logBytes { rename(log, log + ".1") }
+    if Folder.fileSize(log) > logBytes { rename(log, log + ".1") }
   }
 }

@@ -1,4 +1,3 @@
-import Glibc
 import JSON
 import Logging
 import SchedulerCore
@@ -24,11 +23,9 @@ struct JSONLogHandler: LogHandler {
   }
 
   func log(event: LogEvent) {
-    let now = LogLine.now()
-    let time = Timestamp(microseconds: Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec / 1_000))
     var json = JSONWriter(reserving: 256)
     json.beginObject()
-    json.member("time", time.rfc3339)
+    json.member("time", WallClock.now().rfc3339)
     json.member("level", event.level.rawValue)
     json.member("logger", label)
     json.member("message", "\(event.message)")

@@ -69,11 +69,4 @@ enum LogLine {
     if let message { all.merge(message) { $1 } }
     return all.map { ($0.key, "\($0.value)") }.sorted { $0.key < $1.key }
   }
-
-  /// Seconds and microseconds of the wall clock.
-  static func now() -> timespec {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return time
-  }
 }

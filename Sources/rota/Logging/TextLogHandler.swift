@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import SchedulerCore
 
 /// `21:56:09.123 INFO  the server is up  id=s1 http=127.0.0.1:8080`, for people.
 struct TextLogHandler: LogHandler {
@@ -27,15 +28,17 @@ struct TextLogHandler: LogHandler {
   }
 
   private static func clock() -> String {
-    var now = LogLine.now()
+    let now = WallClock.now()
+    var seconds = time_t(now.milliseconds / 1_000)
     var local = tm()
-    localtime_r(&now.tv_sec, &local)
-    return "\(two(local.tm_hour)):\(two(local.tm_min)):\(two(local.tm_sec)).\(three(now.tv_nsec / 1_000_000))"
+    localtime_r(&seconds, &local)
+    return
+      "\(two(local.tm_hour)):\(two(local.tm_min)):\(two(local.tm_sec)).\(three(now.milliseconds % 1_000))"
   }
 
   private static func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
 
-  private static func three(_ number: Int) -> String { String(String(1_000 + number).dropFirst()) }
+  private static func three(_ number: Int64) -> String { String(String(1_000 + number).dropFirst()) }
 
   private static func name(_ level: Logger.Level) -> String {
     switch level {

@@ -12,10 +12,11 @@ enum Folder {
         throw CommandFailure("cannot make the folder \(current): \(String(cString: strerror(errno)))")
       }
     }
-    var status = stat()
-    guard stat(absolute, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-      throw CommandFailure("\(absolute) is not a folder")
+    let descriptor = open(absolute, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      throw CommandFailure("cannot use the folder \(absolute): \(String(cString: strerror(errno)))")
     }
+    close(descriptor)
     return absolute
   }
 
@@ -26,6 +27,14 @@ enum Folder {
     }
     defer { free(current) }
     return String(cString: current) + "/" + path
+  }
+
+  /// The size of a file, bytes; 0 where there is none.
+  static func fileSize(_ path: String) -> Int {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return 0 }
+    defer { close(descriptor) }
+    return max(0, lseek(descriptor, 0, SEEK_END))
   }
 
   /// Takes a lock in a folder for as long as this process lives; nil where another process has it.

@@ -1,14 +1,7 @@
-import Glibc
 import SchedulerCore
 
 /// How things are said in tables.
 enum Texts {
-  /// The time now, by the wall clock.
-  static func now() -> Timestamp {
-    let time = LogLine.now()
-    return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec / 1_000))
-  }
-
   /// A time to the second, or a dash.
   static func time(_ time: Timestamp?) -> String {
     guard let time else { return "-" }
