@@ -24,13 +24,16 @@ enum Shim {
       .deletingLastPathComponent()
     let folder = root.appending(path: "Sources/rota-shim").path
     let sources = Files.names(in: folder).filter { $0.hasSuffix(".c") }.map { folder + "/" + $0 }
-    let program = "/tmp/rota-shim-for-tests-\(getpid())"
+    // One file per user, however often the tests run.
+    let program = "/tmp/rota-shim-for-tests-\(getuid())"
+    let fresh = program + ".\(getpid())"
     let compiler = Process()
     compiler.executableURL = URL(filePath: "/usr/bin/env")
-    compiler.arguments = ["clang", "-std=gnu11", "-O2", "-o", program] + sources
+    compiler.arguments = ["clang", "-std=gnu11", "-O2", "-o", fresh] + sources
     try compiler.run()
     compiler.waitUntilExit()
     guard compiler.terminationStatus == 0 else { throw AgentError(.system, "rota-shim does not compile") }
+    guard rename(fresh, program) == 0 else { throw Files.failure("rename to", program) }
     return program
   }
 }
