@@ -126,7 +126,9 @@ struct TaskOptions: ParsableArguments {
     help: ArgumentHelp("The program and its arguments, started without a shell.", valueName: "argv"))
   var argv: [String] = []
 
-  func validate() throws {
+  /// Checks that the flags go together. Not ArgumentParser's `validate`, which would come before the
+  /// complaint about a flag that does not exist.
+  private func check() throws {
     let given = [!argv.isEmpty, shell != nil, script != nil, http != nil, noop].count { $0 }
     guard given == 1 else {
       throw ValidationError(
@@ -142,8 +144,9 @@ struct TaskOptions: ParsableArguments {
     }
   }
 
-  /// The task, of which `validate` has seen that there is exactly one.
+  /// The task, of which there has to be exactly one.
   func task() throws -> TaskSpec {
+    try check()
     let interpreter = interpreter?.split(separator: " ").map(String.init) ?? TaskSpec.defaultInterpreter
     if let shell { return .shell(script: shell, interpreter: interpreter) }
     if let script { return .shell(script: try Self.contents(of: script), interpreter: interpreter) }
