@@ -2,12 +2,12 @@ import Proto
 import SchedulerCore
 
 /// Reads a run's logs from the agents that hold them, attempt by attempt.
-struct LogStreamer: Sendable {
+struct LogStreamer {
   let replica: Replica
   let logs: LogRelay
   let request: LogsRequest
   let run: RunKey
-  let send: @Sendable (LogChunk) async throws -> Void
+  let send: (LogChunk) async throws -> Void
 
   /// Sends everything that was asked for. With `follow`, waits for attempts that are still to come.
   func run() async throws {

@@ -63,7 +63,7 @@ struct RunService: Sendable {
 
   /// Sends what a run's attempts wrote, in pieces; with `follow`, until the run has ended.
   func streamLogs(
-    _ request: LogsRequest, isForwarded: Bool, _ send: @escaping @Sendable (LogChunk) async throws -> Void
+    _ request: LogsRequest, isForwarded: Bool, _ send: @escaping (LogChunk) async throws -> Void
   ) async throws {
     try await barrier.pass()
     let run = try await require(request.job, runID: request.runID)

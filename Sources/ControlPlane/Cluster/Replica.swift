@@ -1,3 +1,4 @@
+import EtcdClient
 import Logging
 import NIOCore
 import SchedulerCore

@@ -1,4 +1,5 @@
 import EtcdClient
+import Logging
 import SchedulerCore
 
 extension CommitPipeline {

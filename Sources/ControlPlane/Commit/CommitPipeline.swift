@@ -95,13 +95,14 @@ final class CommitPipeline: Sendable {
   }
 
   private func enqueue(_ members: [Member]) {
-    let (woken, refused) = state.withLock { state in
+    typealias Woken = [(lane: CheckedContinuation<[Member]?, Never>, batch: [Member])]
+    let (woken, refused) = state.withLock { state -> (Woken, [Member]) in
       guard !state.isClosed else { return ([], members) }
       let room = max(0, ServerLimits.queuedChanges - state.queue.count)
       // A leader's changes are bounded by the slots of its agents and are never turned away.
       let accepted = members.filter(\.isLeaders).isEmpty ? members.prefix(room) : members[...]
       state.queue.append(contentsOf: accepted)
-      var woken: [(CheckedContinuation<[Member]?, Never>, [Member])] = []
+      var woken: Woken = []
       while !state.queue.isEmpty, let lane = state.idleLanes.popLast() {
         woken.append((lane, Self.takeBatch(&state.queue)))
       }

@@ -169,7 +169,7 @@ extension ServiceError {
       case .failedPrecondition: (.conflict, "failed_precondition")
       case .aborted: (.conflict, "aborted")
       case .overloaded: (.tooManyRequests, "resource_exhausted")
-      case .noSpace: (.insufficientStorage, "resource_exhausted")
+      case .noSpace: (HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage"), "resource_exhausted")
       case .unavailable: (.serviceUnavailable, "unavailable")
       case .internalError: (.internalServerError, "internal")
       }

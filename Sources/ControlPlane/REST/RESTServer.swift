@@ -63,7 +63,7 @@ struct RESTServer: Sendable {
     group.get("agents") { request, _ in
       _ = try RESTQuery(request, allowing: [])
       let agents = try await runs.listAgents(isForwarded: false)
-      return .json(.ok) { $0.list("agents", agents) { $0.write(to: &$1) } }
+      return Response.json(.ok) { $0.list("agents", agents) { $0.write(to: &$1) } }
     }
     addStatusRoutes(to: group)
   }
@@ -151,9 +151,9 @@ struct RESTServer: Sendable {
       body: ResponseBody { writer in
         let sink = ResponseSink(writer)
         try await service.streamLogs(logs, isForwarded: false) { chunk in
-          try await sink.write(ByteBuffer(bytes: chunk.data))
+          try await sink.writer.write(ByteBuffer(bytes: chunk.data))
         }
-        try await sink.finish()
+        try await sink.writer.finish(nil)
       })
   }
 
@@ -181,17 +181,9 @@ extension BasicRequestContext {
   fileprivate var runID: String? { parameters.get("run_id") }
 }
 
-/// A response body's writer, for one task at a time.
-private actor ResponseSink {
-  private var writer: any ResponseBodyWriter
+/// A response body's writer where a closure can keep it.
+private final class ResponseSink {
+  var writer: any ResponseBodyWriter
 
   init(_ writer: any ResponseBodyWriter) { self.writer = writer }
-
-  func write(_ buffer: ByteBuffer) async throws {
-    var writer = self.writer
-    try await writer.write(buffer)
-    self.writer = writer
-  }
-
-  func finish() async throws { try await writer.finish(nil) }
 }

@@ -34,9 +34,9 @@ struct AgentSessionService: Sendable {
     await waitUntilKnown(hello)
     let (id, outbox) = sessions.add()
     defer { sessions.remove(id) }
-    do {
+    do throws(NotTheLeader) {
       try await replica.open(id, hello)
-    } catch let error as NotTheLeader {
+    } catch {
       throw error.rpcError
     }
     logger.info("an agent has connected", metadata: ["agent": "\(hello.agentID)", "peer": "\(peer)"])

@@ -1,7 +1,7 @@
 /// Keys in the order in which etcd created them, for listings that are stable while things change.
 ///
-/// New keys come at the end, so an insertion is cheap; a removal only marks its place, and marked
-/// places are swept once they are a quarter of all.
+/// A sorted sequence, cut into chunks of bounded size: a change moves at most one chunk's places, wherever
+/// it falls. (A listing of etcd comes in the order of keys, so at a start most insertions fall in the middle.)
 struct AgeOrder<Key: Hashable & Comparable & Sendable>: Sendable {
   /// A place in the order; the key decides between what one transaction created.
   struct Place: Comparable, Sendable {
@@ -14,56 +14,71 @@ struct AgeOrder<Key: Hashable & Comparable & Sendable>: Sendable {
     }
   }
 
-  private var places: [Place] = []
-  private var isRemoved: [Bool] = []
-  private var removedCount = 0
+  /// The most places in a chunk; one that grows beyond is split.
+  private static var chunkLimit: Int { 256 }
+
+  /// None is empty.
+  private var chunks: [[Place]] = []
 
   /// Adds a key; one that is there already stays as it is.
   mutating func insert(_ key: Key, createdAt revision: Int64) {
     let place = Place(createRevision: revision, key: key)
-    let index = lowerBound(place)
-    if index < places.count, places[index] == place {
-      if isRemoved[index] {
-        isRemoved[index] = false
-        removedCount -= 1
-      }
-      return
-    }
-    places.insert(place, at: index)
-    isRemoved.insert(false, at: index)
+    guard !chunks.isEmpty else { return chunks.append([place]) }
+    // What is newer than all goes to the end of the last chunk.
+    let chunk = min(self.chunk(of: place), chunks.count - 1)
+    let index = Self.lowerBound(place, in: chunks[chunk])
+    if index < chunks[chunk].count, chunks[chunk][index] == place { return }
+    chunks[chunk].insert(place, at: index)
+    if chunks[chunk].count > Self.chunkLimit { split(chunk, isGrowing: chunk == chunks.count - 1) }
   }
 
   /// Takes a key away.
   mutating func remove(_ key: Key, createdAt revision: Int64) {
     let place = Place(createRevision: revision, key: key)
-    let index = lowerBound(place)
-    guard index < places.count, places[index] == place, !isRemoved[index] else { return }
-    isRemoved[index] = true
-    removedCount += 1
-    if removedCount > 64 && removedCount * 4 > places.count { sweep() }
+    let chunk = self.chunk(of: place)
+    guard chunk < chunks.count else { return }
+    let index = Self.lowerBound(place, in: chunks[chunk])
+    guard index < chunks[chunk].count, chunks[chunk][index] == place else { return }
+    chunks[chunk].remove(at: index)
+    if chunks[chunk].isEmpty { chunks.remove(at: chunk) }
   }
 
   /// Calls `visit` for each key older than `limit` (all when nil), newest first, until it returns false.
   func visitNewestFirst(before limit: Place?, _ visit: (Place) -> Bool) {
-    var index = limit.map { lowerBound($0) } ?? places.count
-    while index > 0 {
-      index -= 1
-      if !isRemoved[index], !visit(places[index]) { return }
+    var chunk = chunks.count
+    if let limit {
+      chunk = self.chunk(of: limit)
+      if chunk < chunks.count {
+        let end = Self.lowerBound(limit, in: chunks[chunk])
+        for place in chunks[chunk][..<end].reversed() where !visit(place) { return }
+      }
+    }
+    while chunk > 0 {
+      chunk -= 1
+      for place in chunks[chunk].reversed() where !visit(place) { return }
     }
   }
 
-  private mutating func sweep() {
-    var kept: [Place] = []
-    kept.reserveCapacity(places.count - removedCount)
-    for (index, place) in places.enumerated() where !isRemoved[index] { kept.append(place) }
-    places = kept
-    isRemoved = Array(repeating: false, count: kept.count)
-    removedCount = 0
+  /// Halves a chunk; the last, which most insertions go to the end of, is left full.
+  private mutating func split(_ chunk: Int, isGrowing: Bool) {
+    let middle = isGrowing ? chunks[chunk].count - 1 : chunks[chunk].count / 2
+    let upper = Array(chunks[chunk][middle...])
+    chunks[chunk].removeLast(upper.count)
+    chunks.insert(upper, at: chunk + 1)
   }
 
-  private func lowerBound(_ place: Place) -> Int {
-    // Nearly always the end.
-    if let last = places.last, last < place { return places.count }
+  /// The first chunk whose last place is not before `place`; the count of chunks where there is none.
+  private func chunk(of place: Place) -> Int {
+    var low = 0
+    var high = chunks.count
+    while low < high {
+      let middle = (low + high) / 2
+      if let last = chunks[middle].last, last < place { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  private static func lowerBound(_ place: Place, in places: [Place]) -> Int {
     var low = 0
     var high = places.count
     while low < high {

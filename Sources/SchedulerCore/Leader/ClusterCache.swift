@@ -35,8 +35,8 @@ public enum CacheChange: Sendable {
 ///
 /// It may be told the same thing twice and, of one key, old news after new: a change counts only if
 /// its revision is higher than that of the record held. What was deleted cannot come back by old
-/// news: a change learned from a commit counts only beyond the watched revision (`applyAhead`), and
-/// watched changes come in order.
+/// news: of a key that is not held, a change counts only if it tells of a time that the watch has not
+/// passed, for what the watch has passed may have been deleted since.
 public struct ClusterCache: Sendable {
   /// A job and the ids of its runs, oldest first.
   public struct Job: Sendable {
@@ -99,13 +99,14 @@ public struct ClusterCache: Sendable {
   @discardableResult
   public mutating func apply(_ change: CacheChange, at revision: Int64) -> Bool {
     switch change {
-    case .job(let key, let job):
-      Self.isNews(jobs[key]?.job, job, at: revision) && setJob(key, job)
-    case .run(let key, let run):
-      Self.isNews(runs[key], run, at: revision) && setRun(key, run)
-    case .agent(let id, let agent): Self.set(&agents, id, agent, at: revision)
-    case .server(let id, let server): Self.set(&servers, id, server, at: revision)
-    case .leader(let lease, let candidate): Self.set(&leaders, lease, candidate, at: revision)
+    case .job(let key, let job): isNews(jobs[key]?.job, job, at: revision) && setJob(key, job)
+    case .run(let key, let run): isNews(runs[key], run, at: revision) && setRun(key, run)
+    case .agent(let id, let agent):
+      isNews(agents[id], agent, at: revision) && Self.set(&agents, id, agent)
+    case .server(let id, let server):
+      isNews(servers[id], server, at: revision) && Self.set(&servers, id, server)
+    case .leader(let lease, let candidate):
+      isNews(leaders[lease], candidate, at: revision) && Self.set(&leaders, lease, candidate)
     }
   }
 
@@ -116,17 +117,16 @@ public struct ClusterCache: Sendable {
     committed > revision ? apply(change, at: committed) : false
   }
 
-  private static func isNews<Record>(
+  private func isNews<Record>(
     _ old: Versioned<Record>?, _ new: Versioned<Record>?, at revision: Int64
   ) -> Bool {
-    guard let old else { return new != nil }
+    guard let old else { return new != nil && revision >= self.revision }
     return old.modRevision < (new?.modRevision ?? revision)
   }
 
   private static func set<Key: Hashable, Record>(
-    _ table: inout [Key: Versioned<Record>], _ key: Key, _ value: Versioned<Record>?, at revision: Int64
+    _ table: inout [Key: Versioned<Record>], _ key: Key, _ value: Versioned<Record>?
   ) -> Bool {
-    guard isNews(table[key], value, at: revision) else { return false }
     table[key] = value
     return true
   }
@@ -183,7 +183,11 @@ public struct ClusterCache: Sendable {
   /// Adds a run to its job's list, or takes it away.
   private mutating func link(_ key: RunKey, exists: Bool) {
     guard jobs[key.job] != nil else {
-      if exists { orphans[key.job, default: []].insert(key.runID) } else { orphans[key.job]?.remove(key.runID) }
+      if exists {
+        orphans[key.job, default: []].insert(key.runID)
+      } else {
+        orphans[key.job]?.remove(key.runID)
+      }
       if orphans[key.job]?.isEmpty == true { orphans[key.job] = nil }
       return
     }

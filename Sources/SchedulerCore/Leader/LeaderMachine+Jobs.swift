@@ -18,6 +18,26 @@ extension LeaderMachine {
       writes: [.job(advanced), .run(run)])
   }
 
+  /// Sets when the job's next run is to be created.
+  mutating func scheduleFiring(of key: JobKey, _ cache: ClusterCache) {
+    if let job = cache.jobs[key]?.job.record, let due = job.nextRunTime, job.cancelRequestedAt == nil {
+      deadlines.set(.fire(key), at: due)
+    } else {
+      deadlines.remove(.fire(key))
+    }
+  }
+
+  /// A proposal about the job is through. What was due meanwhile has been passed over, so all is set
+  /// again; not at once, for after a commit the cache may have yet to hear of deletions.
+  mutating func jobIsFree(_ key: JobKey, notBefore earliest: Timestamp, _ cache: ClusterCache) {
+    busyJobs.remove(key)
+    scheduleFiring(of: key, cache)
+    scheduleExpiry(of: key, cache)
+    for deadline in [Deadline.fire(key), .expire(key)] {
+      if let due = deadlines.deadline(of: deadline), due < earliest { deadlines.set(deadline, at: earliest) }
+    }
+  }
+
   // MARK: Retention
 
   /// Sets when the job's ended runs, and the job with them, are removed.
@@ -39,7 +59,9 @@ extension LeaderMachine {
     var oldest: Timestamp?
     var ended = 0
     for runID in entry.runIDs {
-      guard let run = cache.runs[RunKey(job: key, runID: runID)]?.record, run.state.isTerminal else { continue }
+      guard let run = cache.runs[RunKey(job: key, runID: runID)]?.record, run.state.isTerminal else {
+        continue
+      }
       ended += 1
       let finished = run.finishedAt ?? run.createdAt
       oldest = min(oldest ?? finished, finished)

@@ -103,6 +103,7 @@ extension LeaderMachine {
       case .applied:
         isChanged = true
         accepted.append(item)
+        if item.update.end?.reason == .fenced { distrust(item, cache, now: now) }
       case .known: accepted.append(item)
       case .stale: refuse(item, recorded: record)
       }
@@ -141,9 +142,16 @@ extension LeaderMachine {
   mutating func hold(_ key: RunKey, by owner: Incarnation?, _ cache: ClusterCache) {
     let old = holders[key]
     guard old != owner else { return }
-    if let old, pool.incarnation(of: old.agentID) == old.createRevision { pool.release(old.agentID) }
+    if let old {
+      slotsHeld[old] = slotsHeld[old].flatMap { $0 > 1 ? $0 - 1 : nil }
+      if pool.incarnation(of: old.agentID) == old.createRevision { pool.release(old.agentID) }
+      if let session = sessionOfAgent[old.agentID] { sessions[session]?.stopsSent[key] = nil }
+    }
     holders[key] = owner
-    if let owner, pool.incarnation(of: owner.agentID) == owner.createRevision { pool.reserve(owner.agentID) }
+    if let owner {
+      slotsHeld[owner, default: 0] += 1
+      if pool.incarnation(of: owner.agentID) == owner.createRevision { pool.reserve(owner.agentID) }
+    }
   }
 
   private mutating func enqueue(_ record: RunRecord, _ job: JobRecord) {

@@ -10,10 +10,12 @@ struct AckTracker: Sendable {
   private var highestSeen: UInt64 = 0
   private var acknowledged: UInt64 = 0
 
-  /// Notes a status with so many updates; statuses come in order.
-  mutating func expect(_ sequence: UInt64, updates: Int) {
-    highestSeen = max(highestSeen, sequence)
+  /// Notes a status with so many updates. Returns false, and notes nothing, for one out of order.
+  mutating func expect(_ sequence: UInt64, updates: Int) -> Bool {
+    guard sequence == highestSeen + 1 else { return false }
+    highestSeen = sequence
     if updates > 0 { unresolved[sequence] = updates }
+    return true
   }
 
   mutating func resolve(_ sequence: UInt64) {
@@ -38,7 +40,11 @@ extension LeaderMachine {
     var health: AgentHealth
     var draining: Bool
     var acks = AckTracker()
-    var stopsSent: Set<AttemptRef> = []
+    /// What the agent was told to stop, of the runs that it owns.
+    var stopsSent: [RunKey: AttemptRef] = [:]
+    /// Set after it fenced itself: it can reach this server but not etcd, and would end at once
+    /// whatever it is given.
+    var isDistrusted = false
   }
 
   /// What is to be sent on a session at the end of the turn.
@@ -65,7 +71,9 @@ extension LeaderMachine {
     disownStrangers(hello, id, cache)
     let known = Set(hello.attempts)
     for key in cache.runsByAgent[hello.agentID] ?? [] {
-      guard let run = cache.runs[key]?.record, run.owner == incarnation, let ref = run.current else { continue }
+      guard let run = cache.runs[key]?.record, run.owner == incarnation, let ref = run.current else {
+        continue
+      }
       if !known.contains(ref) { sendAssignment(run, cache) }
       reconcile(key, cache, now: now)
     }
@@ -99,13 +107,18 @@ extension LeaderMachine {
     _ status: AgentStatus, on id: SessionID, _ cache: ClusterCache, now: Timestamp
   ) {
     guard var session = sessions[id] else { return }
+    let isInOrder =
+      status.sequence > 0
+      ? session.acks.expect(status.sequence, updates: status.updates.count) : status.updates.isEmpty
+    guard isInOrder else {
+      end(id, reason: "status \(status.sequence) is out of order: they are numbered from 1, one by one")
+      refreshPool(session.incarnation.agentID, cache)
+      return
+    }
     if let health = status.health { session.health = health }
     let changesPool = status.draining != session.draining || status.health != nil
     session.draining = status.draining
-    if status.sequence > 0 {
-      session.acks.expect(status.sequence, updates: status.updates.count)
-      if outboxes[id] == nil { outboxes[id] = Outbox() }
-    }
+    if status.sequence > 0, outboxes[id] == nil { outboxes[id] = Outbox() }
     sessions[id] = session
     let agentID = session.incarnation.agentID
     if changesPool { refreshPool(agentID, cache) }
@@ -114,6 +127,24 @@ extension LeaderMachine {
       news[update.ref.run, default: []].append(News(update: update, agentID: agentID, ticket: ticket))
     }
     for update in status.updates { reconcile(update.ref.run, cache, now: now) }
+  }
+
+  // MARK: Trust
+
+  /// The agent fenced itself although its key is there: it gets no new work for a while. Otherwise, being
+  /// empty, it would be the first choice for everything.
+  mutating func distrust(_ item: News, _ cache: ClusterCache, now: Timestamp) {
+    let id = item.ticket.session
+    guard sessions[id]?.incarnation.createRevision == item.update.ref.incarnation else { return }
+    sessions[id]?.isDistrusted = true
+    deadlines.set(.trust(id), at: now.adding(milliseconds: Limits.distrustMillis))
+    refreshPool(item.agentID, cache)
+  }
+
+  mutating func trust(_ id: SessionID, _ cache: ClusterCache) {
+    guard let agentID = sessions[id]?.incarnation.agentID else { return }
+    sessions[id]?.isDistrusted = false
+    refreshPool(agentID, cache)
   }
 
   // MARK: Sending
@@ -134,17 +165,21 @@ extension LeaderMachine {
   }
 
   mutating func sendStop(_ ref: AttemptRef, to agentID: String, reason: String) {
-    guard let id = sessionOfAgent[agentID], sessions[id]?.stopsSent.insert(ref).inserted == true else { return }
+    guard let id = sessionOfAgent[agentID], sessions[id]?.stopsSent[ref.run] != ref else { return }
+    sessions[id]?.stopsSent[ref.run] = ref
     outboxes[id, default: Outbox()].stops.append((ref, reason))
   }
 
   /// Puts what has gathered for each session into messages, assignments before what stops them.
   mutating func flushSessions() {
     for (id, outbox) in outboxes {
-      if !outbox.assignments.isEmpty { effects.append(.send(id, .assign(outbox.assignments))) }
-      if !outbox.disowned.isEmpty {
+      sendAssignments(outbox.assignments, on: id)
+      var disowned = outbox.disowned[...]
+      while !disowned.isEmpty {
+        let part = Array(disowned.prefix(Limits.stopsPerMessage))
+        disowned = disowned.dropFirst(part.count)
         let reason = "the attempt is not the run's current one"
-        effects.append(.send(id, .stop(outbox.disowned, forget: true, reason: reason)))
+        effects.append(.send(id, .stop(part, forget: true, reason: reason)))
       }
       for stop in outbox.stops {
         effects.append(.send(id, .stop([stop.ref], forget: false, reason: stop.reason)))
@@ -152,6 +187,25 @@ extension LeaderMachine {
       if let sequence = sessions[id]?.acks.takeAcknowledgement() { effects.append(.send(id, .ack(sequence))) }
     }
     outboxes.removeAll(keepingCapacity: true)
+  }
+
+  /// In messages that stay well below what a peer takes.
+  private mutating func sendAssignments(_ assignments: [Assignment], on id: SessionID) {
+    var part: [Assignment] = []
+    var bytes = 0
+    for assignment in assignments {
+      let size = assignment.spec.textBytes
+      let isFull =
+        part.count == Limits.assignmentsPerMessage || bytes + size > Limits.assignmentBytesPerMessage
+      if isFull && !part.isEmpty {
+        effects.append(.send(id, .assign(part)))
+        part = []
+        bytes = 0
+      }
+      part.append(assignment)
+      bytes += size
+    }
+    if !part.isEmpty { effects.append(.send(id, .assign(part))) }
   }
 
   /// Brings what placement knows of an agent up to date.
@@ -165,10 +219,28 @@ extension LeaderMachine {
     pool.upsert(
       AgentPool.Agent(
         id: id, incarnation: agent.createRevision, labels: agent.record.labels, slots: agent.record.slots,
-        connected: session != nil, draining: session?.draining ?? agent.record.draining,
+        connected: session != nil,
+        draining: session.map { $0.draining || $0.isDistrusted } ?? agent.record.draining,
         health: session?.health ?? AgentHealth()))
     guard isNew else { return }
     let incarnation = Incarnation(agentID: id, createRevision: agent.createRevision)
-    for holder in holders.values where holder == incarnation { pool.reserve(id) }
+    for _ in 0..<(slotsHeld[incarnation] ?? 0) { pool.reserve(id) }
+  }
+}
+
+extension JobSpec {
+  /// About how much text the specification holds, bytes.
+  fileprivate var textBytes: Int {
+    func bytes(_ pairs: [String: String]) -> Int {
+      pairs.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+    }
+    let taskBytes =
+      switch task {
+      case .exec(let argv): argv.reduce(0) { $0 + $1.utf8.count }
+      case .shell(let script, let interpreter): interpreter.reduce(script.utf8.count) { $0 + $1.utf8.count }
+      case .http(let http): http.url.utf8.count + http.body.utf8.count + bytes(http.headers)
+      case .noop: 0
+      }
+    return taskBytes + bytes(env) + (workingDirectory?.utf8.count ?? 0)
   }
 }

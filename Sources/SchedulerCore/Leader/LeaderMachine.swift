@@ -29,6 +29,14 @@ public struct LeaderMachine: Sendable {
     public static let deadlinesPerTurn = 2_000
     /// Assignments proposed in one turn.
     public static let assignmentsPerTurn = 2_000
+    /// How long an agent that fenced itself gets no new work, unless it opens another session.
+    public static let distrustMillis: Int64 = 1_000
+    /// Assignments in one message, at most.
+    public static let assignmentsPerMessage = 1_000
+    /// The text of the specifications in one message of assignments, bytes; passed only by a single one.
+    public static let assignmentBytesPerMessage = 1_024 * 1_024
+    /// Attempts named in one message that stops them.
+    public static let stopsPerMessage = 2_000
   }
 
   /// Names a proposal in flight.
@@ -66,6 +74,9 @@ public struct LeaderMachine: Sendable {
     public var fired = 0
     /// Records removed by retention.
     public var expired = 0
+
+    /// Makes zeros.
+    public init() {}
   }
 
   enum Deadline: Hashable, Sendable {
@@ -73,6 +84,7 @@ public struct LeaderMachine: Sendable {
     case again(RunKey)
     case fire(JobKey)
     case expire(JobKey)
+    case trust(SessionID)
   }
 
   /// Why a proposal was made.
@@ -96,7 +108,7 @@ public struct LeaderMachine: Sendable {
   var pool = AgentPool()
   var deadlines = DeadlineHeap<Deadline>()
   var purposes: [ProposalID: Purpose] = [:]
-  var nextProposal: ProposalID = 1
+  var nextProposal: ProposalID
   /// The runs with a proposal in flight.
   var busyRuns: Set<RunKey> = []
   /// The jobs with a proposal in flight.
@@ -105,6 +117,8 @@ public struct LeaderMachine: Sendable {
   var news: [RunKey: [News]] = [:]
   /// Whose slot a run takes.
   var holders: [RunKey: Incarnation] = [:]
+  /// How many runs each incarnation holds a slot for.
+  var slotsHeld: [Incarnation: Int] = [:]
   var sessions: [SessionID: Session] = [:]
   var sessionOfAgent: [String: SessionID] = [:]
   var outboxes: [SessionID: Outbox] = [:]
@@ -114,12 +128,14 @@ public struct LeaderMachine: Sendable {
   var random: SplitMix64
 
   /// Makes the machine of a term.
-  /// - Parameter seed: For jitter.
+  /// - Parameter seed: For jitter, and to number proposals from: what becomes of a proposal of an
+  ///   earlier machine of the same term must not be taken for one of this machine's.
   public init(epoch: LeaderEpoch, serverID: String, configuration: Configuration = .init(), seed: UInt64) {
     self.epoch = epoch
     self.serverID = serverID
     self.configuration = configuration
     random = SplitMix64(seed: seed)
+    nextProposal = seed
   }
 
   // MARK: Inputs
@@ -127,10 +143,8 @@ public struct LeaderMachine: Sendable {
   /// Takes over: looks at everything once. The cache must hold all that earlier leaders wrote.
   public mutating func start(_ cache: ClusterCache, now: Timestamp) {
     for id in cache.agents.keys { agentChanged(id, cache, now: now) }
-    for (key, entry) in cache.jobs {
-      if let due = entry.job.record.nextRunTime, entry.job.record.cancelRequestedAt == nil {
-        deadlines.set(.fire(key), at: due)
-      }
+    for key in cache.jobs.keys {
+      scheduleFiring(of: key, cache)
       scheduleExpiry(of: key, cache)
     }
     for key in cache.activeRuns { reconcile(key, cache, now: now) }
@@ -138,19 +152,11 @@ public struct LeaderMachine: Sendable {
 
   /// A job was written or deleted.
   public mutating func jobChanged(_ key: JobKey, _ cache: ClusterCache, now: Timestamp) {
-    guard let entry = cache.jobs[key] else {
-      deadlines.remove(.fire(key))
-      deadlines.remove(.expire(key))
-      return
-    }
-    let job = entry.job.record
-    if let due = job.nextRunTime, job.cancelRequestedAt == nil {
-      deadlines.set(.fire(key), at: due)
-    } else {
-      deadlines.remove(.fire(key))
-    }
-    for runID in entry.runIDs { reconcile(RunKey(job: key, runID: runID), cache, now: now) }
+    scheduleFiring(of: key, cache)
     scheduleExpiry(of: key, cache)
+    for runID in cache.jobs[key]?.runIDs ?? [] {
+      reconcile(RunKey(job: key, runID: runID), cache, now: now)
+    }
   }
 
   /// A run was written or deleted.
@@ -179,6 +185,7 @@ public struct LeaderMachine: Sendable {
       case .retry(let key), .again(let key): reconcile(key, cache, now: now)
       case .fire(let key): fire(key, cache, now: now)
       case .expire(let key): expire(key, cache, now: now)
+      case .trust(let session): trust(session, cache)
       }
     }
     assignReadyRuns(cache, now: now)
@@ -202,7 +209,8 @@ public struct LeaderMachine: Sendable {
     case .conflict: counters.conflicts += 1
     case .refused: counters.refusals += 1
     }
-    let pause = outcome == .conflict ? Limits.conflictPauseMillis : Limits.refusalPauseMillis
+    var pause = Limits.conflictPauseMillis
+    if case .refused = outcome { pause = Limits.refusalPauseMillis }
     let later = now.adding(milliseconds: pause)
     switch purpose {
     case .assign(let key, let record):
@@ -225,16 +233,11 @@ public struct LeaderMachine: Sendable {
         retract(key, until: later, cache)
       }
     case .fire(let key):
-      busyJobs.remove(key)
-      if outcome == .committed {
-        counters.fired += 1
-      } else if cache.jobs[key]?.job.record.nextRunTime != nil {
-        deadlines.set(.fire(key), at: later)
-      }
+      if outcome == .committed { counters.fired += 1 }
+      jobIsFree(key, notBefore: later, cache)
     case .expire(let key, let records):
-      busyJobs.remove(key)
       if outcome == .committed { counters.expired += records }
-      if outcome != .committed, cache.jobs[key] != nil { deadlines.set(.expire(key), at: later) }
+      jobIsFree(key, notBefore: later, cache)
     }
   }
 
@@ -265,7 +268,7 @@ public struct LeaderMachine: Sendable {
 
   mutating func propose(_ purpose: Purpose, guards: [Proposal.Guard], writes: [Proposal.Write]) {
     let id = nextProposal
-    nextProposal += 1
+    nextProposal &+= 1
     purposes[id] = purpose
     effects.append(.propose(id, Proposal(guards: [.leads(epoch)] + guards, writes: writes)))
   }

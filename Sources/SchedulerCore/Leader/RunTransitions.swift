@@ -18,7 +18,9 @@ extension RunRecord {
     attempt += 1
     fence += 1
     attempts.append(AttemptRecord(attempt: attempt, agent: agent, assignedAt: now))
-    if attempts.count > RunLimits.attemptsKept { attempts.removeFirst(attempts.count - RunLimits.attemptsKept) }
+    if attempts.count > RunLimits.attemptsKept {
+      attempts.removeFirst(attempts.count - RunLimits.attemptsKept)
+    }
     nextAttemptAt = nil
     message = nil
     outputTail = []
@@ -56,7 +58,9 @@ extension RunRecord {
   ) -> UpdateVerdict {
     guard let current, current == update.ref, owner?.agentID == agentID else { return .stale }
     let last = attempts.count - 1
-    if let startedAt = update.startedAt, attempts[last].startedAt == nil { attempts[last].startedAt = startedAt }
+    if let startedAt = update.startedAt, attempts[last].startedAt == nil {
+      attempts[last].startedAt = startedAt
+    }
     guard let end = update.end else {
       guard state == .assigned else { return .known }
       state = .running
@@ -72,7 +76,8 @@ extension RunRecord {
   private mutating func conclude(_ end: AttemptEnd, job: JobRecord, now: Timestamp, random: Double) {
     if end.succeeded {
       finish(.completed, message: nil, at: now)
-    } else if job.cancelRequestedAt != nil {
+    } else if job.cancelRequestedAt != nil || end.reason == .cancelled {
+      // An agent only stops what a leader told it to: the job was cancelled, heard of here or not.
       finish(.cancelled, message: job.cancelReason, at: now)
     } else if end.reason.isAgentsFault {
       giveBack(job: job, why: "the agent could not keep it (\(end.reason.rawValue))", now: now)
@@ -102,7 +107,8 @@ extension RunRecord {
 
   /// Back to the queue, or failed where the job must not start twice and this attempt may have started.
   private mutating func giveBack(job: JobRecord, why: String, now: Timestamp) {
-    let neverStarted = attempts.last?.endReason != .agentLost && attempts.last?.startedAt == nil
+    let neverStarted =
+      state == .assigned && attempts.last?.endReason != .agentLost && attempts.last?.startedAt == nil
     if job.spec.onAgentLoss == .fail && !neverStarted {
       finish(.failed, message: "\(why), and the job says on_agent_loss: fail", at: now)
     } else {
