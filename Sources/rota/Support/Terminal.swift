@@ -14,7 +14,8 @@ enum Terminal {
   /// Says on standard error what went wrong: one sentence, after the program's name.
   static func complain(_ message: String) { note("rota: " + message) }
 
-  /// Writes all bytes. When nobody reads any more (EPIPE), there is nothing left to do for this command.
+  /// Writes all bytes. When nobody reads any more (EPIPE), there is nothing left to do for this command, which
+  /// ends as programs do that do not ignore SIGPIPE.
   static func write(_ bytes: [UInt8], to descriptor: Int32) {
     var rest = bytes[...]
     while !rest.isEmpty {
@@ -25,7 +26,7 @@ enum Terminal {
         var poll = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         _ = Glibc.poll(&poll, 1, -1)
       } else if errno != EINTR {
-        Glibc.exit(descriptor == STDOUT_FILENO && errno == EPIPE ? 0 : 1)
+        Glibc.exit(errno == EPIPE ? 128 + SIGPIPE : 1)
       }
     }
   }

@@ -12,6 +12,7 @@ enum Texts {
   static func length(from start: Timestamp, to end: Timestamp) -> String {
     let millis = max(0, end.milliseconds - start.milliseconds)
     switch millis {
+    case 0: return "<1ms"
     case ..<1_000: return DurationText.format(milliseconds: millis)
     case ..<60_000: return DurationText.format(milliseconds: millis / 100 * 100)
     default: return DurationText.format(milliseconds: millis / 1_000 * 1_000)
@@ -30,7 +31,7 @@ enum Texts {
     case .exited:
       if let signal = attempt.signal { return "ended by signal \(signal)" + detail }
       return attempt.exitCode.map { "exit code \($0)" + detail } ?? (attempt.error ?? "ended")
-    case .timeout: return "took longer than its timeout" + detail
+    case .timeout: return attempt.error ?? "took longer than its timeout"
     case .cancelled: return "cancelled" + detail
     case .fenced: return "killed since agent '\(attempt.agent.agentID)' could not trust its lease" + detail
     case .agentStopped: return "agent '\(attempt.agent.agentID)' was stopped" + detail
