@@ -42,7 +42,7 @@ let allTargets: [Target] = [
   // Foundations that know nothing of Rota.
   module("JSON"),
   module("Curl", ["CCurl"]),
-  module("EtcdClient", ["Curl", "JSON", swiftLog]),
+  module("EtcdClient", ["Curl", swiftLog]),
   module("Transport", ["CNghttp2", nioCore, nioPosix, swiftLog]),
 
   // Rota.
@@ -69,8 +69,9 @@ let allTargets: [Target] = [
   .executableTarget(
     name: "rota",
     dependencies: [
-      "ControlPlane", "Agent", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON",
+      "ControlPlane", "Agent", "EtcdClient", "Curl", "Transport", "Proto", "SchedulerCore", "JSON",
       swiftLog, lifecycle, nioCore, nioPosix,
+      .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
     ], swiftSettings: strict),
   .executableTarget(

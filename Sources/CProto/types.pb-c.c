@@ -1198,7 +1198,7 @@ const ProtobufCMessageDescriptor rota__v1__constraint__descriptor =
   (ProtobufCMessageInit) rota__v1__constraint__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[10] =
+static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[11] =
 {
   {
     "namespace",
@@ -1320,8 +1320,21 @@ static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[10] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cancel_reason",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, cancel_reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__job__field_indices_by_name[] = {
+  10,   /* field[10] = cancel_reason */
   7,   /* field[7] = cancel_requested_at */
   4,   /* field[4] = created_at */
   1,   /* field[1] = job_id */
@@ -1336,7 +1349,7 @@ static const unsigned rota__v1__job__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__job__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor rota__v1__job__descriptor =
 {
@@ -1346,7 +1359,7 @@ const ProtobufCMessageDescriptor rota__v1__job__descriptor =
   "Rota__V1__Job",
   "rota.v1",
   sizeof(Rota__V1__Job),
-  10,
+  11,
   rota__v1__job__field_descriptors,
   rota__v1__job__field_indices_by_name,
   1,  rota__v1__job__number_ranges,
@@ -1560,7 +1573,7 @@ const ProtobufCMessageDescriptor rota__v1__run__descriptor =
   (ProtobufCMessageInit) rota__v1__run__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__attempt__field_descriptors[10] =
+static const ProtobufCFieldDescriptor rota__v1__attempt__field_descriptors[12] =
 {
   {
     "attempt",
@@ -1682,6 +1695,30 @@ static const ProtobufCFieldDescriptor rota__v1__attempt__field_descriptors[10] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "http_status",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Attempt, http_status),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "incarnation",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Attempt, incarnation),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__attempt__field_indices_by_name[] = {
   2,   /* field[2] = assigned_at */
@@ -1690,6 +1727,8 @@ static const unsigned rota__v1__attempt__field_indices_by_name[] = {
   4,   /* field[4] = end_time */
   8,   /* field[8] = error */
   6,   /* field[6] = exit_code */
+  10,   /* field[10] = http_status */
+  11,   /* field[11] = incarnation */
   7,   /* field[7] = signal */
   3,   /* field[3] = start_time */
   9,   /* field[9] = usage */
@@ -1698,7 +1737,7 @@ static const unsigned rota__v1__attempt__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__attempt__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor rota__v1__attempt__descriptor =
 {
@@ -1708,7 +1747,7 @@ const ProtobufCMessageDescriptor rota__v1__attempt__descriptor =
   "Rota__V1__Attempt",
   "rota.v1",
   sizeof(Rota__V1__Attempt),
-  10,
+  12,
   rota__v1__attempt__field_descriptors,
   rota__v1__attempt__field_indices_by_name,
   1,  rota__v1__attempt__number_ranges,

@@ -220,7 +220,7 @@ def test_the_same_idempotency_key_with_another_job(pair):
 
 
 CLI_ARGUMENTS = [
-    ("no task", ["submit"], "exec"),
+    ("no task", ["submit"], "nothing to run"),
     ("a bad id", ["submit", "--job-id", "Bad/Id", "--", "true"], "job_id"),
     ("a bad timeout", ["submit", "--timeout", "soon", "--", "true"], "timeout"),
     ("negative retries", ["submit", "--max-retries=-1", "--", "true"], "max"),
@@ -244,10 +244,10 @@ def test_the_command_line_refuses(pair, what, arguments, word):
     [
         (["server", "--etcd", "127.0.0.1:1", "--http", "not-an-address"], "not-an-address"),
         (["server", "--id", "Bad Id", "--etcd", "127.0.0.1:1"], "id"),
-        (["agent", "--id", "../x", "--etcd", "127.0.0.1:1"], "id"),
-        (["agent", "--slots", "0", "--etcd", "127.0.0.1:1"], "slots"),
-        (["agent", "--lease-ttl", "-3s", "--etcd", "127.0.0.1:1"], "lease"),
-        (["agent", "--label", "novalue", "--etcd", "127.0.0.1:1"], "label"),
+        (["agent", "--id", "../x", "--data-dir", "unused", "--etcd", "127.0.0.1:1"], "id"),
+        (["agent", "--slots", "0", "--data-dir", "unused", "--etcd", "127.0.0.1:1"], "slots"),
+        (["agent", "--lease-ttl=-3s", "--data-dir", "unused", "--etcd", "127.0.0.1:1"], "lease"),
+        (["agent", "--label", "novalue", "--data-dir", "unused", "--etcd", "127.0.0.1:1"], "label"),
     ],
 )
 def test_services_refuse_bad_flags(pair, arguments, word):

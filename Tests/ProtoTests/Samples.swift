@@ -109,7 +109,7 @@ struct Samples {
   }
 
   mutating func attempt() -> AttemptRecord {
-    let agent = Incarnation(agentID: text(), createRevision: 0)
+    let agent = Incarnation(agentID: text(), createRevision: large())
     var attempt = AttemptRecord(attempt: number(), agent: agent, assignedAt: time())
     attempt.startedAt = maybe { $0.time() }
     if bool() {
@@ -143,7 +143,8 @@ struct Samples {
     JobView(
       key: jobKey(), spec: spec(), status: pick(JobStatus.allCases), createdAt: time(),
       nextRunTime: maybe { $0.time() }, lastRunTime: maybe { $0.time() },
-      cancelRequestedAt: maybe { $0.time() }, runs: many { $0.run() }, revision: large())
+      cancelRequestedAt: maybe { $0.time() },
+      cancelReason: maybe { $0.text() }, runs: many { $0.run() }, revision: large())
   }
 
   mutating func health() -> AgentHealth {

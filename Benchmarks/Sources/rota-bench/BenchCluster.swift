@@ -23,6 +23,8 @@ final class BenchCluster {
     httpPort = try freePort()
   }
 
+  private let quiet = Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() }
+
   var etcdEndpoint: String { "http://127.0.0.1:\(etcdPort)" }
 
   func startEtcd() async throws {
@@ -41,11 +43,13 @@ final class BenchCluster {
       ])
     let client = try etcdClient()
     try await wait(seconds: 20, for: "etcd answers") { (try? await client.status()) != nil }
-    client.shutdown()
+    await client.shutdown()
   }
 
   func etcdClient() throws -> EtcdClient {
-    try EtcdClient(endpoints: [etcdEndpoint])
+    var configuration = EtcdClient.Configuration(endpoints: [etcdEndpoint])
+    configuration.maxConcurrentRequests = 256
+    return try EtcdClient(configuration: configuration, logger: quiet)
   }
 
   func startServer() async throws {
@@ -75,7 +79,7 @@ final class BenchCluster {
   func connect() async throws -> GRPCClient {
     try await GRPCClient.connect(
       GRPCClientConfiguration(host: "127.0.0.1", port: grpcPort), group: MultiThreadedEventLoopGroup.singleton,
-      logger: Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() })
+      logger: quiet)
   }
 
   /// A value of the server's metrics page.

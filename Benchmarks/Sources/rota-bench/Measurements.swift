@@ -14,7 +14,6 @@ struct Measurements {
   /// Single puts through the gateway from many connections: the yardstick of the same run.
   func rawPuts(seconds: Double, connections: Int) async throws -> Row {
     let client = try cluster.etcdClient()
-    defer { client.shutdown() }
     let value = [UInt8](repeating: 0x61, count: 300)
     let end = Date(timeIntervalSinceNow: seconds)
     let start = Date()
@@ -33,6 +32,7 @@ struct Measurements {
     }
     let elapsed = Date().timeIntervalSince(start)
     try await client.delete(.prefix("/bench/"))
+    await client.shutdown()
     return Row(
       name: "etcd alone: single puts", figures: [("puts_per_second", Double(total) / elapsed)],
       usage: usage(since: [:]))

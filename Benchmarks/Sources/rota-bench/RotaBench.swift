@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import SchedulerCore
 
 /// `make bench`.
 @main

@@ -33,14 +33,12 @@ struct LogReader {
   ///   never said too early.
   mutating func answer(_ query: LogQuery, isLive: Bool) -> LogReply {
     func refuse(_ error: String) -> LogReply { LogReply(request: query.request, end: !isLive, error: error) }
-    guard query.offset >= 0, query.limit > 0 else {
-      return refuse("the offset must not be negative and the limit must be positive")
-    }
+    guard query.limit > 0 else { return refuse("the limit must be positive") }
     guard let folder = AttemptFolder(ref: query.ref, root: root) else {
       return refuse("a name of the attempt is not an identifier (\(Identifier.rule))")
     }
     guard Files.isFolder(folder.path) else {
-      if isLive { return LogReply(request: query.request, offset: query.offset) }
+      if isLive { return LogReply(request: query.request, offset: max(query.offset, 0)) }
       return refuse("this agent has no output of that attempt: it never had any, or it was removed by age")
     }
     let limit = min(query.limit, AgentLimits.logReplyBytes)
@@ -49,7 +47,7 @@ struct LogReader {
       let parts = locate(LogKey(folder: folder, stream: query.stream))
       if let reply = read(parts, folder.log(query.stream), query, limit, isLive: isLive) { return reply }
     }
-    return LogReply(request: query.request, offset: query.offset)
+    return LogReply(request: query.request, offset: max(query.offset, 0))
   }
 
   // MARK: Places
@@ -86,10 +84,11 @@ struct LogReader {
     _ parts: [Part], _ path: String, _ query: LogQuery, _ limit: Int, isLive: Bool
   ) -> LogReply? {
     let end = parts.last.map { $0.base + $0.size } ?? 0
-    guard let part = parts.first(where: { query.offset < $0.base + $0.size }) else {
-      return LogReply(request: query.request, offset: max(query.offset, 0), end: !isLive)
+    let wanted = query.offset < 0 ? max(0, end + query.offset) : query.offset
+    guard let part = parts.first(where: { wanted < $0.base + $0.size }) else {
+      return LogReply(request: query.request, offset: wanted, end: !isLive)
     }
-    let offset = max(query.offset, part.base)
+    let offset = max(wanted, part.base)
     let isNewest = part.inode == parts.last?.inode
     guard let data = bytes(of: isNewest ? path : path + ".1", part, at: offset - part.base, limit) else {
       return nil

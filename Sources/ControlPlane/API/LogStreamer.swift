@@ -54,67 +54,77 @@ struct LogStreamer {
 
   // MARK: One attempt
 
+  /// What came of asking for a piece.
+  private enum Piece {
+    case reply(LogReply)
+    /// Nothing yet, but the attempt is not over.
+    case notYet
+    /// The agent that holds the log is not to be had, or has it no longer.
+    case gone(AttemptRecord)
+  }
+
   private func stream(_ attempt: AttemptRecord) async throws {
-    let streams = request.stream.map { [$0] } ?? [.stdout, .stderr]
-    var offsets = Dictionary(uniqueKeysWithValues: streams.map { ($0, request.tailBytes.map { -$0 } ?? 0) })
-    var open = streams
+    var open = request.stream.map { [$0] } ?? [.stdout, .stderr]
+    var offsets = Dictionary(uniqueKeysWithValues: open.map { ($0, -(request.tailBytes ?? 0)) })
     while !open.isEmpty {
       var progressed = false
       for stream in open {
-        guard let reply = try await read(attempt, stream, from: offsets[stream] ?? 0) else {
-          return try await sendKeptTail(attempt)
+        switch try await piece(of: attempt.attempt, stream, from: offsets[stream] ?? 0) {
+        case .gone(let attempt): return try await sendKeptTail(attempt)
+        case .notYet: continue
+        case .reply(let reply):
+          if !reply.data.isEmpty {
+            progressed = true
+            try await send(
+              LogChunk(stream: stream, offset: reply.offset, data: reply.data, attempt: attempt.attempt))
+          }
+          offsets[stream] = reply.offset + Int64(reply.data.count)
+          if reply.end || (!request.follow && reply.data.isEmpty) { open.removeAll { $0 == stream } }
         }
-        if !reply.data.isEmpty {
-          progressed = true
-          try await send(
-            LogChunk(stream: stream, offset: reply.offset, data: reply.data, attempt: attempt.attempt))
-        }
-        offsets[stream] = reply.offset + Int64(reply.data.count)
-        let isOver = reply.end || (!request.follow && reply.data.isEmpty)
-        if isOver { open.removeAll { $0 == stream } }
       }
       if !progressed && !open.isEmpty { try await Task.sleep(for: ServerLimits.logPollInterval) }
     }
   }
 
-  /// A piece of a log; nil when the agent that holds it is not to be had.
-  private func read(_ attempt: AttemptRecord, _ stream: LogStream, from offset: Int64) async throws -> LogReply? {
-    guard let channel = logs.channel(of: attempt.agent.agentID) else { return nil }
+  /// Asks the agent for a piece. The record is looked at first, so that `end` is not believed too early.
+  private func piece(of number: Int, _ stream: LogStream, from offset: Int64) async throws -> Piece {
     let record = try await current()
-    let ref = AttemptRef(
-      run: run, attempt: attempt.attempt, fence: record.fence, incarnation: attempt.agent.createRevision)
-    let reply: LogReply
-    do {
-      reply = try await channel.ask(ref, stream, offset: offset, limit: ServerLimits.logChunk)
-    } catch let error as ServiceError where error.kind == .unavailable {
-      return nil
+    guard let attempt = record.attempts.first(where: { $0.attempt == number }) else {
+      throw ServiceError.notFound("run '\(run.runID)' keeps attempt \(number) no longer")
     }
-    if let error = reply.error {
-      if let last = record.attempts.last, last.attempt == attempt.attempt, !record.outputTail.isEmpty {
-        return nil
-      }
-      // A no-op, an attempt that never started, or one whose files are gone: there is nothing to show.
-      if attempt.endedAt != nil || record.state.isTerminal {
-        return LogReply(request: 0, offset: offset, end: true)
-      }
-      throw ServiceError.unavailable("agent '\(attempt.agent.agentID)': \(error)")
+    let isOver = attempt.endedAt != nil || record.state.isTerminal
+    guard let reply = await ask(attempt, stream, from: offset) else {
+      return isOver || !request.follow ? .gone(attempt) : .notYet
     }
-    return reply
+    guard reply.error != nil else { return .reply(reply) }
+    if isOver { return .gone(attempt) }
+    // It has been assigned, and the agent has not begun with it.
+    return request.follow ? .notYet : .reply(LogReply(request: 0, end: true))
   }
 
-  /// The agent cannot be asked: what the result kept of the output has to do.
+  /// The agent's answer; nil when it is not to be had.
+  private func ask(_ attempt: AttemptRecord, _ stream: LogStream, from offset: Int64) async -> LogReply? {
+    guard let channel = logs.channel(of: attempt.agent.agentID) else { return nil }
+    // An attempt's fencing token is its number: both rise by one with each assignment.
+    let ref = AttemptRef(
+      run: run, attempt: attempt.attempt, fence: Int64(attempt.attempt),
+      incarnation: attempt.agent.createRevision)
+    return try? await channel.ask(ref, stream, offset: offset, limit: ServerLimits.logChunk)
+  }
+
+  /// The files are not to be had: what the result kept of the output has to do. An attempt that wrote
+  /// nothing, such as a no-op, has nothing to show.
   private func sendKeptTail(_ attempt: AttemptRecord) async throws {
     let record = try await current()
-    if record.attempts.last?.attempt == attempt.attempt, !record.outputTail.isEmpty {
+    let isLast = record.attempts.last?.attempt == attempt.attempt
+    if isLast && !record.outputTail.isEmpty {
       try await send(
         LogChunk(stream: .stdout, offset: 0, data: record.outputTail, attempt: attempt.attempt))
-      return
+    } else if attempt.endReason == .agentLost || attempt.endedAt == nil {
+      // While it is followed, another attempt elsewhere will have the output.
+      if request.follow { return }
+      throw ServiceError.unavailable(
+        "agent '\(attempt.agent.agentID)', which holds the log, is not connected")
     }
-    // While it is followed, another attempt elsewhere will have the output.
-    if request.follow && (attempt.endReason?.isAgentsFault ?? true) { return try await waitBriefly() }
-    throw ServiceError.unavailable(
-      "agent '\(attempt.agent.agentID)', which holds the log, is not connected")
   }
-
-  private func waitBriefly() async throws { try await Task.sleep(for: ServerLimits.logPollInterval) }
 }

@@ -18,6 +18,7 @@ extension JobView {
       if let nextRunTime { json.member("next_run_time", nextRunTime.rfc3339) }
       if let lastRunTime { json.member("last_run_time", lastRunTime.rfc3339) }
       if let cancelRequestedAt { json.member("cancel_requested_at", cancelRequestedAt.rfc3339) }
+      if let cancelReason { json.member("cancel_reason", cancelReason) }
       json.member("revision", revision)
       guard !runs.isEmpty else { return }
       json.key("runs")

@@ -16,6 +16,8 @@ public struct JobView: Hashable, Sendable {
   public var lastRunTime: Timestamp?
   /// When somebody asked first for the job to be cancelled.
   public var cancelRequestedAt: Timestamp?
+  /// Why, in the words of who asked.
+  public var cancelReason: String?
   /// Its runs, newest first; empty in lists.
   public var runs: [RunView]
   /// The etcd revision of the job's record.
@@ -24,8 +26,8 @@ public struct JobView: Hashable, Sendable {
   /// Makes a view.
   public init(
     key: JobKey, spec: JobSpec, status: JobStatus, createdAt: Timestamp, nextRunTime: Timestamp? = nil,
-    lastRunTime: Timestamp? = nil, cancelRequestedAt: Timestamp? = nil, runs: [RunView] = [],
-    revision: Int64 = 0
+    lastRunTime: Timestamp? = nil, cancelRequestedAt: Timestamp? = nil,
+    cancelReason: String? = nil, runs: [RunView] = [], revision: Int64 = 0
   ) {
     self.key = key
     self.spec = spec
@@ -34,6 +36,7 @@ public struct JobView: Hashable, Sendable {
     self.nextRunTime = nextRunTime
     self.lastRunTime = lastRunTime
     self.cancelRequestedAt = cancelRequestedAt
+    self.cancelReason = cancelReason
     self.runs = runs
     self.revision = revision
   }
@@ -43,14 +46,14 @@ public struct JobView: Hashable, Sendable {
     self.init(
       key: record.key, spec: record.spec, status: status, createdAt: record.createdAt,
       nextRunTime: record.nextRunTime, lastRunTime: record.lastRunTime,
-      cancelRequestedAt: record.cancelRequestedAt, runs: runs, revision: revision)
+      cancelRequestedAt: record.cancelRequestedAt, cancelReason: record.cancelReason, runs: runs,
+      revision: revision)
   }
 }
 
 /// A run as the API shows it.
 public struct RunView: Hashable, Sendable {
-  /// The run. Over gRPC an attempt's agent comes without its create revision (0) and without the status
-  /// of an HTTP answer.
+  /// The run.
   public var record: RunRecord
   /// The etcd revision of the run's record.
   public var revision: Int64

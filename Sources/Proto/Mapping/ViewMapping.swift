@@ -19,6 +19,7 @@ extension JobView: Mapped, WireMessage {
       nextRunTime: try Decode.time(raw.pointee.next_run_time, "next_run_time"),
       lastRunTime: try Decode.time(raw.pointee.last_run_time, "last_run_time"),
       cancelRequestedAt: try Decode.time(raw.pointee.cancel_requested_at, "cancel_requested_at"),
+      cancelReason: try Decode.optionalText(raw.pointee.cancel_reason, "cancel_reason"),
       runs: try Decode.list(raw.pointee.n_runs, raw.pointee.runs, "runs"),
       revision: raw.pointee.revision)
   }
@@ -32,6 +33,7 @@ extension JobView: Mapped, WireMessage {
     raw.pointee.next_run_time = arena.time(nextRunTime)
     raw.pointee.last_run_time = arena.time(lastRunTime)
     raw.pointee.cancel_requested_at = arena.time(cancelRequestedAt)
+    raw.pointee.cancel_reason = arena.text(cancelReason)
     raw.pointee.runs = arena.list(runs, &raw.pointee.n_runs)
     raw.pointee.revision = revision
   }
@@ -86,12 +88,15 @@ extension AttemptRecord: Mapped {
   init(raw: UnsafePointer<Rota__V1__Attempt>) throws(ProtoError) {
     self.init(
       attempt: Int(raw.pointee.attempt),
-      agent: Incarnation(agentID: try Decode.text(raw.pointee.worker_id, "worker_id"), createRevision: 0),
+      agent: Incarnation(
+        agentID: try Decode.text(raw.pointee.worker_id, "worker_id"),
+        createRevision: raw.pointee.incarnation),
       assignedAt: try Decode.requiredTime(raw.pointee.assigned_at, "assigned_at"))
     startedAt = try Decode.time(raw.pointee.start_time, "start_time")
     endedAt = try Decode.time(raw.pointee.end_time, "end_time")
     endReason = try Decode.choice(raw.pointee.end_reason, "end_reason")
     (exitCode, signal) = ExitOnWire.decode(endReason, raw.pointee.exit_code, raw.pointee.signal)
+    httpStatus = raw.pointee.http_status == 0 ? nil : Int(raw.pointee.http_status)
     error = try Decode.optionalText(raw.pointee.error, "error")
     usage = try Decode.optional(raw.pointee.usage, "usage")
   }
@@ -99,6 +104,8 @@ extension AttemptRecord: Mapped {
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__Attempt>, _ arena: Arena) {
     raw.pointee.attempt = Int32(wire: attempt)
     raw.pointee.worker_id = arena.text(agent.agentID)
+    raw.pointee.incarnation = agent.createRevision
+    raw.pointee.http_status = Int32(wire: httpStatus ?? 0)
     raw.pointee.assigned_at = arena.time(assignedAt)
     raw.pointee.start_time = arena.time(startedAt)
     raw.pointee.end_time = arena.time(endedAt)

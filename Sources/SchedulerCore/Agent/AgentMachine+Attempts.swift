@@ -128,7 +128,10 @@ extension AgentMachine {
     for update in ends {
       let key = AttemptKey(update.ref)
       guard let end = update.end, attempts[key] == nil else { continue }
-      attempts[key] = Attempt(ref: update.ref, phase: .ended(end), startedAt: update.startedAt)
+      // Whether it had started died with the earlier process. "Never" would have the leader start it again
+      // even where the job forbids that.
+      let startedAt = update.startedAt ?? (end.reason.isAgentsFault ? end.endedAt : nil)
+      attempts[key] = Attempt(ref: update.ref, phase: .ended(end), startedAt: startedAt)
       unacknowledgedCount += 1
       enqueue(key)
     }

@@ -162,7 +162,7 @@ public struct LogQuery: Hashable, Sendable {
   public var ref: AttemptRef
   /// Which output.
   public var stream: LogStream
-  /// From where, in bytes since the attempt's first output.
+  /// From where, in bytes since the attempt's first output; a negative one counts from the present end.
   public var offset: Int64
   /// At most so many bytes; the agent gives at most 256 KiB.
   public var limit: Int

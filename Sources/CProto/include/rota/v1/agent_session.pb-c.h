@@ -246,6 +246,9 @@ struct  Rota__V1__LogQuery
   uint64_t request;
   Rota__V1__AttemptRef *attempt;
   Rota__V1__LogStream stream;
+  /*
+   * From the attempt's first output; a negative one counts from the present end.
+   */
   int64_t offset;
   /*
    * At most 256 KiB.

@@ -357,10 +357,14 @@ struct  Rota__V1__Job
    * The etcd revision of the job's record.
    */
   int64_t revision;
+  /*
+   * Why it was cancelled, in the words of who asked.
+   */
+  ProtobufCBinaryData cancel_reason;
 };
 #define ROTA__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job__descriptor) \
-    , {0,NULL}, {0,NULL}, NULL, ROTA__V1__JOB_STATUS__JOB_STATUS_UNSPECIFIED, NULL, NULL, NULL, NULL, 0,NULL, 0 }
+    , {0,NULL}, {0,NULL}, NULL, ROTA__V1__JOB_STATUS__JOB_STATUS_UNSPECIFIED, NULL, NULL, NULL, NULL, 0,NULL, 0, {0,NULL} }
 
 
 /*
@@ -430,10 +434,18 @@ struct  Rota__V1__Attempt
   int32_t signal;
   ProtobufCBinaryData error;
   Rota__V1__ResourceUsage *usage;
+  /*
+   * The status of the answer to an HTTP task; 0 for other tasks.
+   */
+  int32_t http_status;
+  /*
+   * The incarnation of the agent that it was given to.
+   */
+  int64_t incarnation;
 };
 #define ROTA__V1__ATTEMPT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__attempt__descriptor) \
-    , 0, {0,NULL}, NULL, NULL, NULL, ROTA__V1__END_REASON__END_REASON_UNSPECIFIED, 0, 0, {0,NULL}, NULL }
+    , 0, {0,NULL}, NULL, NULL, NULL, ROTA__V1__END_REASON__END_REASON_UNSPECIFIED, 0, 0, {0,NULL}, NULL, 0, 0 }
 
 
 /*
