@@ -28,7 +28,33 @@ struct JobService: Sendable {
   }
 
   private func store(_ request: SubmitRequest) async throws -> SubmitResponse {
-    let submission = Submission(request, now: .now())
+    var submission = Submission(request, now: .now())
+    if let run = submission.run, let admitted = await replica.admit(run, of: submission.job) {
+      submission.run = admitted.run
+      submission.guards = admitted.guards
+      let response: SubmitResponse?
+      do {
+        response = try await commit(submission, request, rider: admitted.rider)
+      } catch {
+        await replica.abandon(admitted.rider)
+        throw error
+      }
+      if let response { return response }
+      await replica.abandon(admitted.rider)
+      // The leader or the agent has changed: the run has to queue.
+      submission.run = run
+      submission.guards = []
+    }
+    guard let response = try await commit(submission, request, rider: nil) else {
+      throw ServiceError.aborted("the cluster's state changed meanwhile; try again")
+    }
+    return response
+  }
+
+  /// Nil when nothing was written because a guard besides the job's own absence did not hold.
+  private func commit(
+    _ submission: Submission, _ request: SubmitRequest, rider: CommitPipeline.Rider?
+  ) async throws -> SubmitResponse? {
     var change = submission.change(in: keyspace)
     var idempotencyKey: String?
     if let key = request.idempotencyKey {
@@ -40,8 +66,12 @@ struct JobService: Sendable {
           key: etcdKey, value: submission.idempotencyRecord.encoded(), lease: try await idempotencyLeases.lease()
         ))
     }
-    switch await pipeline.commit(change) {
-    case .committed(let revision): return SubmitResponse(job: submission.view(at: revision), created: true)
+    let result = await pipeline.commit(change, rider: rider)
+    if case .committed(let revision) = result {
+      return SubmitResponse(job: submission.view(at: revision), created: true)
+    }
+    switch result {
+    case .committed: return nil  // Returned above.
     case .failed(let error): throw ServiceError(error)
     case .conflict(let current, _):
       if let idempotencyKey, let pair = current[idempotencyKey] ?? nil {
@@ -63,11 +93,9 @@ struct JobService: Sendable {
     return SubmitResponse(job: view, created: isOwn)
   }
 
-  private func explain(_ current: [String: KeyValue?], _ submission: Submission) throws -> SubmitResponse {
+  private func explain(_ current: [String: KeyValue?], _ submission: Submission) throws -> SubmitResponse? {
     let key = submission.job.key
-    guard let pair = current[keyspace.job(key)] ?? nil else {
-      throw ServiceError.aborted("the cluster's state changed meanwhile; try again")
-    }
+    guard let pair = current[keyspace.job(key)] ?? nil else { return nil }
     let found = try JobRecord(decoding: pair.value, key: key)
     if found.uid == submission.job.uid {
       return SubmitResponse(job: submission.view(at: pair.createRevision), created: true)
@@ -153,6 +181,8 @@ struct JobService: Sendable {
 private struct Submission {
   var job: JobRecord
   var run: RunRecord?
+  /// What has to hold besides, where the run is created assigned.
+  var guards: [Proposal.Guard] = []
   var bodyHash: String
 
   init(_ request: SubmitRequest, now: Timestamp) {
@@ -181,7 +211,7 @@ private struct Submission {
   }
 
   func change(in keyspace: Keyspace) -> Change {
-    var proposal = Proposal(guards: [.jobAbsent(job.key)], writes: [.job(job)])
+    var proposal = Proposal(guards: [.jobAbsent(job.key)] + guards, writes: [.job(job)])
     if let run {
       proposal.guards.append(.runAbsent(run.key))
       proposal.writes.append(.run(run))

@@ -66,13 +66,8 @@ struct CacheFeeder: Sendable {
     defer { relist.cancel() }
     defer { watch.cancel() }
     while let batch = try await watch.next() {
-      let changes = batch.events.compactMap { event -> (CacheChange, Int64)? in
-        let change =
-          event.kind == .put ? decoder.change(for: event.kv) : decoder.deletion(of: event.kv.key)
-        return change.map { ($0, event.kv.modRevision) }
-      }
       metrics.watchEvents.add(batch.events.count)
-      await replica.apply(changes, upTo: batch.revision)
+      await replica.apply(batch.events, upTo: batch.revision)
     }
   }
 }

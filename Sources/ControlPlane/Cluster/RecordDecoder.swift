@@ -10,9 +10,12 @@ struct RecordDecoder: Sendable {
 
   /// The change that a pair means; nil for a key that is no state, and for a value that cannot be
   /// read, which is logged and counted: one broken record must not stop the others.
-  func change(for pair: KeyValue) -> CacheChange? {
+  func change(for pair: KeyValue) -> CacheChange? { change(for: pair, keyspace.parse(pair.key)) }
+
+  /// As `change(for:)`, of a key that has been parsed.
+  func change(for pair: KeyValue, _ key: ParsedKey) -> CacheChange? {
     do {
-      switch keyspace.parse(pair.key) {
+      switch key {
       case .job(let key): return .job(key, pair.versioned(try JobRecord(decoding: pair.value, key: key)))
       case .run(let key): return .run(key, pair.versioned(try RunRecord(decoding: pair.value, key: key)))
       case .agent(let id):

@@ -42,11 +42,16 @@ actor Replica {
 
   // MARK: News from etcd
 
-  /// Applies decoded changes of a watch, all up to `revision`.
-  func apply(_ changes: [(CacheChange, Int64)], upTo revision: Int64) {
+  /// Applies the events of a watch, all up to `revision`. What this server has written itself it knows
+  /// already, and does not decode.
+  func apply(_ events: [WatchEvent], upTo revision: Int64) {
     let now = Timestamp.now()
-    for (change, modRevision) in changes where modRevision > cache.revision {
-      if cache.apply(change, at: modRevision) { noticed(change, now: now) }
+    let decoder = surroundings.decoder
+    for event in events where event.kv.modRevision > cache.revision {
+      let key = decoder.keyspace.parse(event.kv.key)
+      if event.kind == .put, cache.holds(key, at: event.kv.modRevision) { continue }
+      let change = event.kind == .put ? decoder.change(for: event.kv, key) : key.deletion
+      if let change, cache.apply(change, at: event.kv.modRevision) { noticed(change, now: now) }
     }
     advance(to: revision, now: now)
   }
@@ -179,6 +184,25 @@ actor Replica {
     armTimer()
   }
 
+  // MARK: Submissions
+
+  /// While this server leads and a slot is free, takes a new run straight to an agent.
+  func admit(
+    _ run: RunRecord, of job: JobRecord
+  ) -> (run: RunRecord, guards: [Proposal.Guard], rider: CommitPipeline.Rider)? {
+    guard let term = leader?.epoch, let admitted = leader?.admit(run, of: job, cache, now: .now()) else {
+      return nil
+    }
+    return (admitted.run, admitted.guards, CommitPipeline.Rider(term: term, id: admitted.id))
+  }
+
+  /// An admitted run was not created. Harmless when the machine knows that already.
+  func abandon(_ rider: CommitPipeline.Rider) {
+    guard leader?.epoch == rider.term else { return }
+    leader?.concluded(rider.id, .refused("it was not created"), cache, now: .now())
+    turn(now: .now())
+  }
+
   // MARK: Agents
 
   /// Opens an agent's session once the cache knows the agent's incarnation.
@@ -266,7 +290,7 @@ extension Replica: CommitObserver {
     let now = Timestamp.now()
     for settled in changes {
       let outcome = learn(from: settled, now: now)
-      if case .leader(let term, let id) = settled.origin, term == leader?.epoch {
+      if let (term, id) = settled.origin.proposal, term == leader?.epoch {
         leader?.concluded(id, outcome, cache, now: now)
       }
     }
@@ -318,6 +342,16 @@ extension Replica: CommitObserver {
   }
 }
 
+extension CommitPipeline.Origin {
+  /// The proposal of a leader's machine whose outcome it is.
+  fileprivate var proposal: (LeaderEpoch, LeaderMachine.ProposalID)? {
+    switch self {
+    case .leader(let term, let id): (term, id)
+    case .caller(_, let rider): rider.map { ($0.term, $0.id) }
+    }
+  }
+}
+
 extension CacheChange {
   /// The record's own revision; nil for a deletion.
   var modRevision: Int64? {
@@ -332,6 +366,15 @@ extension CacheChange {
 }
 
 extension ClusterCache {
+  /// Whether the job or run of a key is held as of `revision` or later.
+  fileprivate func holds(_ key: ParsedKey, at revision: Int64) -> Bool {
+    switch key {
+    case .job(let key): jobs[key].map { $0.job.modRevision >= revision } ?? false
+    case .run(let key): runs[key].map { $0.modRevision >= revision } ?? false
+    case .meta, .leader, .server, .agent, .other: false
+    }
+  }
+
   /// The keys of everything held.
   var heldKeys: [ParsedKey] {
     var keys: [ParsedKey] = []

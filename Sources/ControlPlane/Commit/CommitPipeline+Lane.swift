@@ -44,7 +44,7 @@ extension CommitPipeline {
     await observer.settled(
       results.map { SettledChange(change: $0.0.change, origin: $0.0.origin, result: $0.1) })
     for (member, result) in results {
-      if case .caller(let continuation) = member.origin { continuation.resume(returning: result) }
+      if case .caller(let continuation, _) = member.origin { continuation.resume(returning: result) }
     }
   }
 

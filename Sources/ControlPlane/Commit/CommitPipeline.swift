@@ -43,8 +43,14 @@ final class CommitPipeline: Sendable {
   enum Origin: Sendable {
     /// A leader's machine of this term.
     case leader(LeaderEpoch, LeaderMachine.ProposalID)
-    /// A caller, who waits.
-    case caller(CheckedContinuation<CommitResult, Never>)
+    /// A caller, who waits; with the proposal of a leader's machine that rides along.
+    case caller(CheckedContinuation<CommitResult, Never>, Rider?)
+  }
+
+  /// A proposal of a leader's machine.
+  struct Rider: Sendable {
+    var term: LeaderEpoch
+    var id: LeaderMachine.ProposalID
   }
 
   struct Member: Sendable {
@@ -81,10 +87,11 @@ final class CommitPipeline: Sendable {
   // MARK: Entrance
 
   /// Commits a change and waits for its result.
-  func commit(_ change: Change) async -> CommitResult {
+  /// - Parameter rider: The proposal whose outcome it is, too.
+  func commit(_ change: Change, rider: Rider? = nil) async -> CommitResult {
     await withCheckedContinuation { continuation in
       let deadline = clock.now + ServerLimits.callerPatience
-      enqueue([Member(change: change, origin: .caller(continuation), deadline: deadline)])
+      enqueue([Member(change: change, origin: .caller(continuation, rider), deadline: deadline)])
     }
   }
 
@@ -117,7 +124,7 @@ final class CommitPipeline: Sendable {
     let error = EtcdError(
       code: .overloaded, message: "too many changes wait to be written to etcd; try again later",
       outcome: .notApplied)
-    if case .caller(let continuation) = member.origin { continuation.resume(returning: .failed(error)) }
+    if case .caller(let continuation, _) = member.origin { continuation.resume(returning: .failed(error)) }
   }
 
   // MARK: Lanes
@@ -149,7 +156,7 @@ final class CommitPipeline: Sendable {
     }
     for lane in lanes { lane.resume(returning: nil) }
     let error = EtcdError(code: .unavailable, message: "the server shuts down", outcome: .notApplied)
-    for case .caller(let continuation) in left.map(\.origin) { continuation.resume(returning: .failed(error)) }
+    for case .caller(let continuation, _) in left.map(\.origin) { continuation.resume(returning: .failed(error)) }
   }
 
   private func nextBatch() async -> [Member]? {
@@ -197,7 +204,9 @@ final class CommitPipeline: Sendable {
       let error = EtcdError(
         code: .unavailable, message: "etcd has not answered in time; nothing was written",
         outcome: .notApplied)
-      for case .caller(let continuation) in late.map(\.origin) { continuation.resume(returning: .failed(error)) }
+      for case .caller(let continuation, _) in late.map(\.origin) {
+        continuation.resume(returning: .failed(error))
+      }
     }
   }
 }

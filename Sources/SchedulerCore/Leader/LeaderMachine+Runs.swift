@@ -40,7 +40,7 @@ extension LeaderMachine {
     }
   }
 
-  /// A run that an agent owns: is the agent there, and should it stop?
+  /// A run that an agent owns: is the agent there, does it know, and should it stop?
   private mutating func tendOwned(
     _ run: Versioned<RunRecord>, _ job: JobRecord, _ cache: ClusterCache, now: Timestamp
   ) {
@@ -52,6 +52,7 @@ extension LeaderMachine {
       return
     }
     hold(key, by: owner, cache)
+    tell(run.record, job)
     if job.cancelRequestedAt != nil, let current = run.record.current {
       sendStop(current, to: owner.agentID, reason: job.cancelReason ?? "cancelled")
     }
@@ -145,7 +146,10 @@ extension LeaderMachine {
     if let old {
       slotsHeld[old] = slotsHeld[old].flatMap { $0 > 1 ? $0 - 1 : nil }
       if pool.incarnation(of: old.agentID) == old.createRevision { pool.release(old.agentID) }
-      if let session = sessionOfAgent[old.agentID] { sessions[session]?.stopsSent[key] = nil }
+      if let session = sessionOfAgent[old.agentID] {
+        sessions[session]?.known[key] = nil
+        sessions[session]?.stopsSent[key] = nil
+      }
     }
     holders[key] = owner
     if let owner {
@@ -190,10 +194,32 @@ extension LeaderMachine {
     busyRuns.insert(entry.run)
     hold(entry.run, by: agent, cache)
     propose(
-      .assign(entry.run, record),
+      .assign(entry.run),
       guards: [.runUnchanged(entry.run, modRevision: run.modRevision), .agentPresent(agent)],
       writes: [.run(record)])
     return true
+  }
+
+  /// Takes a run that is about to be created straight to an agent, so that its creation and its first
+  /// assignment are one commit. Only while nobody waits: a newcomer never overtakes the queue.
+  /// - Returns: The run as it is to be created, what the creation has to prove besides, and the id
+  ///   under which its outcome is to be reported by `concluded`; nil when it has to queue.
+  public mutating func admit(
+    _ run: RunRecord, of job: JobRecord, _ cache: ClusterCache, now: Timestamp
+  ) -> (id: ProposalID, run: RunRecord, guards: [Proposal.Guard])? {
+    guard ready.isEmpty, pool.freeSlots > 0, !busyRuns.contains(run.key), cache.runs[run.key] == nil,
+      let agentID = pool.choose(Requirement(constraints: job.spec.constraints)),
+      let createRevision = pool.incarnation(of: agentID)
+    else { return nil }
+    let agent = Incarnation(agentID: agentID, createRevision: createRevision)
+    var record = run
+    record.assign(to: agent, at: now)
+    busyRuns.insert(run.key)
+    hold(run.key, by: agent, cache)
+    let id = nextProposal
+    nextProposal += 1
+    purposes[id] = .assign(run.key)
+    return (id, record, [.leads(epoch), .agentPresent(agent)])
   }
 
   /// Why a queued run has no agent.

@@ -40,6 +40,8 @@ extension LeaderMachine {
     var health: AgentHealth
     var draining: Bool
     var acks = AckTracker()
+    /// What the agent was told to run, or said itself that it has, of the runs that it owns.
+    var known: [RunKey: AttemptRef] = [:]
     /// What the agent was told to stop, of the runs that it owns.
     var stopsSent: [RunKey: AttemptRef] = [:]
     /// Set after it fenced itself: it can reach this server but not etcd, and would end at once
@@ -69,14 +71,10 @@ extension LeaderMachine {
     effects.append(.send(id, .welcome(serverID: serverID, leaderEpoch: epoch.createRevision)))
     refreshPool(hello.agentID, cache)
     disownStrangers(hello, id, cache)
-    let known = Set(hello.attempts)
-    for key in cache.runsByAgent[hello.agentID] ?? [] {
-      guard let run = cache.runs[key]?.record, run.owner == incarnation, let ref = run.current else {
-        continue
-      }
-      if !known.contains(ref) { sendAssignment(run, cache) }
-      reconcile(key, cache, now: now)
+    for ref in hello.attempts where cache.runs[ref.run]?.record.current == ref {
+      sessions[id]?.known[ref.run] = ref
     }
+    for key in cache.runsByAgent[hello.agentID] ?? [] { reconcile(key, cache, now: now) }
   }
 
   /// Tells an agent to drop attempts that are not the current ones of their runs.
@@ -155,10 +153,13 @@ extension LeaderMachine {
     if outboxes[ticket.session] == nil { outboxes[ticket.session] = Outbox() }
   }
 
-  mutating func sendAssignment(_ run: RunRecord, _ cache: ClusterCache) {
-    guard let ref = run.current, let owner = run.owner, let job = cache.jobs[run.key.job]?.job.record,
-      let id = sessionOfAgent[owner.agentID], sessions[id]?.incarnation == owner
+  /// Tells the agent that owns a run about it, once in a session. Called whenever the run is looked at,
+  /// so it does not matter how the assignment became known: by its commit, or later by the watch.
+  mutating func tell(_ run: RunRecord, _ job: JobRecord) {
+    guard let ref = run.current, let owner = run.owner, let id = sessionOfAgent[owner.agentID],
+      sessions[id]?.incarnation == owner, sessions[id]?.known[run.key] != ref
     else { return }
+    sessions[id]?.known[run.key] = ref
     let assignment = Assignment(
       ref: ref, spec: job.spec, scheduledTime: run.scheduledTime, retryCount: run.retryCount)
     outboxes[id, default: Outbox()].assignments.append(assignment)

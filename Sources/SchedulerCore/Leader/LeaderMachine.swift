@@ -89,7 +89,7 @@ public struct LeaderMachine: Sendable {
 
   /// Why a proposal was made.
   enum Purpose: Sendable {
-    case assign(RunKey, RunRecord)
+    case assign(RunKey)
     case transition(RunKey, RunRecord, news: [News])
     case fire(JobKey)
     case expire(JobKey, records: Int)
@@ -213,11 +213,10 @@ public struct LeaderMachine: Sendable {
     if case .refused = outcome { pause = Limits.refusalPauseMillis }
     let later = now.adding(milliseconds: pause)
     switch purpose {
-    case .assign(let key, let record):
+    case .assign(let key):
       busyRuns.remove(key)
       if outcome == .committed {
         counters.assigned += 1
-        sendAssignment(record, cache)
         reconcile(key, cache, now: now)
       } else {
         retract(key, until: later, cache)
