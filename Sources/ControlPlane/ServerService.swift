@@ -35,7 +35,9 @@ public final class ServerService: Service {
       ttlSeconds: configuration.leaseTTLSeconds, logger: logger)
     logger.notice(
       "the server is up",
-      metadata: ["id": "\(configuration.serverID)", "grpc": "\(record.grpcAddress)", "http": "\(record.httpAddress)"]
+      metadata: [
+        "id": "\(configuration.serverID)", "grpc": "\(record.grpcAddress)", "http": "\(record.httpAddress)",
+      ]
     )
     try await serve(parts, grpc, rest, candidate)
   }

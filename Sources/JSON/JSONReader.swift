@@ -271,7 +271,10 @@ public struct JSONReader {
   }
 
   private func utf8(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) throws -> String {
-    guard let value = String(validating: bytes, as: UTF8.self) else {
+    // Validation costs more than all else; ASCII, which most text is, needs none.
+    let raw = UnsafeBufferPointer(rebasing: bytes)
+    if raw.allSatisfy({ $0 < 0x80 }) { return String(decoding: raw, as: UTF8.self) }
+    guard let value = String(validating: raw, as: UTF8.self) else {
       throw error("the string is not valid UTF-8")
     }
     return value

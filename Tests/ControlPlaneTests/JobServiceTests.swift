@@ -27,7 +27,8 @@ private func kind(of body: () async throws -> Void) async -> ServiceError.Kind? 
       #expect(answer.created && answer.job.status == .pending)
       let key = JobKey(namespace: "default", jobID: "a")
       let job = try #require(try await server.store.get(server.keyspace.job(key)))
-      let run = try #require(try await server.store.range(RangeRequest(.prefix(server.keyspace.runs(of: key)))).kvs.first)
+      let run = try #require(
+        try await server.store.range(RangeRequest(.prefix(server.keyspace.runs(of: key)))).kvs.first)
       #expect(job.modRevision == run.modRevision, "one transaction")
       #expect(try await server.jobs.get(key).runs.count == 1)
     }
@@ -48,7 +49,8 @@ private func kind(of body: () async throws -> Void) async -> ServiceError.Kind? 
         let again = try await second.jobs.submit(request(key: "k"))
         #expect(made.created && !again.created)
         #expect(again.job.key == made.job.key)
-        #expect(await kind { _ = try await second.jobs.submit(request(key: "k", priority: 7)) } == .alreadyExists)
+        #expect(
+          await kind { _ = try await second.jobs.submit(request(key: "k", priority: 7)) } == .alreadyExists)
       }
     }
   }
@@ -81,7 +83,10 @@ private func kind(of body: () async throws -> Void) async -> ServiceError.Kind? 
       #expect(cancelled.status == .cancelled && cancelled.nextRunTime == nil)
       let again = try await server.jobs.cancel(key, reason: "again")
       #expect(again.revision == cancelled.revision)
-      #expect(await kind { _ = try await server.jobs.cancel(JobKey(namespace: "default", jobID: "no"), reason: nil) } == .notFound)
+      #expect(
+        await kind {
+          _ = try await server.jobs.cancel(JobKey(namespace: "default", jobID: "no"), reason: nil)
+        } == .notFound)
     }
   }
 

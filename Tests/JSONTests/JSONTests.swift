@@ -23,7 +23,8 @@ private func written(_ value: JSONValue) -> String {
   }
 
   @Test(arguments: [
-    "", " ", "{", "[1,]", "{\"a\"}", "{a:1}", "01", "1.", ".5", "+1", "1e", "NaN", "1e400", "18446744073709551616",
+    "", " ", "{", "[1,]", "{\"a\"}", "{a:1}", "01", "1.", ".5", "+1", "1e", "NaN", "1e400",
+    "18446744073709551616",
     "\"\u{01}\"", #""\x""#, #""\ud800""#, #""\ud800\u0041""#, #""\udc00""#, "\"abc", "[1] 2", "tru", "[1 2]",
     #"{"a":1,"a":2}"#, #"{"a":{"b":1,"b":1}}"#, "nul",
   ])
@@ -44,7 +45,8 @@ private func written(_ value: JSONValue) -> String {
   }
 
   @Test func `the pull reader skips what nobody asks for`() throws {
-    let text = #"{"skip":[{"x":"\u00e9"},1e3,null],"want":7,"list":["a","b"],"map":{"k":"v"},"raw": {"z": 1} }"#
+    let text =
+      #"{"skip":[{"x":"\u00e9"},1e3,null],"want":7,"list":["a","b"],"map":{"k":"v"},"raw": {"z": 1} }"#
     var want: Int64 = 0
     var list: [String] = []
     var map: [String: String] = [:]

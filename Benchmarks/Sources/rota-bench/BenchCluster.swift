@@ -56,7 +56,8 @@ final class BenchCluster {
     try start(
       "server", binaries.appendingPathComponent("rota").path,
       [
-        "server", "--id", "s1", "--etcd", "127.0.0.1:\(etcdPort)", "--http", "127.0.0.1:\(httpPort)", "--grpc",
+        "server", "--id", "s1", "--etcd", "127.0.0.1:\(etcdPort)", "--http", "127.0.0.1:\(httpPort)",
+        "--grpc",
         "127.0.0.1:\(grpcPort)", "--log-level", "warning",
       ])
     try await wait(seconds: 30, for: "the server leads") { try await self.metric("rota_leader") == 1 }
@@ -78,7 +79,8 @@ final class BenchCluster {
 
   func connect() async throws -> GRPCClient {
     try await GRPCClient.connect(
-      GRPCClientConfiguration(host: "127.0.0.1", port: grpcPort), group: MultiThreadedEventLoopGroup.singleton,
+      GRPCClientConfiguration(host: "127.0.0.1", port: grpcPort),
+      group: MultiThreadedEventLoopGroup.singleton,
       logger: quiet)
   }
 

@@ -129,7 +129,8 @@ struct Measurements {
     return Row(
       name: "idle latency: submit to task started",
       figures: [
-        ("samples", Double(samples)), ("p50_ms", percentile(millis, 0.5)), ("p99_ms", percentile(millis, 0.99)),
+        ("samples", Double(samples)), ("p50_ms", percentile(millis, 0.5)),
+        ("p99_ms", percentile(millis, 0.99)),
         ("max_ms", millis.last ?? 0),
       ], usage: usage(since: before), target: "p50 under 10 ms")
   }

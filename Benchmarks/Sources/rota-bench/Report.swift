@@ -22,7 +22,8 @@ struct Report {
       for figure in row.figures { print("    \(pad(figure.name, 34))\(format(figure.value))") }
       for (process, usage) in row.usage {
         print(
-          "    \(pad(process, 34))\(format(usage.cpuSeconds)) s CPU, \(format(usage.peakRSSMiB)) MiB peak RSS")
+          "    \(pad(process, 34))\(format(usage.cpuSeconds)) s CPU, \(format(usage.peakRSSMiB)) MiB peak RSS"
+        )
       }
     }
   }

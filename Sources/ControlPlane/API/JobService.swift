@@ -63,7 +63,8 @@ struct JobService: Sendable {
       change.compares.append(.absent(etcdKey))
       change.operations.append(
         .put(
-          key: etcdKey, value: submission.idempotencyRecord.encoded(), lease: try await idempotencyLeases.lease()
+          key: etcdKey, value: submission.idempotencyRecord.encoded(),
+          lease: try await idempotencyLeases.lease()
         ))
     }
     let result = await pipeline.commit(change, rider: rider)
@@ -232,7 +233,8 @@ enum JobID {
 
   /// `j-`, 9 characters of milliseconds and 10 of chance (Crockford's base 32).
   static func make(now: Timestamp, random: inout some RandomNumberGenerator) -> String {
-    digits(UInt64(max(0, now.milliseconds)), count: 9, after: "j-") + digits(random.next(), count: 10, after: "")
+    digits(UInt64(max(0, now.milliseconds)), count: 9, after: "j-")
+      + digits(random.next(), count: 10, after: "")
   }
 
   private static func digits(_ value: UInt64, count: Int, after prefix: String) -> String {

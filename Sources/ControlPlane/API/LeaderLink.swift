@@ -20,7 +20,9 @@ actor LeaderLink {
 
   /// A connection to a server.
   func client(to record: ServerRecord) async throws -> GRPCClient {
-    if let current, current.address == record.grpcAddress, current.client.isConnected { return current.client }
+    if let current, current.address == record.grpcAddress, current.client.isConnected {
+      return current.client
+    }
     guard let address = HostPort(record.grpcAddress) else {
       throw ServiceError.unavailable("the leader's address '\(record.grpcAddress)' is not host:port")
     }

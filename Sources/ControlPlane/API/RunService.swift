@@ -46,7 +46,9 @@ struct RunService: Sendable {
   /// The agents that hold a lease, with what the leader knows of them if it can be reached.
   func listAgents(isForwarded: Bool) async throws -> [AgentView] {
     try await barrier.pass()
-    guard !isForwarded, let leader = try? await replica.otherLeader() else { return await replica.agentViews() }
+    guard !isForwarded, let leader = try? await replica.otherLeader() else {
+      return await replica.agentViews()
+    }
     do {
       let client = try await leaderLink.client(to: leader)
       let answer = try await client.unary(

@@ -5,7 +5,8 @@ import SchedulerCore
 struct ServiceError: Error, Hashable, CustomStringConvertible {
   /// What kind of failure.
   enum Kind: Hashable {
-    case invalid, notFound, alreadyExists, failedPrecondition, aborted, overloaded, unavailable, noSpace, internalError
+    case invalid, notFound, alreadyExists, failedPrecondition, aborted, overloaded, unavailable, noSpace,
+      internalError
   }
 
   var kind: Kind
@@ -30,7 +31,9 @@ struct ServiceError: Error, Hashable, CustomStringConvertible {
     ServiceError(kind: .failedPrecondition, message: message)
   }
   static func aborted(_ message: String) -> ServiceError { ServiceError(kind: .aborted, message: message) }
-  static func overloaded(_ message: String) -> ServiceError { ServiceError(kind: .overloaded, message: message) }
+  static func overloaded(_ message: String) -> ServiceError {
+    ServiceError(kind: .overloaded, message: message)
+  }
   static func unavailable(_ message: String) -> ServiceError {
     ServiceError(kind: .unavailable, message: message)
   }

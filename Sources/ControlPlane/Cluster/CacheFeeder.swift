@@ -19,7 +19,7 @@ struct CacheFeeder: Sendable {
         let revision = try await list()
         pause = ServerLimits.retryPause.lowerBound
         try await watch(from: revision + 1)
-      } catch where error.code == .compacted {
+      } catch  where error.code == .compacted {
         logger.notice("the watch fell behind a compaction; listing again", metadata: ["error": "\(error)"])
       } catch {
         if Task.isCancelled { return }

@@ -52,7 +52,9 @@ extension CommitPipeline {
 
   /// Reads the keys of a transaction whose compares failed, settles the members that are to blame or
   /// turn out to have succeeded before, and returns the others.
-  private func sortOut(_ members: [Member], _ observer: any CommitObserver) async throws(EtcdError) -> [Member] {
+  private func sortOut(_ members: [Member], _ observer: any CommitObserver) async throws(EtcdError)
+    -> [Member]
+  {
     let keys = Set(members.flatMap { $0.change.compares.map(\.key) + $0.change.writtenKeys })
     let (current, revision) = try await read(Array(keys))
     var settled: [(Member, CommitResult)] = []
@@ -64,7 +66,8 @@ extension CommitPipeline {
         settled.append((member, .committed(revision)))
       } else {
         let own = Set(member.change.compares.map(\.key) + member.change.writtenKeys)
-        settled.append((member, .conflict(current: current.filter { own.contains($0.key) }, revision: revision)))
+        settled.append(
+          (member, .conflict(current: current.filter { own.contains($0.key) }, revision: revision)))
       }
     }
     await settle(settled, observer)

@@ -156,7 +156,9 @@ final class CommitPipeline: Sendable {
     }
     for lane in lanes { lane.resume(returning: nil) }
     let error = EtcdError(code: .unavailable, message: "the server shuts down", outcome: .notApplied)
-    for case .caller(let continuation, _) in left.map(\.origin) { continuation.resume(returning: .failed(error)) }
+    for case .caller(let continuation, _) in left.map(\.origin) {
+      continuation.resume(returning: .failed(error))
+    }
   }
 
   private func nextBatch() async -> [Member]? {

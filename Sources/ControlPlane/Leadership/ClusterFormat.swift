@@ -20,7 +20,8 @@ enum ClusterFormat {
     do {
       found = try MetaRecord(decoding: pair.value)
     } catch {
-      throw IncompatibleData(message: "\(meta) is not what Rota writes there (\(error)); choose another --prefix")
+      throw IncompatibleData(
+        message: "\(meta) is not what Rota writes there (\(error)); choose another --prefix")
     }
     guard found.formatVersion == own.formatVersion else {
       throw IncompatibleData(

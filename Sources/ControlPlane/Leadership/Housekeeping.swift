@@ -27,14 +27,15 @@ struct Housekeeping: Sendable {
     metrics.databaseBytes.set(status.dbSize)
     metrics.databaseBytesInUse.set(status.dbSizeInUse)
     for alarm in try await store.alarms() {
-      logger.critical("etcd has raised an alarm", metadata: ["alarm": "\(alarm.kind)", "member": "\(alarm.memberID)"])
+      logger.critical(
+        "etcd has raised an alarm", metadata: ["alarm": "\(alarm.kind)", "member": "\(alarm.memberID)"])
     }
     // What this server's own watch has not seen yet is never compacted away.
     let target = min(status.revision, await replica.cache.revision) - ServerLimits.revisionsKept
     guard target > 0 else { return }
     do throws(EtcdError) {
       try await store.compact(revision: target, physical: false)
-    } catch where error.code == .compacted {
+    } catch  where error.code == .compacted {
       return  // Somebody else has been here.
     }
   }

@@ -31,7 +31,8 @@ struct MetricsPage: Sendable {
     page.gauge("rota_agents", "Agents that hold a lease.", figures.agents)
     page.gauge("rota_agent_sessions", "Agents connected to this server.", sessions.count)
     page.gauge("rota_servers", "Servers that hold a lease.", figures.servers)
-    page.counter("rota_elections_total", "Times that this server became the leader.", metrics.elections.current)
+    page.counter(
+      "rota_elections_total", "Times that this server became the leader.", metrics.elections.current)
     page.counter("rota_watch_events_total", "Changes that the watch brought.", metrics.watchEvents.current)
     page.counter(
       "rota_cache_healed_total", "Records that a listing found and the watch had not brought.",
@@ -55,11 +56,13 @@ struct MetricsPage: Sendable {
       counters.repeatedUpdates)
     page.counter("rota_conflicts_total", "Changes that met a conflict in this term.", counters.conflicts)
     page.counter("rota_refusals_total", "Changes that etcd did not take in this term.", counters.refusals)
-    page.counter("rota_expired_records_total", "Records that retention removed in this term.", counters.expired)
+    page.counter(
+      "rota_expired_records_total", "Records that retention removed in this term.", counters.expired)
   }
 
   private func writes(_ page: inout PrometheusText) {
-    page.counter("rota_etcd_transactions_total", "Transactions that etcd answered.", metrics.transactions.current)
+    page.counter(
+      "rota_etcd_transactions_total", "Transactions that etcd answered.", metrics.transactions.current)
     page.counter(
       "rota_etcd_transaction_operations_total", "Operations in those transactions.",
       metrics.transactionOperations.current)
@@ -70,8 +73,11 @@ struct MetricsPage: Sendable {
       "rota_etcd_transaction_errors_total", "Transactions that failed otherwise.",
       metrics.transactionErrors.current)
     page.gauge("rota_commit_queue", "Changes that wait for a transaction.", pipeline.queuedCount)
-    page.counter("rota_overloaded_total", "Changes turned away because too many waited.", metrics.overloaded.current)
-    page.gauge("rota_etcd_database_bytes", "Size of etcd's database, as the leader saw it last.", metrics.databaseBytes.current)
+    page.counter(
+      "rota_overloaded_total", "Changes turned away because too many waited.", metrics.overloaded.current)
+    page.gauge(
+      "rota_etcd_database_bytes", "Size of etcd's database, as the leader saw it last.",
+      metrics.databaseBytes.current)
     page.gauge(
       "rota_etcd_database_in_use_bytes", "Bytes of it in use.", metrics.databaseBytesInUse.current)
   }

@@ -92,7 +92,9 @@ extension Request {
 }
 
 extension StringProtocol {
-  fileprivate var trimmingSpaces: String { String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()) }
+  fileprivate var trimmingSpaces: String {
+    String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+  }
 }
 
 /// A failure that only REST has.
@@ -127,9 +129,11 @@ struct RESTErrors<Context: RequestContext>: RouterMiddleware {
     case let error as FieldError: return ServiceError.invalid(error).restFailure
     case let error as HTTPError where error.status == .notFound:
       return RESTFailure(
-        status: .notFound, code: "not_found", message: "there is nothing at this path; see the README for the API")
+        status: .notFound, code: "not_found",
+        message: "there is nothing at this path; see the README for the API")
     case let error as HTTPError:
-      return RESTFailure(status: error.status, code: "http_error", message: error.body ?? error.status.reasonPhrase)
+      return RESTFailure(
+        status: error.status, code: "http_error", message: error.body ?? error.status.reasonPhrase)
     default:
       logger.error(
         "a request failed unexpectedly",
@@ -169,7 +173,8 @@ extension ServiceError {
       case .failedPrecondition: (.conflict, "failed_precondition")
       case .aborted: (.conflict, "aborted")
       case .overloaded: (.tooManyRequests, "resource_exhausted")
-      case .noSpace: (HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage"), "resource_exhausted")
+      case .noSpace:
+        (HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage"), "resource_exhausted")
       case .unavailable: (.serviceUnavailable, "unavailable")
       case .internalError: (.internalServerError, "internal")
       }

@@ -217,7 +217,7 @@ extension LeaderMachine {
     busyRuns.insert(run.key)
     hold(run.key, by: agent, cache)
     let id = nextProposal
-    nextProposal += 1
+    nextProposal &+= 1
     purposes[id] = .assign(run.key)
     return (id, record, [.leads(epoch), .agentPresent(agent)])
   }
