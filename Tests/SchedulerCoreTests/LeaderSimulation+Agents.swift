@@ -1,0 +1,171 @@
+@testable import SchedulerCore
+
+/// An agent: the real `AgentMachine`, with a disk, shims and tasks around it.
+struct SimulatedAgent {
+  /// A task that is alive.
+  struct Task {
+    var assignment: Assignment
+    /// When it ends by itself.
+    var ends: Int64
+    var succeeds: Bool
+    var hasReportedStart = false
+    /// When a task that was asked to end does so.
+    var dies: Int64?
+  }
+
+  enum ExecutorEvent {
+    case started(AttemptRef, Int64)
+    case ended(AttemptRef, AttemptEnd)
+  }
+
+  let index: Int
+  let id: String
+  let labels: [String: String]
+  let slots: Int
+  var machine: AgentMachine
+  /// The incarnation that is saved on disk.
+  var saved: Int64?
+  /// When etcd lets the key lapse.
+  var leaseEnds: Int64 = 0
+  /// What the shims were told.
+  var trustedUntil: Int64 = .min
+  var renewedAt: Int64 = 0
+  var frozenUntil: Int64 = 0
+  var cutFromEtcdUntil: Int64 = 0
+  var tasks: [Task] = []
+  var events: [ExecutorEvent] = []
+  /// The disk: attempts begun, and ends.
+  var begun: [AttemptRef] = []
+  var journal: [AttemptUpdate] = []
+  /// The mutation "no self-fencing".
+  var neverFences = false
+
+  init(index: Int, slots: Int) {
+    self.index = index
+    self.slots = slots
+    id = "a\(index)"
+    labels = ["zone": index.isMultiple(of: 2) ? "even" : "odd"]
+    machine = AgentMachine(limits: AgentMachine.Limits(slots: slots))
+  }
+
+  var record: AgentRecord {
+    AgentRecord(
+      agentID: id, host: id, labels: labels, slots: slots, version: "1",
+      startedAt: Timestamp(milliseconds: 0))
+  }
+
+  var hello: AgentHello? {
+    guard let incarnation = machine.incarnation else { return nil }
+    return AgentHello(
+      agentID: id, incarnation: incarnation, version: "1",
+      attempts: machine.known.sorted { $0.sortKey < $1.sortKey }, draining: machine.isDraining)
+  }
+
+  static func moment(_ now: Int64) -> AgentTime {
+    AgentTime(wall: Timestamp(milliseconds: now), boot: now)
+  }
+
+  // MARK: Lease
+
+  mutating func trust(until end: Int64, now: Int64) {
+    let end = neverFences ? Int64.max : end
+    // The shims end what they watch over when they hear too late.
+    fence(now: now)
+    trustedUntil = max(trustedUntil, end)
+    machine.leaseTrusted(until: end, at: Self.moment(now))
+  }
+
+  mutating func loseIncarnation(now: Int64) {
+    trustedUntil = .min
+    machine.incarnationLost(at: Self.moment(now))
+  }
+
+  /// What the shims do by themselves, even while the agent is stopped.
+  mutating func fence(now: Int64) {
+    guard now >= trustedUntil else { return }
+    for task in tasks where task.dies == nil || task.dies ?? 0 > now { kill(task.assignment.ref, at: now) }
+  }
+
+  mutating func kill(_ ref: AttemptRef, at time: Int64) {
+    guard let place = tasks.firstIndex(where: { $0.assignment.ref == ref }) else { return }
+    tasks[place].dies = min(tasks[place].dies ?? .max, time)
+  }
+
+  // MARK: Tasks
+
+  /// Ends the tasks whose time has come. Tasks end also while the agent is stopped.
+  mutating func reap(now: Int64, _ checker: inout SimulationChecker) {
+    for task in tasks where task.ends <= now || (task.dies ?? .max) <= now {
+      let ref = task.assignment.ref
+      // A start is never said after the end, nor left out.
+      if !task.hasReportedStart, task.assignment.spec.task != .noop { events.append(.started(ref, now)) }
+      if let dies = task.dies, dies <= now {
+        checker.end(ref, succeeded: false)
+        events.append(
+          .ended(ref, AttemptEnd(endedAt: Timestamp(milliseconds: dies), reason: .cancelled, signal: 9)))
+      } else {
+        checker.end(ref, succeeded: task.succeeds)
+        let end = AttemptEnd(
+          endedAt: Timestamp(milliseconds: task.ends), reason: .exited, exitCode: task.succeeds ? 0 : 1)
+        events.append(.ended(ref, end))
+      }
+    }
+    tasks.removeAll { $0.ends <= now || ($0.dies ?? .max) <= now }
+  }
+
+  /// Tells the machine what the executors have seen.
+  mutating func deliverEvents() {
+    for event in events {
+      switch event {
+      case .started(let ref, let time): machine.taskStarted(ref, at: Timestamp(milliseconds: time))
+      case .ended(let ref, let end): machine.taskEnded(ref, end)
+      }
+    }
+    events = []
+  }
+
+  /// Does what the machine wants done.
+  mutating func settle(
+    now: Int64, _ random: inout SplitMix, _ checker: inout SimulationChecker, _ etcd: SimulatedEtcd
+  ) {
+    machine.tick(at: Self.moment(now))
+    let effects = machine.takeEffects(at: Self.moment(now))
+    begun += effects.start.map(\.ref)
+    for update in effects.journal.sorted(by: { $0.ref.sortKey < $1.ref.sortKey }) {
+      begun.removeAll { $0 == update.ref }
+      journal.append(update)
+    }
+    for ref in effects.unjournal {
+      begun.removeAll { $0 == ref }
+      journal.removeAll { $0.ref == ref }
+    }
+    for assignment in effects.start {
+      checker.start(assignment, on: id, etcd)
+      let length = assignment.spec.task == .noop ? 0 : Int64.random(in: 1...400, using: &random)
+      let succeeds = assignment.spec.task == .noop || Int.random(in: 0..<4, using: &random) > 0
+      tasks.append(Task(assignment: assignment, ends: now + length, succeeds: succeeds))
+    }
+    for kill in effects.kill.sorted(by: { $0.ref.sortKey < $1.ref.sortKey }) {
+      self.kill(kill.ref, at: kill.mode == .now ? now : now + Int64.random(in: 0...200, using: &random))
+    }
+  }
+
+  // MARK: Restarts
+
+  /// The process is killed: its shims kill the tasks, the machine is lost, the disk stays.
+  mutating func crash(now: Int64, _ checker: inout SimulationChecker) {
+    for task in tasks { checker.end(task.assignment.ref, succeeded: false) }
+    tasks = []
+    events = []
+    trustedUntil = .min
+    machine = AgentMachine(limits: AgentMachine.Limits(slots: slots))
+    let found = begun.map { ref in
+      AttemptUpdate(
+        ref: ref,
+        end: AttemptEnd(endedAt: Timestamp(milliseconds: now), reason: .agentStopped, error: "restarted"))
+    }
+    journal += found
+    begun = []
+    machine.recovered(journal)
+  }
+}

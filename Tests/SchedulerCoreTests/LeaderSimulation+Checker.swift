@@ -1,0 +1,117 @@
+@testable import SchedulerCore
+
+/// Watches everything that is committed and everything that agents do, and knows what must never be.
+/// It relies on no part of what it checks.
+struct SimulationChecker {
+  private(set) var violations: [String] = []
+  /// The last state of every run ever created, also after its removal.
+  private var seen: [RunKey: RunRecord] = [:]
+  /// The attempts whose tasks are alive now, and on whom.
+  private(set) var executing: [AttemptRef: String] = [:]
+  private var started: Set<AttemptRef> = []
+  private var startsOfRun: [RunKey: Int] = [:]
+  private var succeeded: Set<AttemptRef> = []
+  private var checkedEvents = 0
+  private(set) var accepted: Set<JobKey> = []
+  private(set) var ended: [RunKey: RunState] = [:]
+
+  mutating func fail(_ text: String) { violations.append(text) }
+
+  // MARK: What etcd holds
+
+  /// Looks at what was committed since the last time.
+  mutating func review(_ etcd: SimulatedEtcd) {
+    while checkedEvents < etcd.history.count {
+      let event = etcd.history[checkedEvents]
+      checkedEvents += 1
+      switch event.change {
+      case .run(let key, let run?): written(key, run.record, etcd)
+      case .run(let key, nil): removed(key)
+      case .job(let key, let job?):
+        accepted.insert(key)
+        if job.createRevision == job.modRevision, job.createRevision != event.revision {
+          fail("\(key.jobID): wrong revisions")
+        }
+      case .job(let key, nil):
+        if !ended.keys.contains(where: { $0.job == key }), seen.keys.contains(where: { $0.job == key }) {
+          fail("\(key.jobID) was removed before it ended")
+        }
+      case .agent, .server, .leader: break
+      }
+    }
+  }
+
+  private mutating func written(_ key: RunKey, _ run: RunRecord, _ etcd: SimulatedEtcd) {
+    defer { seen[key] = run }
+    let name = key.job.jobID
+    guard let old = seen[key] else {
+      var unborn = run
+      unborn.attempt = 0
+      unborn.fence = 0
+      switch run.state {
+      case .queued: if run.attempt != 0 || run.fence != 0 { fail("\(name): a run begins with attempts") }
+      case .assigned: assigned(run, unborn, etcd)
+      default: fail("\(name): a run begins as \(run.state)")
+      }
+      return
+    }
+    if !old.state.successors.contains(run.state) { fail("\(name): \(old.state) became \(run.state)") }
+    if run.fence < old.fence || run.attempt < old.attempt { fail("\(name): fence or attempt went back") }
+    if run.attempts.count > RunLimits.attemptsKept { fail("\(name): attempts are not bounded") }
+    if run.state.isTerminal {
+      if ended.updateValue(run.state, forKey: key) != nil { fail("\(name): ended twice") }
+      if run.finishedAt == nil { fail("\(name): ended without a time") }
+    }
+    if run.state == .assigned { assigned(run, old, etcd) }
+    // Who had the attempt has it no more: then its task must be dead.
+    if let ref = old.current, run.current != ref, let agent = executing[ref] {
+      fail("\(name): attempt \(ref.attempt) was taken away while it ran on \(agent)")
+    }
+    if run.state == .completed {
+      guard let ref = old.current, succeeded.contains(ref) else {
+        fail("\(name): completed, but its attempt did not succeed")
+        return
+      }
+    }
+  }
+
+  private mutating func assigned(_ run: RunRecord, _ old: RunRecord, _ etcd: SimulatedEtcd) {
+    let name = run.key.job.jobID
+    if run.fence != old.fence + 1 || run.attempt != old.attempt + 1 { fail("\(name): no next attempt") }
+    guard let owner = run.owner else { return fail("\(name): assigned to nobody") }
+    // Checked at the commit, before anything else can happen.
+    if etcd.agents[owner.agentID]?.createRevision != owner.createRevision {
+      fail("\(name): assigned to \(owner.agentID), which holds no lease")
+    }
+  }
+
+  private mutating func removed(_ key: RunKey) {
+    if seen[key]?.state.isTerminal != true {
+      fail("\(key.job.jobID): removed while \(seen[key]?.state as Any)")
+    }
+  }
+
+  // MARK: What agents do
+
+  mutating func start(_ assignment: Assignment, on agent: String, _ etcd: SimulatedEtcd) {
+    let ref = assignment.ref
+    let name = ref.run.job.jobID
+    if !started.insert(ref).inserted { fail("\(name): attempt \(ref.attempt) started twice") }
+    if let other = executing.keys.first(where: { $0.run == ref.run }) {
+      fail("\(name): attempt \(ref.attempt) started on \(agent) while attempt \(other.attempt) runs")
+    }
+    if etcd.runs[ref.run]?.record.current != ref {
+      fail("\(name): attempt \(ref.attempt) started on \(agent) but is not the current one")
+    }
+    startsOfRun[ref.run, default: 0] += 1
+    if assignment.spec.onAgentLoss == .fail, startsOfRun[ref.run, default: 0] > 1 + assignment.retryCount {
+      fail("\(name): started again after a loss, although the job forbids that")
+    }
+    executing[ref] = agent
+  }
+
+  mutating func end(_ ref: AttemptRef, succeeded: Bool) {
+    executing[ref] = nil
+    if succeeded { self.succeeded.insert(ref) }
+  }
+}

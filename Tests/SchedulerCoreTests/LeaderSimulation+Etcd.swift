@@ -1,0 +1,124 @@
+@testable import SchedulerCore
+
+/// An etcd as the leader sees it: revisions, guards, a history for watches. Proposals are evaluated
+/// exactly; what is delayed, reordered or refused is the world's choice.
+struct SimulatedEtcd {
+  struct Event {
+    var revision: Int64
+    var change: CacheChange
+  }
+
+  private(set) var revision: Int64 = 1
+  private(set) var jobs: [JobKey: Versioned<JobRecord>] = [:]
+  private(set) var runs: [RunKey: Versioned<RunRecord>] = [:]
+  private(set) var agents: [String: Versioned<AgentRecord>] = [:]
+  private(set) var leaders: [Int64: Versioned<ServerRecord>] = [:]
+  private(set) var history: [Event] = []
+  /// The mutation "fencing off": commits whatever the guards say.
+  var ignoresGuards = false
+
+  enum Result {
+    case committed(revision: Int64)
+    case conflict(current: [CacheChange], revision: Int64)
+  }
+
+  // MARK: Transactions
+
+  /// Commits proposals that touch nothing of each other's in one transaction, if all guards hold.
+  mutating func commit(_ proposals: [Proposal]) -> Bool {
+    guard proposals.allSatisfy({ $0.guards.allSatisfy(holds) }) else { return false }
+    revision += 1
+    for write in proposals.flatMap(\.writes) { put(write) }
+    return true
+  }
+
+  /// Commits a proposal, or says what is there instead.
+  mutating func commit(_ proposal: Proposal) -> Result {
+    if commit([proposal]) { return .committed(revision: revision) }
+    return .conflict(current: current(of: proposal), revision: revision)
+  }
+
+  private func holds(_ condition: Proposal.Guard) -> Bool {
+    if ignoresGuards { return true }
+    return switch condition {
+    case .leads(let epoch): leaders[epoch.lease]?.createRevision == epoch.createRevision
+    case .runUnchanged(let key, let revision): runs[key]?.modRevision == revision
+    case .runAbsent(let key): runs[key] == nil
+    case .jobUnchanged(let key, let revision): jobs[key]?.modRevision == revision
+    case .jobAbsent(let key): jobs[key] == nil
+    case .agentPresent(let agent): agents[agent.agentID]?.createRevision == agent.createRevision
+    case .agentGone(let agent): agents[agent.agentID]?.createRevision != agent.createRevision
+    }
+  }
+
+  private func current(of proposal: Proposal) -> [CacheChange] {
+    proposal.guards.compactMap { condition in
+      switch condition {
+      case .leads: nil
+      case .runUnchanged(let key, _), .runAbsent(let key): .run(key, runs[key])
+      case .jobUnchanged(let key, _), .jobAbsent(let key): .job(key, jobs[key])
+      case .agentPresent(let agent), .agentGone(let agent): .agent(agent.agentID, agents[agent.agentID])
+      }
+    }
+  }
+
+  private mutating func put(_ write: Proposal.Write) {
+    switch write {
+    case .run(let record):
+      let value = versioned(record, over: runs[record.key]?.createRevision)
+      runs[record.key] = value
+      note(.run(record.key, value))
+    case .job(let record):
+      let value = versioned(record, over: jobs[record.key]?.createRevision)
+      jobs[record.key] = value
+      note(.job(record.key, value))
+    case .deleteRun(let key):
+      if runs.removeValue(forKey: key) != nil { note(.run(key, nil)) }
+    case .deleteJob(let key):
+      if jobs.removeValue(forKey: key) != nil { note(.job(key, nil)) }
+    }
+  }
+
+  private func versioned<Record>(_ record: Record, over created: Int64?) -> Versioned<Record> {
+    Versioned(record, createRevision: created ?? revision, modRevision: revision)
+  }
+
+  private mutating func note(_ change: CacheChange) {
+    history.append(Event(revision: revision, change: change))
+  }
+
+  // MARK: Leases
+
+  /// Writes an agent's key; returns its create revision.
+  mutating func register(_ agent: AgentRecord) -> Int64 {
+    revision += 1
+    agents[agent.agentID] = versioned(agent, over: nil)
+    note(.agent(agent.agentID, agents[agent.agentID]))
+    return revision
+  }
+
+  mutating func lapse(agent id: String) {
+    guard agents.removeValue(forKey: id) != nil else { return }
+    revision += 1
+    note(.agent(id, nil))
+  }
+
+  mutating func stand(_ server: ServerRecord, lease: Int64) {
+    revision += 1
+    leaders[lease] = versioned(server, over: nil)
+    note(.leader(lease: lease, leaders[lease]))
+  }
+
+  mutating func lapse(leader lease: Int64) {
+    guard leaders.removeValue(forKey: lease) != nil else { return }
+    revision += 1
+    note(.leader(lease: lease, nil))
+  }
+
+  /// Everything, as a listing at the present revision brings it.
+  var listing: [CacheChange] {
+    runs.keys.sorted().map { .run($0, runs[$0]) } + jobs.keys.sorted().map { .job($0, jobs[$0]) }
+      + agents.keys.sorted().map { .agent($0, agents[$0]) }
+      + leaders.keys.sorted().map { .leader(lease: $0, leaders[$0]) }
+  }
+}

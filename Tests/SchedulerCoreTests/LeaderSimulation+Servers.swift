@@ -1,0 +1,229 @@
+@testable import SchedulerCore
+
+/// A server: the shell around a leader's machine, as `Replica` is, with its commits and its watch.
+struct SimulatedServer {
+  /// A proposal on its way to etcd.
+  struct InFlight {
+    var id: LeaderMachine.ProposalID
+    var term: LeaderEpoch
+    var proposal: Proposal
+    /// Of a submission that was admitted straight to an agent: what is submitted if that fails.
+    var fallback: Proposal?
+  }
+
+  /// What became of it, on its way back.
+  struct Report {
+    var sent: InFlight
+    var result: SimulatedEtcd.Result?
+  }
+
+  let index: Int
+  let configuration: LeaderMachine.Configuration
+  var cache = ClusterCache()
+  var machine: LeaderMachine?
+  /// How much of etcd's history the watch has brought.
+  var watched = 0
+  var lease: Int64?
+  var leaseEnds: Int64 = 0
+  var frozenUntil: Int64 = 0
+  var nextSession: LeaderMachine.SessionID = 1
+  var inFlight: [InFlight] = []
+  var reports: [Report] = []
+  /// Sessions that the machine knows, or that have to be closed.
+  var closedSessions: [LeaderMachine.SessionID] = []
+  var outgoing: [(LeaderMachine.SessionID, ServerMessage)] = []
+  /// What was given to agents beyond their slots.
+  var overbooked: [String] = []
+  /// Machines made, so that each gets another seed.
+  var terms: UInt64 = 0
+
+  init(index: Int, configuration: LeaderMachine.Configuration) {
+    self.index = index
+    self.configuration = configuration
+  }
+
+  var record: ServerRecord {
+    ServerRecord(
+      serverID: "s\(index)", grpcAddress: "s\(index):1", httpAddress: "s\(index):2", version: "1",
+      startedAt: Timestamp(milliseconds: 0))
+  }
+
+  // MARK: News
+
+  /// Starts with a listing, as a new process does.
+  mutating func list(_ etcd: SimulatedEtcd) {
+    cache = ClusterCache()
+    for change in etcd.listing { cache.apply(change, at: etcd.revision) }
+    cache.advance(to: etcd.revision)
+    watched = etcd.history.count
+  }
+
+  /// The watch brings about so many events, all those of a revision together.
+  mutating func watch(_ etcd: SimulatedEtcd, count: Int, now: Timestamp) {
+    var end = min(watched + count, etcd.history.count)
+    guard end > watched else { return }
+    while end < etcd.history.count, etcd.history[end].revision == etcd.history[end - 1].revision { end += 1 }
+    for event in etcd.history[watched..<end] where event.revision > cache.revision {
+      if cache.apply(event.change, at: event.revision) { noticed(event.change, now: now) }
+    }
+    cache.advance(to: etcd.history[end - 1].revision)
+    watched = end
+    review(now: now)
+  }
+
+  private mutating func noticed(_ change: CacheChange, now: Timestamp) {
+    switch change {
+    case .job(let key, _): machine?.jobChanged(key, cache, now: now)
+    case .run(let key, _): machine?.runChanged(key, cache, now: now)
+    case .agent(let id, _): machine?.agentChanged(id, cache, now: now)
+    case .server, .leader: break
+    }
+  }
+
+  /// Leads exactly while the watched state says so.
+  mutating func review(now: Timestamp) {
+    var epoch: LeaderEpoch?
+    if let oldest = cache.leader, oldest.lease == lease {
+      epoch = LeaderEpoch(lease: oldest.lease, createRevision: oldest.candidate.createRevision)
+    }
+    guard epoch != machine?.epoch else { return }
+    machine = nil
+    guard let epoch else { return }
+    terms += 1
+    machine = LeaderMachine(
+      epoch: epoch, serverID: record.serverID, configuration: configuration,
+      seed: UInt64(index + 1) << 40 + terms << 20)
+    machine?.start(cache, now: now)
+  }
+
+  // MARK: Sessions
+
+  mutating func opened(_ session: LeaderMachine.SessionID, _ hello: AgentHello, now: Timestamp) {
+    machine?.opened(session, hello, cache, now: now)
+  }
+
+  mutating func received(_ status: AgentStatus, on session: LeaderMachine.SessionID, now: Timestamp) {
+    machine?.received(status, on: session, cache, now: now)
+  }
+
+  mutating func closed(_ session: LeaderMachine.SessionID) { machine?.closed(session, cache) }
+
+  // MARK: Turns and reports
+
+  /// Lets the machine decide. What it wants is put in an order that does not depend on hashing.
+  mutating func turn(now: Timestamp) {
+    guard let effects = machine?.turn(cache, now: now), let term = machine?.epoch else { return }
+    var proposals: [InFlight] = []
+    var messages: [(LeaderMachine.SessionID, ServerMessage)] = []
+    for effect in effects {
+      switch effect {
+      case .propose(let id, let proposal):
+        proposals.append(InFlight(id: id, term: term, proposal: proposal))
+        if case .run(let run)? = proposal.writes.first, run.state == .assigned { checkSlots(of: run.owner) }
+      case .send(let session, let message): messages.append((session, message.sorted))
+      case .close(let session, _): closedSessions.append(session)
+      }
+    }
+    inFlight += proposals.sorted { $0.proposal.sortKey < $1.proposal.sortKey }
+    outgoing += messages.sorted { ($0.0, $0.1.sortKey) < ($1.0, $1.1.sortKey) }
+  }
+
+  /// What is owned may pass the slots, when a result could not be committed; what is given may not.
+  private mutating func checkSlots(of owner: Incarnation?) {
+    guard let id = owner?.agentID, let agent = machine?.pool.agent(id) else { return }
+    let used = machine?.pool.usedSlots(of: id) ?? 0
+    if used > agent.slots { overbooked.append("\(id) was given work for \(used) of \(agent.slots) slots") }
+  }
+
+  /// Has a submission's run admitted straight to an agent, if the machine will.
+  mutating func admit(
+    _ run: RunRecord, of job: JobRecord, _ plain: Proposal, now: Timestamp
+  ) -> InFlight? {
+    guard let term = machine?.epoch, let admitted = machine?.admit(run, of: job, cache, now: now) else {
+      return nil
+    }
+    checkSlots(of: admitted.run.owner)
+    let proposal = Proposal(
+      guards: plain.guards + admitted.guards, writes: [.job(job), .run(admitted.run)])
+    return InFlight(id: admitted.id, term: term, proposal: proposal, fallback: plain)
+  }
+
+  mutating func hear(_ report: Report, now: Timestamp) {
+    let outcome: ProposalOutcome
+    switch report.result {
+    case nil: outcome = .refused("etcd takes no writes")
+    case .committed(let revision)?:
+      for write in report.sent.proposal.writes {
+        guard let change = change(for: write, at: revision) else { continue }
+        if cache.applyAhead(change, at: revision) { noticed(change, now: now) }
+      }
+      outcome = .committed
+    case .conflict(let current, let revision)?:
+      for change in current {
+        if cache.applyAhead(change, at: change.modRevision ?? revision) { noticed(change, now: now) }
+      }
+      outcome = .conflict
+    }
+    if report.sent.term == machine?.epoch { machine?.concluded(report.sent.id, outcome, cache, now: now) }
+  }
+
+  private func change(for write: Proposal.Write, at revision: Int64) -> CacheChange? {
+    switch write {
+    case .job(let record):
+      let created = cache.jobs[record.key]?.job.createRevision ?? revision
+      return .job(record.key, Versioned(record, createRevision: created, modRevision: revision))
+    case .run(let record):
+      let created = cache.runs[record.key]?.createRevision ?? revision
+      return .run(record.key, Versioned(record, createRevision: created, modRevision: revision))
+    case .deleteRun, .deleteJob: return nil
+    }
+  }
+}
+
+extension CacheChange {
+  fileprivate var modRevision: Int64? {
+    switch self {
+    case .job(_, let value): value?.modRevision
+    case .run(_, let value): value?.modRevision
+    case .agent(_, let value): value?.modRevision
+    case .server(_, let value), .leader(_, let value): value?.modRevision
+    }
+  }
+}
+
+extension Proposal {
+  /// The same for the same proposal, whatever its number.
+  fileprivate var sortKey: String {
+    switch writes.first {
+    case .run(let record)?: "run \(record.key.job.jobID) \(record.key.runID)"
+    case .job(let record)?: "job \(record.key.jobID)"
+    case .deleteRun(let key)?: "delete \(key.job.jobID) \(key.runID)"
+    case .deleteJob(let key)?: "delete \(key.jobID)"
+    case nil: ""
+    }
+  }
+}
+
+extension AttemptRef {
+  var sortKey: String { "\(run.job.jobID) \(run.runID) \(attempt)" }
+}
+
+extension ServerMessage {
+  fileprivate var sorted: ServerMessage {
+    switch self {
+    case .assign(let assignments): .assign(assignments.sorted { $0.ref.sortKey < $1.ref.sortKey })
+    case .stop(let refs, let forget, let reason):
+      .stop(refs.sorted { $0.sortKey < $1.sortKey }, forget: forget, reason: reason)
+    case .welcome, .ack: self
+    }
+  }
+
+  fileprivate var sortKey: String {
+    switch self {
+    case .welcome: "0"
+    case .assign: "1"
+    case .stop(let refs, let forget, _): (forget ? "2 " : "3 ") + (refs.first?.sortKey ?? "")
+    case .ack: "4"
+    }
+  }
+}

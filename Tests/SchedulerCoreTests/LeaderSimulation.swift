@@ -1,0 +1,303 @@
+@testable import SchedulerCore
+
+/// A whole cluster in one value, driven by one seed: etcd, servers that lead in turn, agents, users, and
+/// faults. Everything that takes time in the real system takes a random time here; nothing sleeps.
+struct LeaderSimulation {
+  /// What is switched off, to show that the checker notices.
+  enum Mutation: Sendable {
+    case none, guardsIgnored, agentsNeverFence
+  }
+
+  /// A session between an agent and a server; each end may learn late that it is over.
+  struct Channel {
+    var agent: Int
+    var server: Int
+    var session: LeaderMachine.SessionID?
+    var hello: AgentHello
+    var up: [AgentStatus] = []
+    var down: [ServerMessage] = []
+    var isBroken = false
+    var agentKnows = false
+    var serverKnows = false
+  }
+
+  static let agentTTL: Int64 = 1_000
+  static let margin: Int64 = 300
+  static let serverTTL: Int64 = 800
+  static let chaosSteps = 200
+  static let healingSteps = 3_000
+
+  var random: SplitMix
+  var now: Int64 = 1_000_000
+  var etcd = SimulatedEtcd()
+  var servers: [SimulatedServer] = []
+  var agents: [SimulatedAgent] = []
+  var channels: [Channel] = []
+  /// Commits whose server is gone: they may still arrive at etcd.
+  var strays: [Proposal] = []
+  var checker = SimulationChecker()
+  var isChaos = true
+  var etcdRefusesUntil: Int64 = 0
+  var nextLease: Int64 = 1
+  var nextJob = 0
+  var cancelled: Set<JobKey> = []
+  var takeovers = 0
+
+  init(seed: UInt64, mutation: Mutation = .none) {
+    random = SplitMix(seed: seed)
+    var configuration = LeaderMachine.Configuration()
+    if Bool.random(using: &random) { configuration.retentionMillis = 3_000 }
+    for index in 0..<Int.random(in: 1...3, using: &random) {
+      servers.append(SimulatedServer(index: index, configuration: configuration))
+    }
+    for index in 0..<Int.random(in: 1...4, using: &random) {
+      agents.append(SimulatedAgent(index: index, slots: Int.random(in: 1...3, using: &random)))
+      agents[index].neverFences = mutation == .agentsNeverFence
+    }
+    etcd.ignoresGuards = mutation == .guardsIgnored
+  }
+
+  var time: Timestamp { Timestamp(milliseconds: now) }
+
+  mutating func chance(_ percent: Double) -> Bool { random.next() >> 11 < UInt64(percent * 0x1p53 / 100) }
+  /// A fault's chance: none once faults have stopped.
+  mutating func fault(_ percent: Double) -> Bool { isChaos && chance(percent) }
+
+  // MARK: Running
+
+  /// Runs the whole story. What went wrong is in the result; empty means nothing.
+  mutating func run() -> [String] {
+    for _ in 0..<Self.chaosSteps where checker.violations.isEmpty { step() }
+    heal()
+    var quiet = 0
+    for _ in 0..<Self.healingSteps where checker.violations.isEmpty && quiet < 3 {
+      step()
+      quiet = isQuiet ? quiet + 1 : 0
+    }
+    if checker.violations.isEmpty {
+      if quiet < 3 { checker.fail("not quiet after the faults stopped: \(whatIsStuck)") }
+      checkTheEnd()
+    }
+    return checker.violations
+  }
+
+  mutating func step() {
+    now += Int64.random(in: 1...40, using: &random)
+    for index in agents.indices { stepAgent(index) }
+    lapseLeases()
+    if isChaos { stepUsers() }
+    for index in servers.indices { stepServer(index) }
+    stepChannels()
+    if fault(5), !strays.isEmpty { commitStray() }
+    if fault(1) { etcdRefusesUntil = now + Int64.random(in: 50...500, using: &random) }
+    checker.review(etcd)
+    for server in servers { check(server) }
+  }
+
+  mutating func lapseLeases() {
+    for agent in agents where etcd.agents[agent.id] != nil && agent.leaseEnds <= now {
+      etcd.lapse(agent: agent.id)
+    }
+    for server in servers {
+      if let lease = server.lease, server.leaseEnds <= now { etcd.lapse(leader: lease) }
+    }
+    checker.review(etcd)
+  }
+
+  mutating func commitStray() {
+    let proposal = strays.remove(at: Int.random(in: strays.indices, using: &random))
+    if chance(70) { _ = etcd.commit(proposal) }
+    checker.review(etcd)
+  }
+
+  // MARK: Users
+
+  mutating func stepUsers() {
+    if chance(30) { submit() }
+    if chance(3), let key = etcd.jobs.keys.sorted().randomElement(using: &random) { cancel(key) }
+  }
+
+  mutating func submit() {
+    nextJob += 1
+    var spec = JobSpec(task: chance(30) ? .noop : .exec(argv: ["true"]))
+    spec.maxRetries = Int.random(in: 0...2, using: &random)
+    spec.backoff = Backoff(curve: .list([20, 200]), jitter: 0)
+    spec.onAgentLoss = chance(30) ? .fail : .restart
+    spec.priority = Int.random(in: 1...100, using: &random)
+    if chance(20) { spec.constraints = [Constraint(label: "zone", op: .equal, values: ["even"])] }
+    if chance(3) { spec.constraints = [Constraint(label: "gpu", op: .exists)] }
+    let key = JobKey(namespace: "default", jobID: "j\(nextJob)")
+    var job = JobRecord(key: key, uid: "u\(nextJob)", spec: spec, createdAt: time)
+    var proposal = Proposal(guards: [.jobAbsent(key)], writes: [])
+    if chance(30) {
+      job.nextRunTime = time.adding(milliseconds: Int64.random(in: 1...2_000, using: &random))
+      job.spec.executionTime = job.nextRunTime
+      proposal.writes = [.job(job)]
+    } else {
+      job.lastRunTime = time
+      let run = RunRecord(
+        key: RunKey(job: key, runID: runID(for: time)), scheduledTime: time, createdAt: time)
+      proposal.guards.append(.runAbsent(run.key))
+      proposal.writes = [.job(job), .run(run)]
+      if chance(50), admit(run, of: job, proposal) { return }
+    }
+    _ = etcd.commit(proposal)
+    checker.review(etcd)
+  }
+
+  /// Submits to a server that leads: the run may go straight to an agent.
+  private mutating func admit(_ run: RunRecord, of job: JobRecord, _ plain: Proposal) -> Bool {
+    let leading = servers.indices.filter { servers[$0].machine != nil && servers[$0].frozenUntil <= now }
+    guard let index = leading.randomElement(using: &random),
+      let sent = servers[index].admit(run, of: job, plain, now: time)
+    else { return false }
+    servers[index].inFlight.append(sent)
+    return true
+  }
+
+  mutating func cancel(_ key: JobKey) {
+    guard let job = etcd.jobs[key], job.record.cancelRequestedAt == nil else { return }
+    var record = job.record
+    record.cancelRequestedAt = time
+    record.cancelReason = "asked for"
+    record.nextRunTime = nil
+    _ = etcd.commit(
+      Proposal(guards: [.jobUnchanged(key, modRevision: job.modRevision)], writes: [.job(record)]))
+    cancelled.insert(key)
+    checker.review(etcd)
+  }
+
+  // MARK: Servers
+
+  mutating func stepServer(_ index: Int) {
+    if fault(1) { crashServer(index) }
+    if fault(1.2) { servers[index].frozenUntil = now + Int64.random(in: 50...1_500, using: &random) }
+    // What is with etcd goes on even while the server stands still.
+    while chance(60), !servers[index].inFlight.isEmpty { evaluateSome(index) }
+    guard servers[index].frozenUntil <= now else { return }
+    keepCandidacy(index)
+    if chance(60) {
+      let count = chance(50) ? Int.max / 2 : Int.random(in: 1...10, using: &random)
+      servers[index].watch(etcd, count: count, now: time)
+    }
+    while chance(70), !servers[index].reports.isEmpty {
+      let place = Int.random(in: servers[index].reports.indices, using: &random)
+      let report = servers[index].reports.remove(at: place)
+      servers[index].hear(report, now: time)
+      if chance(50) { turn(index) }
+    }
+    turn(index)
+  }
+
+  mutating func turn(_ index: Int) {
+    servers[index].turn(now: time)
+    for session in servers[index].closedSessions {
+      for place in channels.indices
+      where channels[place].session == session && channels[place].server == index {
+        channels[place].isBroken = true
+        channels[place].serverKnows = true
+      }
+    }
+    servers[index].closedSessions = []
+    for (session, message) in servers[index].outgoing {
+      for place in channels.indices
+      where channels[place].session == session && channels[place].server == index && !channels[place].isBroken
+      {
+        channels[place].down.append(message)
+      }
+    }
+    servers[index].outgoing = []
+    guard servers[index].machine == nil else { return }
+    for place in channels.indices where channels[place].server == index && channels[place].session != nil {
+      channels[place].isBroken = true
+      channels[place].serverKnows = true
+    }
+  }
+
+  /// etcd gets to some proposals, not in order, several in one transaction now and then.
+  mutating func evaluateSome(_ index: Int) {
+    var batch: [SimulatedServer.InFlight] = []
+    var keys = Set<Touched>()
+    for _ in 0..<Int.random(in: 1...4, using: &random) where !servers[index].inFlight.isEmpty {
+      let place = Int.random(in: servers[index].inFlight.indices, using: &random)
+      let next = servers[index].inFlight[place]
+      guard keys.isDisjoint(with: next.proposal.keys) else { continue }
+      keys.formUnion(next.proposal.keys)
+      batch.append(servers[index].inFlight.remove(at: place))
+    }
+    if now < etcdRefusesUntil {
+      servers[index].reports += batch.map { .init(sent: $0, result: nil) }
+      // Who submitted tries again, later.
+      strays += batch.compactMap(\.fallback)
+    } else if etcd.commit(batch.map(\.proposal)) {
+      let revision = etcd.revision
+      servers[index].reports += batch.map { .init(sent: $0, result: .committed(revision: revision)) }
+    } else {
+      for sent in batch {
+        let result = etcd.commit(sent.proposal)
+        servers[index].reports.append(.init(sent: sent, result: result))
+        if case .conflict = result, let plain = sent.fallback { strays.append(plain) }
+      }
+    }
+    checker.review(etcd)
+  }
+
+  mutating func keepCandidacy(_ index: Int) {
+    if let lease = servers[index].lease {
+      if etcd.leaders[lease] != nil {
+        if chance(40) { servers[index].leaseEnds = now + Self.serverTTL }
+      } else if chance(20) {
+        // It takes a while to notice; until then it may think that it leads.
+        servers[index].lease = nil
+        servers[index].review(now: time)
+      }
+    } else if chance(30) {
+      nextLease += 1
+      if servers[index].watched == 0 { servers[index].list(etcd) }
+      servers[index].lease = nextLease
+      servers[index].leaseEnds = now + Self.serverTTL
+      etcd.stand(servers[index].record, lease: nextLease)
+    }
+  }
+
+  mutating func crashServer(_ index: Int) {
+    let old = servers[index]
+    strays += old.inFlight.map(\.proposal)
+    servers[index] = SimulatedServer(index: index, configuration: old.configuration)
+    servers[index].terms = old.terms
+    servers[index].nextSession = old.nextSession
+    servers[index].frozenUntil = now + Int64.random(in: 20...500, using: &random)
+    for place in channels.indices where channels[place].server == index {
+      channels[place].isBroken = true
+      channels[place].serverKnows = true
+    }
+    // Its key stays until the lease lapses: nobody knows the lease any more.
+    if let lease = old.lease { etcd.lapse(leader: lease) }
+  }
+}
+
+/// A record that a proposal reads or writes, for telling whether two are independent.
+private enum Touched: Hashable {
+  case run(RunKey)
+  case job(JobKey)
+}
+
+extension Proposal {
+  fileprivate var keys: [Touched] {
+    writes.map { write in
+      switch write {
+      case .run(let record): .run(record.key)
+      case .job(let record): .job(record.key)
+      case .deleteRun(let key): .run(key)
+      case .deleteJob(let key): .job(key)
+      }
+    }
+      + guards.compactMap { condition in
+        switch condition {
+        case .runUnchanged(let key, _), .runAbsent(let key): .run(key)
+        case .jobUnchanged(let key, _), .jobAbsent(let key): .job(key)
+        case .leads, .agentPresent, .agentGone: nil
+        }
+      }
+  }
+}
