@@ -39,6 +39,8 @@ struct SimulatedAgent {
   var journal: [AttemptUpdate] = []
   /// The mutation "no self-fencing".
   var neverFences = false
+  /// The mutation "the leader's epoch is not on disk".
+  var forgetsLeaders = false
 
   init(index: Int, slots: Int) {
     self.index = index
@@ -98,7 +100,7 @@ struct SimulatedAgent {
     for task in tasks where task.ends <= now || (task.dies ?? .max) <= now {
       let ref = task.assignment.ref
       // A start is never said after the end, nor left out.
-      if !task.hasReportedStart, task.assignment.spec.task != .noop { events.append(.started(ref, now)) }
+      if !task.hasReportedStart { events.append(.started(ref, now)) }
       if let dies = task.dies, dies <= now {
         checker.end(ref, succeeded: false)
         events.append(
@@ -139,15 +141,26 @@ struct SimulatedAgent {
       begun.removeAll { $0 == ref }
       journal.removeAll { $0.ref == ref }
     }
-    for assignment in effects.start {
-      checker.start(assignment, on: id, etcd)
-      let length = assignment.spec.task == .noop ? 0 : Int64.random(in: 1...400, using: &random)
-      let succeeds = assignment.spec.task == .noop || Int.random(in: 0..<4, using: &random) > 0
-      tasks.append(Task(assignment: assignment, ends: now + length, succeeds: succeeds))
-    }
+    for assignment in effects.start { start(assignment, now: now, &random, &checker, etcd) }
     for kill in effects.kill.sorted(by: { $0.ref.sortKey < $1.ref.sortKey }) {
       self.kill(kill.ref, at: kill.mode == .now ? now : now + Int64.random(in: 0...200, using: &random))
     }
+  }
+
+  private mutating func start(
+    _ assignment: Assignment, now: Int64, _ random: inout SplitMix, _ checker: inout SimulationChecker,
+    _ etcd: SimulatedEtcd
+  ) {
+    checker.start(assignment, on: id, etcd)
+    guard assignment.spec.task != .noop else {
+      // It is over at once; nothing can come between.
+      checker.end(assignment.ref, succeeded: true)
+      let end = AttemptEnd(endedAt: Timestamp(milliseconds: now), reason: .exited, exitCode: 0)
+      return events.append(.ended(assignment.ref, end))
+    }
+    let length = Int64.random(in: 1...400, using: &random)
+    let succeeds = Int.random(in: 0..<4, using: &random) > 0
+    tasks.append(Task(assignment: assignment, ends: now + length, succeeds: succeeds))
   }
 
   // MARK: Restarts
@@ -158,6 +171,7 @@ struct SimulatedAgent {
     tasks = []
     events = []
     trustedUntil = .min
+    let epoch = machine.leaderEpoch
     machine = AgentMachine(limits: AgentMachine.Limits(slots: slots))
     let found = begun.map { ref in
       AttemptUpdate(
@@ -166,6 +180,6 @@ struct SimulatedAgent {
     }
     journal += found
     begun = []
-    machine.recovered(journal)
+    machine.recovered(journal, leaderEpoch: forgetsLeaders ? 0 : epoch)
   }
 }

@@ -27,7 +27,7 @@ extension LeaderSimulation {
 
   mutating func reportStarts(_ index: Int) {
     for place in agents[index].tasks.indices where !agents[index].tasks[place].hasReportedStart {
-      guard agents[index].tasks[place].assignment.spec.task != .noop, chance(70) else { continue }
+      guard chance(70) else { continue }
       agents[index].tasks[place].hasReportedStart = true
       agents[index].events.append(.started(agents[index].tasks[place].assignment.ref, now))
     }

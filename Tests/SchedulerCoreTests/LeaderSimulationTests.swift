@@ -47,7 +47,6 @@ struct LeaderSimulationTests {
     let caught = (0..<60).contains { seed in
       var world = LeaderSimulation(seed: UInt64(seed), mutation: mutation)
       let violations = world.run()
-      if !violations.isEmpty { print(mutation, seed, violations) }
       return !violations.isEmpty
     }
     #expect(caught, "\(mutation) went unnoticed")

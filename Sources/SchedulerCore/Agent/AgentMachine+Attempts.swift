@@ -123,7 +123,13 @@ extension AgentMachine {
   /// - Parameters:
   ///   - ends: ends that were never acknowledged, of any incarnation.
   ///   - known: attempts that must not be started again.
-  public mutating func recovered(_ ends: [AttemptUpdate], known: [AttemptRef] = []) {
+  ///   - leaderEpoch: the highest epoch of a leader seen. An agent that goes on as the same incarnation has
+  ///     forgotten what it was done with; a deposed leader, which does not know that either, could have it
+  ///     started again.
+  public mutating func recovered(
+    _ ends: [AttemptUpdate], known: [AttemptRef] = [], leaderEpoch epoch: Int64 = 0
+  ) {
+    leaderEpoch = max(leaderEpoch, epoch)
     for ref in known { memory.insert(AttemptKey(ref)) }
     for update in ends {
       let key = AttemptKey(update.ref)
