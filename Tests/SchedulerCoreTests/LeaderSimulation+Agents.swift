@@ -39,8 +39,6 @@ struct SimulatedAgent {
   var journal: [AttemptUpdate] = []
   /// The mutation "no self-fencing".
   var neverFences = false
-  /// The mutation "the leader's epoch is not on disk".
-  var forgetsLeaders = false
 
   init(index: Int, slots: Int) {
     self.index = index
@@ -180,6 +178,6 @@ struct SimulatedAgent {
     }
     journal += found
     begun = []
-    machine.recovered(journal, leaderEpoch: forgetsLeaders ? 0 : epoch)
+    machine.recovered(journal, leaderEpoch: epoch)
   }
 }

@@ -5,7 +5,7 @@
 struct LeaderSimulation {
   /// What is switched off, to show that the checker notices.
   enum Mutation: Sendable {
-    case none, guardsIgnored, agentsNeverFence, leadersForgotten
+    case none, guardsIgnored, agentsNeverFence
   }
 
   /// A session between an agent and a server; each end may learn late that it is over.
@@ -53,7 +53,6 @@ struct LeaderSimulation {
     for index in 0..<Int.random(in: 1...4, using: &random) {
       agents.append(SimulatedAgent(index: index, slots: Int.random(in: 1...3, using: &random)))
       agents[index].neverFences = mutation == .agentsNeverFence
-      agents[index].forgetsLeaders = mutation == .leadersForgotten
     }
     etcd.ignoresGuards = mutation == .guardsIgnored
   }

@@ -1,0 +1,166 @@
+import Testing
+
+@testable import SchedulerCore
+
+/// One leading server and its etcd, where everything happens when the test says so.
+struct LeaderBench {
+  static let job = JobKey(namespace: "default", jobID: "j")
+
+  var etcd = SimulatedEtcd()
+  var server: SimulatedServer
+  var now = Timestamp(milliseconds: 1_000_000)
+  private(set) var submitted = 0
+
+  init(_ configuration: LeaderMachine.Configuration = .init()) {
+    server = SimulatedServer(index: 0, configuration: configuration)
+    etcd.stand(server.record, lease: 1)
+    server.list(etcd)
+    server.lease = 1
+    server.review(now: now)
+  }
+
+  var machine: LeaderMachine { get throws { try #require(server.machine) } }
+
+  // MARK: The world
+
+  mutating func pass(_ milliseconds: Int64) {
+    now = now.adding(milliseconds: milliseconds)
+    server.turn(now: now)
+  }
+
+  /// The watch brings all.
+  mutating func watch() { server.watch(etcd, count: .max / 2, now: now) }
+
+  @discardableResult
+  mutating func register(_ id: String, slots: Int = 1, labels: [String: String] = [:]) -> Incarnation {
+    let agent = AgentRecord(
+      agentID: id, host: id, labels: labels, slots: slots, version: "1", startedAt: now)
+    let revision = etcd.register(agent)
+    watch()
+    return Incarnation(agentID: id, createRevision: revision)
+  }
+
+  mutating func lapse(_ id: String) {
+    etcd.lapse(agent: id)
+    watch()
+  }
+
+  /// Registers an agent and opens a session with the same number as its slots' owner has.
+  @discardableResult
+  mutating func connect(
+    _ id: String, session: UInt64, slots: Int = 1, labels: [String: String] = [:]
+  ) -> Incarnation {
+    let agent = register(id, slots: slots, labels: labels)
+    hello(agent, session: session)
+    return agent
+  }
+
+  mutating func hello(_ agent: Incarnation, session: UInt64, attempts: [AttemptRef] = []) {
+    let hello = AgentHello(
+      agentID: agent.agentID, incarnation: agent.createRevision, version: "1", attempts: attempts)
+    server.opened(session, hello, now: now)
+    server.turn(now: now)
+  }
+
+  /// Submits a job, which runs at once unless it has an execution time.
+  @discardableResult
+  mutating func submit(
+    _ id: String? = nil, _ change: (inout JobSpec) -> Void = { _ in }
+  ) -> RunKey {
+    submitted += 1
+    var spec = JobSpec(task: .exec(argv: ["true"]))
+    spec.backoff = Backoff(curve: .list([1_000]), jitter: 0)
+    change(&spec)
+    let key = JobKey(namespace: "default", jobID: id ?? "j\(submitted)")
+    var job = JobRecord(key: key, uid: "u\(submitted)", spec: spec, createdAt: now)
+    job.nextRunTime = spec.executionTime
+    let due = spec.executionTime ?? now
+    let run = RunRecord(key: RunKey(job: key, runID: runID(for: due)), scheduledTime: due, createdAt: now)
+    var proposal = Proposal(guards: [.jobAbsent(key)], writes: [.job(job)])
+    if spec.executionTime == nil { proposal.writes.append(.run(run)) }
+    _ = etcd.commit(proposal)
+    watch()
+    return run.key
+  }
+
+  mutating func cancel(_ key: JobKey) throws {
+    var job = try #require(etcd.jobs[key]).record
+    job.cancelRequestedAt = now
+    job.cancelReason = "enough"
+    job.nextRunTime = nil
+    _ = etcd.commit(Proposal(guards: [], writes: [.job(job)]))
+    watch()
+    server.turn(now: now)
+  }
+
+  // MARK: Commits
+
+  /// etcd commits all that is on its way, and what follows from it, until nothing is.
+  mutating func settle() {
+    server.turn(now: now)
+    while !server.inFlight.isEmpty || !server.reports.isEmpty {
+      evaluate()
+      report()
+    }
+    watch()
+    server.turn(now: now)
+  }
+
+  /// etcd evaluates what is on its way; nobody has heard of it yet.
+  mutating func evaluate() {
+    for sent in server.inFlight {
+      server.reports.append(.init(sent: sent, result: etcd.commit(sent.proposal)))
+    }
+    server.inFlight = []
+  }
+
+  /// etcd takes nothing of what is on its way.
+  mutating func refuse() {
+    server.reports += server.inFlight.map { .init(sent: $0, result: nil) }
+    server.inFlight = []
+  }
+
+  /// The server hears what became of its proposals.
+  mutating func report() {
+    let reports = server.reports
+    server.reports = []
+    for report in reports { server.hear(report, now: now) }
+    server.turn(now: now)
+  }
+
+  // MARK: What was said
+
+  /// Takes what was sent on a session since the last time.
+  mutating func sent(_ session: UInt64) -> [ServerMessage] {
+    let messages = server.outgoing.filter { $0.0 == session }.map(\.1)
+    server.outgoing.removeAll { $0.0 == session }
+    return messages
+  }
+
+  /// Takes the assignments of that.
+  mutating func assigned(_ session: UInt64) -> [AttemptRef] {
+    sent(session).flatMap { message -> [AttemptRef] in
+      if case .assign(let assignments) = message { assignments.map(\.ref) } else { [] }
+    }
+  }
+
+  /// Takes the acknowledgements of that.
+  mutating func acknowledged(_ session: UInt64) -> [UInt64] {
+    sent(session).compactMap { if case .ack(let sequence) = $0 { sequence } else { nil } }
+  }
+
+  mutating func say(_ session: UInt64, _ sequence: UInt64, _ updates: AttemptUpdate...) {
+    server.received(AgentStatus(sequence: sequence, updates: updates), on: session, now: now)
+    server.turn(now: now)
+  }
+
+  func started(_ ref: AttemptRef) -> AttemptUpdate { AttemptUpdate(ref: ref, startedAt: now) }
+
+  func ended(_ ref: AttemptRef, _ reason: EndReason = .exited, code: Int = 0) -> AttemptUpdate {
+    AttemptUpdate(ref: ref, startedAt: now, end: AttemptEnd(endedAt: now, reason: reason, exitCode: code))
+  }
+
+  func state(_ key: RunKey) -> RunState? { etcd.runs[key]?.record.state }
+  func current(_ key: RunKey) throws -> AttemptRef { try #require(etcd.runs[key]?.record.current) }
+  func used(_ agent: String) -> Int? { server.machine?.pool.usedSlots(of: agent) }
+}
