@@ -101,6 +101,26 @@ struct LeaderSessionTests {
     #expect(bench.acknowledged(1) == [2])
   }
 
+  /// An end said twice, on two sessions, is one result: the second saying is no more durable than the first.
+  @Test func anEndSaidAgainIsNotAcknowledgedBeforeTheFirstIsDurable() throws {
+    var bench = LeaderBench()
+    let agent = bench.connect("a", session: 1)
+    let run = bench.submit()
+    bench.settle()
+    let ref = try bench.current(run)
+    bench.say(1, 1, bench.ended(ref))
+    bench.server.closed(1)
+    bench.hello(agent, session: 2, attempts: [ref])
+    bench.say(2, 1, bench.ended(ref))
+    bench.refuse()
+    bench.report()
+    bench.pass(LeaderMachine.Limits.refusalPauseMillis)
+    #expect(bench.acknowledged(2).isEmpty && bench.state(run) == .assigned)
+    bench.settle()
+    #expect(bench.acknowledged(2) == [1] && bench.state(run) == .completed)
+    #expect(try bench.machine.news.isEmpty && bench.machine.counters.repeatedUpdates == 1)
+  }
+
   @Test func theTrackerCountsInOrder() {
     var tracker = AckTracker()
     let taken = [tracker.expect(1, updates: 2), tracker.expect(2, updates: 0), tracker.expect(3, updates: 1)]

@@ -98,6 +98,7 @@ extension LeaderMachine {
     guard let items = news.removeValue(forKey: key) else { return false }
     var record = run.record
     var accepted: [News] = []
+    var postponed: [News] = []
     var isChanged = false
     for item in items {
       switch record.apply(item.update, from: item.agentID, job: job, now: now, random: random.unit()) {
@@ -106,13 +107,17 @@ extension LeaderMachine {
         accepted.append(item)
         if item.update.end?.reason == .fenced { distrust(item, cache, now: now) }
       case .known: accepted.append(item)
-      case .stale: refuse(item, recorded: record)
+      case .stale:
+        // What is stale only beside news that are not durable yet, as the same end said on another session
+        // is, must not be acknowledged before they are: it is judged again after the commit.
+        if isChanged { postponed.append(item) } else { refuse(item, recorded: record) }
       }
     }
     guard isChanged else {
       for item in accepted { acknowledge(item.ticket) }
       return false
     }
+    restore(postponed, of: key)
     transition(run, cache, news: accepted) { $0 = record }
     return true
   }
