@@ -22,7 +22,7 @@ run: bootstrap release ## Build, start everything on this machine, run example j
 test: bootstrap test-unit test-e2e ## Build and run all tests: Swift's, then the end-to-end ones
 
 test-unit: venv build ## Build for debugging and run the Swift tests
-	swift test --skip-build
+	scripts/test-swift
 
 test-e2e: venv release ## Run the end-to-end tests on the release build
 	ROTA_BIN="$(CURDIR)/.build/release" $(PYTEST) Tests/EndToEnd $(ARGS)

@@ -91,8 +91,10 @@ import Testing
   }
 
   @Test func serverNoticesAStalledClient() async throws {
+    let began = Flag()
     let ended = Flag()
     let method = RPCMethod.bidirectional("/test.Test/Chat") { requests, _, _ in
+      began.set()
       defer { ended.set() }
       for try await _ in requests {}
     }
@@ -109,8 +111,11 @@ import Testing
               _ = try await responses.nextBatch()
             }
           }
+          // Should the machine be so slow that the connection was given up before the call: no hanging.
+          ended.set()
         }
         await ended.wait()
+        #expect(began.isSet)
         call.cancel()
         _ = await call.value
       }
