@@ -106,7 +106,7 @@ import Testing
         server.port, { $0.prepareChannel = { try StalledPeer.stallReads(of: $0, after: .milliseconds(300)) } }
       ) { client in
         let call = Task {
-          await status {
+          _ = await status {
             try await client.bidirectional("/test.Test/Chat") { responses, _ in
               _ = try await responses.nextBatch()
             }
