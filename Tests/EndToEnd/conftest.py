@@ -39,3 +39,16 @@ def pair():
         yield cluster
         alive = {child.name: child.running for child in cluster.children}
         assert all(alive.values()), f"something crashed on the way: {alive}"
+
+
+@pytest.fixture
+def dev():
+    """`rota dev`, not started yet."""
+    from dev import Dev
+
+    made = Dev()
+    try:
+        yield made
+    finally:
+        print(made.child.log_tail())
+        made.close()
