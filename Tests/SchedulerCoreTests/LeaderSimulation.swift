@@ -24,7 +24,7 @@ struct LeaderSimulation {
   static let agentTTL: Int64 = 1_000
   static let margin: Int64 = 300
   static let serverTTL: Int64 = 800
-  static let chaosSteps = 200
+  static let chaosSteps = 120
   static let healingSteps = 3_000
 
   var random: SplitMix
