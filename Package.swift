@@ -82,9 +82,10 @@ let allTargets: [Target] = [
     ], path: "Benchmarks/Sources/rota-bench", swiftSettings: strict),
 
   // Tests.
+  .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
   tests("JSONTests", ["JSON"]),
-  tests("CurlTests", ["Curl"]),
-  tests("EtcdClientTests", ["EtcdClient", "JSON", swiftLog]),
+  tests("CurlTests", ["Curl", "TestSupport"]),
+  tests("EtcdClientTests", ["EtcdClient", "TestSupport", swiftLog]),
   tests("TransportTests", ["Transport", nioCore, nioPosix, nioEmbedded, swiftLog]),
   tests("SchedulerCoreTests", ["SchedulerCore", "JSON"]),
   tests("ProtoTests", ["Proto", "SchedulerCore", "JSON"]),

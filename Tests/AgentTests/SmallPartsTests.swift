@@ -39,12 +39,6 @@ struct SmallPartsTests {
     }
   }
 
-  @Test func addresses() {
-    #expect(LeaderFinder.split("host:1")?.host == "host")
-    #expect(LeaderFinder.split("[::1]:7000")?.host == "::1")
-    for bad in ["", "host", "host:", ":1", "host:0", "host:70000"] { #expect(LeaderFinder.split(bad) == nil) }
-  }
-
   @Test func theLeaderIsLookedForOftenThenSeldom() {
     var poll = LeaderPoll(ttlMillis: 6_000)
     var waited: Int64 = 0

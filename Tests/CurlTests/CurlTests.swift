@@ -1,5 +1,6 @@
 import Curl
 import Synchronization
+import TestSupport
 import Testing
 
 /// An engine that is shut down when the test is over.

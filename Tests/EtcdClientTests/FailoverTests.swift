@@ -3,6 +3,7 @@
 import Curl
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 /// Endpoints that are dead, that die, or that do not say what became of a write.

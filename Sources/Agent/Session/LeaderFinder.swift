@@ -28,21 +28,12 @@ struct LeaderFinder: Sendable {
     do { record = try ServerRecord(decoding: found.value) } catch {
       throw AgentError(.session, "the leader's record \(found.key) cannot be read", underlying: error)
     }
-    guard let (host, port) = Self.split(record.grpcAddress) else {
+    guard let address = HostPort(record.grpcAddress), address.port != 0 else {
       throw AgentError(
         .session,
         "the leader \(record.serverID) has the gRPC address \"\(record.grpcAddress)\", not host:port")
     }
-    return Leader(key: found.key, createRevision: found.createRevision, host: host, port: port)
-  }
-
-  /// `host:port`, `[v6]:port`.
-  static func split(_ address: String) -> (host: String, port: Int)? {
-    guard let colon = address.lastIndex(of: ":"), let port = Int(address[address.index(after: colon)...]),
-      (1...65_535).contains(port)
-    else { return nil }
-    var host = address[..<colon]
-    if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-    return host.isEmpty ? nil : (String(host), port)
+    return Leader(
+      key: found.key, createRevision: found.createRevision, host: address.host, port: address.port)
   }
 }

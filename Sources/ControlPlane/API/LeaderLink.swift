@@ -46,31 +46,3 @@ actor LeaderLink {
     await old?.client.close()
   }
 }
-
-/// `host:port`, or `[v6 address]:port`.
-public struct HostPort: Hashable, Sendable, CustomStringConvertible {
-  /// A name or address, without brackets.
-  public var host: String
-  /// 0 to 65535.
-  public var port: Int
-
-  /// Makes an address from its parts.
-  public init(host: String, port: Int) {
-    self.host = host
-    self.port = port
-  }
-
-  /// Reads a text; nil where it is not `host:port`.
-  public init?(_ text: String) {
-    guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
-      (0...65_535).contains(port)
-    else { return nil }
-    var host = text[..<colon]
-    if host.hasPrefix("[") && host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-    guard !host.isEmpty else { return nil }
-    self.init(host: String(host), port: port)
-  }
-
-  /// The text that `init` reads.
-  public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-}

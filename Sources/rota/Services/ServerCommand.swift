@@ -83,11 +83,6 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
   }
 }
 
-extension AddressArgument {
-  /// As the control plane takes it.
-  var hostPort: HostPort { HostPort(host: host, port: port) }
-}
-
 extension DurationArgument {
   /// The seconds, where they are whole and within bounds.
   func wholeSeconds(_ flag: String, in bounds: ClosedRange<Int64>) throws -> Int64 {

@@ -18,29 +18,18 @@ struct DurationArgument: ExpressibleByArgument, CustomStringConvertible {
 
 /// A listening or remote address, as `127.0.0.1:7070` or `[::1]:7070`.
 struct AddressArgument: ExpressibleByArgument, CustomStringConvertible, Hashable {
-  let host: String
-  let port: Int
+  let hostPort: HostPort
+  var host: String { hostPort.host }
+  var port: Int { hostPort.port }
 
-  init(host: String, port: Int) {
-    self.host = host
-    self.port = port
-  }
+  init(host: String, port: Int) { hostPort = HostPort(host: host, port: port) }
 
   init?(argument: String) {
-    guard let colon = argument.lastIndex(of: ":"), let port = Int(argument[argument.index(after: colon)...]),
-      (0...65_535).contains(port)
-    else { return nil }
-    var host = argument[..<colon]
-    if host.first == "[", host.last == "]" {
-      host = host.dropFirst().dropLast()
-    } else if host.contains(":") {
-      return nil
-    }
-    guard !host.isEmpty, !host.contains(where: { $0 == "/" || $0 == " " }) else { return nil }
-    self.init(host: String(host), port: port)
+    guard let hostPort = HostPort(argument) else { return nil }
+    self.hostPort = hostPort
   }
 
-  var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  var description: String { hostPort.description }
   var defaultValueDescription: String { description }
 }
 

@@ -7,17 +7,17 @@ import Synchronization
 #endif
 
 /// A TCP peer on 127.0.0.1 that does to each connection what the test's closure says, one thread per connection.
-final class ScriptedServer: Sendable {
-  let port: UInt16
+package final class ScriptedServer: Sendable {
+  package let port: UInt16
   private let listener: Int32
   private let connections = Mutex<[Int32]>([])
   private let accepted = Atomic<Int>(0)
 
-  var url: String { "http://127.0.0.1:\(port)" }
+  package var url: String { "http://127.0.0.1:\(port)" }
   /// Connections accepted so far.
-  var connectionCount: Int { accepted.load(ordering: .sequentiallyConsistent) }
+  package var connectionCount: Int { accepted.load(ordering: .sequentiallyConsistent) }
 
-  init(_ script: @escaping @Sendable (Connection) -> Void) throws {
+  package init(_ script: @escaping @Sendable (Connection) -> Void) throws {
     let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
@@ -44,19 +44,19 @@ final class ScriptedServer: Sendable {
     }
   }
 
-  func stop() {
+  package func stop() {
     // Only shut down: threads may still be about to use the descriptors, whose numbers must not be reused.
     shutdown(listener, Int32(SHUT_RDWR))
     for descriptor in connections.withLock({ $0 }) { shutdown(descriptor, Int32(SHUT_RDWR)) }
   }
 
-  struct SetupError: Error {}
+  package struct SetupError: Error {}
 
-  struct Connection: Sendable {
-    let descriptor: Int32
+  package struct Connection: Sendable {
+    package let descriptor: Int32
 
     /// Reads one request; nil when the peer has closed. Only `Content-Length` bodies.
-    func readRequest() -> (head: String, body: [UInt8])? {
+    package func readRequest() -> (head: String, body: [UInt8])? {
       var bytes: [UInt8] = []
       while true {
         if let end = headEnd(bytes) {
@@ -86,10 +86,10 @@ final class ScriptedServer: Sendable {
     }
 
     @discardableResult
-    func write(_ text: String) -> Bool { write(Array(text.utf8)) }
+    package func write(_ text: String) -> Bool { write(Array(text.utf8)) }
 
     @discardableResult
-    func write(_ bytes: [UInt8]) -> Bool {
+    package func write(_ bytes: [UInt8]) -> Bool {
       var sent = 0
       while sent < bytes.count {
         let count = bytes.withUnsafeBytes { buffer in
@@ -101,17 +101,17 @@ final class ScriptedServer: Sendable {
       return true
     }
 
-    func respond(_ status: Int = 200, _ body: String = "", headers: String = "") {
+    package func respond(_ status: Int = 200, _ body: String = "", headers: String = "") {
       write("HTTP/1.1 \(status) X\r\nContent-Length: \(body.utf8.count)\r\n\(headers)\r\n\(body)")
     }
 
     /// Ends the connection. Its descriptor stays open until `stop()`, so that no other test gets its number.
-    func end() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    package func end() { shutdown(descriptor, Int32(SHUT_RDWR)) }
   }
 }
 
 /// Runs a blocking closure on its own thread, outside the cooperative pool.
-func spawn(_ body: @escaping @Sendable () -> Void) {
+package func spawn(_ body: @escaping @Sendable () -> Void) {
   final class Box: Sendable {
     let body: @Sendable () -> Void
     init(_ body: @escaping @Sendable () -> Void) { self.body = body }
