@@ -77,7 +77,9 @@ actor AgentCore: LeaseOwner {
       return AttemptUpdate(ref: ref, end: end ?? unknown)
     }
     writeJournal { journal throws(AgentError) in try journal.append(ended: found) }
-    machine.recovered(recovered.ended + found)
+    let saved = SavedIncarnation.load(folder.incarnationFile)
+    let epoch = saved.map { SavedLeaderEpoch.load(folder.leaderEpochFile, incarnation: $0.createRevision) }
+    machine.recovered(recovered.ended + found, leaderEpoch: epoch ?? 0)
     settle()
   }
 
@@ -178,9 +180,24 @@ actor AgentCore: LeaseOwner {
   ///
   /// - Returns: whether it is to be believed: no newer leader has been seen.
   func sessionOpened(_ id: UInt64, leaderEpoch: Int64) -> Bool {
+    let seen = machine.leaderEpoch
     guard session?.id == id, machine.sessionOpened(leaderEpoch: leaderEpoch) else { return false }
+    if leaderEpoch != seen { remember(leaderEpoch) }
     settle()
     return true
+  }
+
+  /// Before anything that this leader says is done: see `SavedLeaderEpoch`.
+  private func remember(_ leaderEpoch: Int64) {
+    guard let incarnation = machine.incarnation else { return }
+    do throws(AgentError) {
+      try SavedLeaderEpoch(incarnation: incarnation, epoch: leaderEpoch).save(folder.leaderEpochFile)
+    } catch {
+      logger.error(
+        "the leader's epoch cannot be saved; a restart will begin a new incarnation",
+        metadata: ["error": "\(error)"])
+      SavedIncarnation.delete(folder.incarnationFile)
+    }
   }
 
   /// The session is over.

@@ -19,6 +19,8 @@ final class DataFolder: Sendable {
 
   var trustFile: String { path + "/trusted_until" }
   var incarnationFile: String { path + "/incarnation.json" }
+  /// The highest leader's epoch that it has seen.
+  var leaderEpochFile: String { path + "/leader-epoch.json" }
   var journalFile: String { path + "/journal" }
   var attempts: String { path + "/attempts" }
 

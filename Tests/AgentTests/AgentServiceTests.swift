@@ -221,6 +221,28 @@ struct AgentServiceTests {
     await leader.stop()
   }
 
+  @Test func aRestartedAgentStillRefusesADeposedLeader() async throws {
+    let (revision, _, _) = try await leaveBehind()
+    let file = temporary.path + "/leader-epoch.json"
+    try SavedLeaderEpoch(incarnation: revision, epoch: 5).save(file)
+    #expect(SavedLeaderEpoch.load(file, incarnation: revision + 1) == 0, "another incarnation has seen none")
+    let deposed = Leader(epoch: 3)
+    let current = Leader(epoch: 6)
+    try await announce(try await deposed.start(), lease: "1")
+    let port = try await current.start()
+    try await withAgent {
+      // It comes again, because it did not stay.
+      _ = try await deposed.hello()
+      _ = try await deposed.hello()
+      try await announce(port, lease: "1")
+      _ = try await current.hello()
+      _ = try await current.update { $0.end != nil }
+      #expect(SavedLeaderEpoch.load(file, incarnation: revision) == 6)
+    }
+    await deposed.stop()
+    await current.stop()
+  }
+
   /// What a process leaves that was killed: a lease, and begun attempts, one with its shim's result.
   private func leaveBehind() async throws -> (revision: Int64, finished: AttemptRef, unknown: AttemptRef) {
     let folder = try DataFolder(path: temporary.path)

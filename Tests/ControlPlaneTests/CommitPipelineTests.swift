@@ -127,3 +127,33 @@ extension CommitResult {
     #expect(await pipeline.commit(put("/later", "x")).error?.outcome == .notApplied)
   }
 }
+
+@Suite struct CommitPipelineNeighbourTests {
+  @Test func `a change that etcd refuses for itself does not fail its neighbours`() async throws {
+    let store = FakeEtcd()
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let pipeline = CommitPipeline(store: store, metrics: ServerMetrics(), logger: logger)
+    let recorder = Recorder()
+    let changes = (0..<40).map { number -> Change in
+      var change = put("/n/\(number)", "x")
+      if number == 13 { change.operations = [.put(key: "/n/13", value: [], lease: 4_711)] }
+      return change
+    }
+    // All of them wait before a lane runs, so that they share a transaction.
+    let results = Task {
+      await withTaskGroup(of: (Int, CommitResult).self) { group in
+        for (number, change) in changes.enumerated() {
+          group.addTask { (number, await pipeline.commit(change)) }
+        }
+        return await group.reduce(into: [Int: CommitResult]()) { $0[$1.0] = $1.1 }
+      }
+    }
+    while pipeline.queuedCount < changes.count { await Task.yield() }
+    let lanes = Task { await pipeline.run(observer: recorder) }
+    for (number, result) in await results.value {
+      #expect((result.revision == nil) == (number == 13), "\(number)")
+      if number == 13 { #expect(result.error?.code == .leaseNotFound) }
+    }
+    lanes.cancel()
+  }
+}

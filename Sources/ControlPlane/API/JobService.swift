@@ -73,7 +73,9 @@ struct JobService: Sendable {
     }
     switch result {
     case .committed: return nil  // Returned above.
-    case .failed(let error): throw ServiceError(error)
+    case .failed(let error):
+      if error.code == .leaseNotFound { await idempotencyLeases.discard() }
+      throw ServiceError(error)
     case .conflict(let current, _):
       if let idempotencyKey, let pair = current[idempotencyKey] ?? nil {
         return try await earlier(IdempotencyRecord(decoding: pair.value), submission)

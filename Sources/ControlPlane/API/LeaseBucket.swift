@@ -29,6 +29,9 @@ actor LeaseBucket {
     return try await Self.value(of: task)
   }
 
+  /// The current lease is gone from etcd, which may happen when etcd is restored from a backup.
+  func discard() { current = nil }
+
   private static func value(of task: Task<Result<Int64, EtcdError>, Never>) async throws -> Int64 {
     switch await task.value {
     case .success(let lease): return lease

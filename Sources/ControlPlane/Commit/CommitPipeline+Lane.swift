@@ -118,7 +118,8 @@ extension CommitPipeline {
       await settle(members.map { ($0, .failed(error)) }, observer)
       return []
     }
-    if error.code == .requestTooLarge || error.code == .tooManyOperations {
+    if error.isAboutMembers {
+      // One of them may be to blame: it is found by halves, and fails alone.
       let half = members.count / 2
       await commit(Array(members[..<half]), observer: observer)
       return Array(members[half...])
@@ -148,8 +149,16 @@ extension EtcdError {
   /// Whether trying the same transaction again is pointless.
   fileprivate func isFinal(forBatchOf count: Int) -> Bool {
     switch code {
-    case .noSpace, .permissionDenied, .unauthenticated, .invalid, .corrupt: outcome == .notApplied
-    case .requestTooLarge, .tooManyOperations: count == 1
+    case .noSpace, .permissionDenied, .unauthenticated, .corrupt: outcome == .notApplied
+    default: isAboutMembers && count == 1
+    }
+  }
+
+  /// Whether it is what the transaction holds that etcd refuses: too much, or something that is wrong
+  /// in one change, such as a lease that is gone.
+  fileprivate var isAboutMembers: Bool {
+    switch code {
+    case .requestTooLarge, .tooManyOperations, .invalid, .leaseNotFound: outcome == .notApplied
     default: false
     }
   }
