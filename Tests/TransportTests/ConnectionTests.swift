@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import Synchronization
 import Testing
 
 @testable import Transport
@@ -102,20 +103,18 @@ import Testing
       { $0.keepalive = KeepaliveConfiguration(interval: .milliseconds(100), timeout: .milliseconds(100)) },
       methods: [method]
     ) { server in
-      try await withClient(
-        server.port, { $0.prepareChannel = { try StalledPeer.stallReads(of: $0, after: .milliseconds(300)) } }
-      ) { client in
+      let peer = StalledPeer.Client()
+      try await withClient(server.port, { $0.prepareChannel = { peer.channel = $0 } }) { client in
         let call = Task {
           _ = await status {
             try await client.bidirectional("/test.Test/Chat") { responses, _ in
               _ = try await responses.nextBatch()
             }
           }
-          // Should the machine be so slow that the connection was given up before the call: no hanging.
-          ended.set()
         }
+        await began.wait()
+        try await peer.stopReading()
         await ended.wait()
-        #expect(began.isSet)
         call.cancel()
         _ = await call.value
       }
@@ -203,9 +202,15 @@ enum StalledPeer {
     }
   }
 
-  static func stallReads(of channel: any Channel, after delay: TimeAmount) throws {
-    channel.eventLoop.scheduleTask(in: delay) {
-      channel.setOption(.autoRead, value: false).whenFailure { Issue.record("\($0)") }
+  /// A client's connection that can be made to stop reading.
+  final class Client: Sendable {
+    private let held = Mutex<(any Channel)?>(nil)
+
+    var channel: (any Channel)? {
+      get { held.withLock { $0 } }
+      set { held.withLock { $0 = newValue } }
     }
+
+    func stopReading() async throws { try await channel?.setOption(.autoRead, value: false).get() }
   }
 }
