@@ -1,3 +1,4 @@
+import TestSupport
 import EtcdClient
 import Foundation
 import Logging
