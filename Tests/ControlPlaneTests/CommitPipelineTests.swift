@@ -90,6 +90,21 @@ extension CommitResult {
     #expect(try await store.get("/again")?.modRevision == result.revision)
   }
 
+  @Test func `a refusal after a try of unknown outcome does not say that nothing was written`() async throws {
+    store.inject(.loseResponse, on: [.txn])
+    store.inject(.failBefore(.noSpace), on: [.txn])
+    let error = try await withPipeline { await $0.commit(put("/perhaps", "mine")) }.error
+    #expect(error?.code == .noSpace && error?.outcome == .unknown)
+    #expect(try await store.get("/perhaps") != nil)
+  }
+
+  @Test func `a refusal of the first try says that nothing was written`() async throws {
+    store.inject(.failBefore(.noSpace), on: [.txn])
+    let error = try await withPipeline { await $0.commit(put("/no", "mine")) }.error
+    #expect(error?.code == .noSpace && error?.outcome == .notApplied)
+    #expect(try await store.get("/no") == nil)
+  }
+
   @Test func `somebody else's value is a conflict, not one's own success`() async throws {
     try await store.put("/other", Array("theirs".utf8))
     store.inject(.loseRequest, on: [.txn])

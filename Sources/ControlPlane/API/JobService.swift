@@ -67,12 +67,8 @@ struct JobService: Sendable {
           lease: try await idempotencyLeases.lease()
         ))
     }
-    let result = await pipeline.commit(change, rider: rider)
-    if case .committed(let revision) = result {
-      return SubmitResponse(job: submission.view(at: revision), created: true)
-    }
-    switch result {
-    case .committed: return nil  // Returned above.
+    switch await pipeline.commit(change, rider: rider) {
+    case .committed(let revision): return SubmitResponse(job: submission.view(at: revision), created: true)
     case .failed(let error):
       if error.code == .leaseNotFound { await idempotencyLeases.discard() }
       throw ServiceError(error)

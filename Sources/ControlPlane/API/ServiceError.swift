@@ -42,16 +42,12 @@ struct ServiceError: Error, Hashable, CustomStringConvertible {
   init(_ error: EtcdError) {
     switch error.code {
     case .noSpace:
-      self.init(kind: .noSpace, message: "etcd has no space left; nothing was written")
+      self.init(kind: .noSpace, message: "etcd has no space left: \(error.certainty)")
     case .overloaded: self.init(kind: .overloaded, message: error.message)
     case .requestTooLarge:
       self.init(kind: .invalid, field: "body", message: "the job is too large for etcd")
     default:
-      let certainty =
-        error.outcome == .unknown
-        ? "it is not known whether it was written; with an idempotency key it is safe to try again"
-        : "nothing was written; try again"
-      self.init(kind: .unavailable, message: "etcd did not take the change: \(certainty)")
+      self.init(kind: .unavailable, message: "etcd did not take the change: \(error.certainty)")
     }
   }
 
@@ -59,5 +55,14 @@ struct ServiceError: Error, Hashable, CustomStringConvertible {
     self.kind = kind
     self.field = field
     self.message = message
+  }
+}
+
+extension EtcdError {
+  /// What a caller may conclude about a write.
+  fileprivate var certainty: String {
+    outcome == .unknown
+      ? "it is not known whether it was written; with an idempotency key it is safe to try again"
+      : "nothing was written; try again"
   }
 }

@@ -115,7 +115,8 @@ extension CommitPipeline {
     _ members: [Member], after error: EtcdError, _ observer: any CommitObserver
   ) async -> [Member] {
     if error.isFinal(forBatchOf: members.count) {
-      await settle(members.map { ($0, .failed(error)) }, observer)
+      // An earlier try may have been applied all the same, and then nobody may say that it was not.
+      await settle(members.map { ($0, .failed(error.said(of: $0))) }, observer)
       return []
     }
     if error.isAboutMembers {
