@@ -16,6 +16,9 @@ let lifecycle: Target.Dependency = .product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 
 // MARK: - Targets
@@ -37,29 +40,38 @@ let allTargets: [Target] = [
   system("CCurl", "libcurl", apt: "libcurl4-openssl-dev"),
   system("CNghttp2", "libnghttp2", apt: "libnghttp2-dev"),
   system("CProtobufC", "libprotobuf-c", apt: "libprotobuf-c-dev"),
+  system("CZlib", "zlib", apt: "zlib1g-dev"),
   .target(name: "CProto", dependencies: ["CProtobufC"]),
 
   // Foundations that know nothing of Rota.
   module("JSON"),
   module("Curl", ["CCurl"]),
   module("EtcdClient", ["Curl", swiftLog]),
-  module("Transport", ["CNghttp2", nioCore, nioPosix, swiftLog]),
+  module("Transport", ["CNghttp2", "CZlib", nioCore, nioPosix, swiftLog]),
 
   // Rota.
+  module(
+    "Certificates",
+    [
+      nioCore, nioSSL, x509, crypto, swiftLog, lifecycle,
+      .product(name: "SwiftASN1", package: "swift-asn1"),
+      .product(name: "NIOCertificateReloading", package: "swift-nio-extras"),
+    ]),
   module("SchedulerCore", ["JSON"]),
   module("Proto", ["CProto", "CProtobufC", "SchedulerCore", "JSON"]),
   module(
     "ControlPlane",
     [
-      "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, lifecycle, nioCore,
-      nioPosix, .product(name: "DequeModule", package: "swift-collections"),
+      "Certificates", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, lifecycle,
+      nioCore, nioPosix, nioSSL, .product(name: "DequeModule", package: "swift-collections"),
       .product(name: "Hummingbird", package: "hummingbird"),
+      .product(name: "HummingbirdTLS", package: "hummingbird"),
     ]),
   module(
     "Agent",
     [
-      "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", "Curl", swiftLog, lifecycle,
-      nioCore, nioPosix,
+      "Certificates", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", "Curl", swiftLog,
+      lifecycle, nioCore, nioPosix,
     ]),
   // Linked without the Swift runtime, which SwiftPM would add even to a C program: it starts a
   // process for each task, and the runtime would triple what that costs.
@@ -69,8 +81,8 @@ let allTargets: [Target] = [
   .executableTarget(
     name: "rota",
     dependencies: [
-      "ControlPlane", "Agent", "EtcdClient", "Curl", "Transport", "Proto", "SchedulerCore", "JSON",
-      swiftLog, lifecycle, nioCore, nioPosix,
+      "ControlPlane", "Agent", "Certificates", "EtcdClient", "Curl", "Transport", "Proto", "SchedulerCore",
+      "JSON", swiftLog, lifecycle, nioCore, nioPosix,
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
     ], swiftSettings: strict),
@@ -87,6 +99,7 @@ let allTargets: [Target] = [
   tests("CurlTests", ["Curl", "TestSupport"]),
   tests("EtcdClientTests", ["EtcdClient", "TestSupport", swiftLog]),
   tests("TransportTests", ["Transport", nioCore, nioPosix, nioEmbedded, swiftLog]),
+  tests("CertificatesTests", ["Certificates"]),
   tests("SchedulerCoreTests", ["SchedulerCore", "JSON"]),
   tests("ProtoTests", ["Proto", "SchedulerCore", "JSON"]),
   tests(
@@ -126,6 +139,11 @@ let allPackages: [String: Package.Dependency] = [
     url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
   "swift-log": .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
   "swift-nio": .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+  "swift-nio-ssl": .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+  "swift-nio-extras": .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+  "swift-certificates": .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+  "swift-asn1": .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+  "swift-crypto": .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
   "hummingbird": .package(
     url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
   "swift-collections": .package(

@@ -233,6 +233,51 @@ void   rota__v1__attempt_update__free_unpacked
   assert(message->base.descriptor == &rota__v1__attempt_update__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__checkpoint__init
+                     (Rota__V1__Checkpoint         *message)
+{
+  static const Rota__V1__Checkpoint init_value = ROTA__V1__CHECKPOINT__INIT;
+  *message = init_value;
+}
+size_t rota__v1__checkpoint__get_packed_size
+                     (const Rota__V1__Checkpoint *message)
+{
+  assert(message->base.descriptor == &rota__v1__checkpoint__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__checkpoint__pack
+                     (const Rota__V1__Checkpoint *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__checkpoint__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__checkpoint__pack_to_buffer
+                     (const Rota__V1__Checkpoint *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__checkpoint__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Checkpoint *
+       rota__v1__checkpoint__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Checkpoint *)
+     protobuf_c_message_unpack (&rota__v1__checkpoint__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__checkpoint__free_unpacked
+                     (Rota__V1__Checkpoint *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__checkpoint__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__server_message__init
                      (Rota__V1__ServerMessage         *message)
 {
@@ -503,6 +548,51 @@ void   rota__v1__ack__free_unpacked
   assert(message->base.descriptor == &rota__v1__ack__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__checkpoint_ack__init
+                     (Rota__V1__CheckpointAck         *message)
+{
+  static const Rota__V1__CheckpointAck init_value = ROTA__V1__CHECKPOINT_ACK__INIT;
+  *message = init_value;
+}
+size_t rota__v1__checkpoint_ack__get_packed_size
+                     (const Rota__V1__CheckpointAck *message)
+{
+  assert(message->base.descriptor == &rota__v1__checkpoint_ack__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__checkpoint_ack__pack
+                     (const Rota__V1__CheckpointAck *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__checkpoint_ack__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__checkpoint_ack__pack_to_buffer
+                     (const Rota__V1__CheckpointAck *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__checkpoint_ack__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__CheckpointAck *
+       rota__v1__checkpoint_ack__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__CheckpointAck *)
+     protobuf_c_message_unpack (&rota__v1__checkpoint_ack__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__checkpoint_ack__free_unpacked
+                     (Rota__V1__CheckpointAck *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__checkpoint_ack__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__log_query__init
                      (Rota__V1__LogQuery         *message)
 {
@@ -593,7 +683,7 @@ void   rota__v1__log_reply__free_unpacked
   assert(message->base.descriptor == &rota__v1__log_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rota__v1__agent_message__field_descriptors[2] =
+static const ProtobufCFieldDescriptor rota__v1__agent_message__field_descriptors[3] =
 {
   {
     "hello",
@@ -619,15 +709,28 @@ static const ProtobufCFieldDescriptor rota__v1__agent_message__field_descriptors
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "checkpoint",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__AgentMessage, message_case),
+    offsetof(Rota__V1__AgentMessage, checkpoint),
+    &rota__v1__checkpoint__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__agent_message__field_indices_by_name[] = {
+  2,   /* field[2] = checkpoint */
   0,   /* field[0] = hello */
   1,   /* field[1] = status */
 };
 static const ProtobufCIntRange rota__v1__agent_message__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor rota__v1__agent_message__descriptor =
 {
@@ -637,7 +740,7 @@ const ProtobufCMessageDescriptor rota__v1__agent_message__descriptor =
   "Rota__V1__AgentMessage",
   "rota.v1",
   sizeof(Rota__V1__AgentMessage),
-  2,
+  3,
   rota__v1__agent_message__field_descriptors,
   rota__v1__agent_message__field_indices_by_name,
   1,  rota__v1__agent_message__number_ranges,
@@ -927,7 +1030,7 @@ const ProtobufCMessageDescriptor rota__v1__status__descriptor =
   (ProtobufCMessageInit) rota__v1__status__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__attempt_update__field_descriptors[10] =
+static const ProtobufCFieldDescriptor rota__v1__attempt_update__field_descriptors[11] =
 {
   {
     "attempt",
@@ -1049,6 +1152,18 @@ static const ProtobufCFieldDescriptor rota__v1__attempt_update__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "progress",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__AttemptUpdate, progress),
+    &rota__v1__progress__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__attempt_update__field_indices_by_name[] = {
   0,   /* field[0] = attempt */
@@ -1058,6 +1173,7 @@ static const unsigned rota__v1__attempt_update__field_indices_by_name[] = {
   4,   /* field[4] = exit_code */
   9,   /* field[9] = http_status */
   7,   /* field[7] = output_tail */
+  10,   /* field[10] = progress */
   5,   /* field[5] = signal */
   1,   /* field[1] = start_time */
   8,   /* field[8] = usage */
@@ -1065,7 +1181,7 @@ static const unsigned rota__v1__attempt_update__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__attempt_update__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor rota__v1__attempt_update__descriptor =
 {
@@ -1075,14 +1191,78 @@ const ProtobufCMessageDescriptor rota__v1__attempt_update__descriptor =
   "Rota__V1__AttemptUpdate",
   "rota.v1",
   sizeof(Rota__V1__AttemptUpdate),
-  10,
+  11,
   rota__v1__attempt_update__field_descriptors,
   rota__v1__attempt_update__field_indices_by_name,
   1,  rota__v1__attempt_update__number_ranges,
   (ProtobufCMessageInit) rota__v1__attempt_update__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__server_message__field_descriptors[4] =
+static const ProtobufCFieldDescriptor rota__v1__checkpoint__field_descriptors[3] =
+{
+  {
+    "attempt",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Checkpoint, attempt),
+    &rota__v1__attempt_ref__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sequence",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Checkpoint, sequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "data",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Checkpoint, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__checkpoint__field_indices_by_name[] = {
+  0,   /* field[0] = attempt */
+  2,   /* field[2] = data */
+  1,   /* field[1] = sequence */
+};
+static const ProtobufCIntRange rota__v1__checkpoint__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__checkpoint__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Checkpoint",
+  "Checkpoint",
+  "Rota__V1__Checkpoint",
+  "rota.v1",
+  sizeof(Rota__V1__Checkpoint),
+  3,
+  rota__v1__checkpoint__field_descriptors,
+  rota__v1__checkpoint__field_indices_by_name,
+  1,  rota__v1__checkpoint__number_ranges,
+  (ProtobufCMessageInit) rota__v1__checkpoint__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__server_message__field_descriptors[5] =
 {
   {
     "welcome",
@@ -1132,17 +1312,30 @@ static const ProtobufCFieldDescriptor rota__v1__server_message__field_descriptor
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "checkpoint_ack",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__ServerMessage, message_case),
+    offsetof(Rota__V1__ServerMessage, checkpoint_ack),
+    &rota__v1__checkpoint_ack__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__server_message__field_indices_by_name[] = {
   3,   /* field[3] = ack */
   1,   /* field[1] = assign */
+  4,   /* field[4] = checkpoint_ack */
   2,   /* field[2] = stop */
   0,   /* field[0] = welcome */
 };
 static const ProtobufCIntRange rota__v1__server_message__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor rota__v1__server_message__descriptor =
 {
@@ -1152,7 +1345,7 @@ const ProtobufCMessageDescriptor rota__v1__server_message__descriptor =
   "Rota__V1__ServerMessage",
   "rota.v1",
   sizeof(Rota__V1__ServerMessage),
-  4,
+  5,
   rota__v1__server_message__field_descriptors,
   rota__v1__server_message__field_indices_by_name,
   1,  rota__v1__server_message__number_ranges,
@@ -1248,7 +1441,7 @@ const ProtobufCMessageDescriptor rota__v1__assign__descriptor =
   (ProtobufCMessageInit) rota__v1__assign__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__assignment__field_descriptors[4] =
+static const ProtobufCFieldDescriptor rota__v1__assignment__field_descriptors[5] =
 {
   {
     "attempt",
@@ -1298,9 +1491,22 @@ static const ProtobufCFieldDescriptor rota__v1__assignment__field_descriptors[4]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "checkpoint",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Assignment, checkpoint),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__assignment__field_indices_by_name[] = {
   0,   /* field[0] = attempt */
+  4,   /* field[4] = checkpoint */
   3,   /* field[3] = retry_count */
   2,   /* field[2] = scheduled_time */
   1,   /* field[1] = spec */
@@ -1308,7 +1514,7 @@ static const unsigned rota__v1__assignment__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__assignment__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor rota__v1__assignment__descriptor =
 {
@@ -1318,7 +1524,7 @@ const ProtobufCMessageDescriptor rota__v1__assignment__descriptor =
   "Rota__V1__Assignment",
   "rota.v1",
   sizeof(Rota__V1__Assignment),
-  4,
+  5,
   rota__v1__assignment__field_descriptors,
   rota__v1__assignment__field_indices_by_name,
   1,  rota__v1__assignment__number_ranges,
@@ -1425,6 +1631,70 @@ const ProtobufCMessageDescriptor rota__v1__ack__descriptor =
   rota__v1__ack__field_indices_by_name,
   1,  rota__v1__ack__number_ranges,
   (ProtobufCMessageInit) rota__v1__ack__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__checkpoint_ack__field_descriptors[3] =
+{
+  {
+    "attempt",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__CheckpointAck, attempt),
+    &rota__v1__attempt_ref__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sequence",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__CheckpointAck, sequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "error",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__CheckpointAck, error),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__checkpoint_ack__field_indices_by_name[] = {
+  0,   /* field[0] = attempt */
+  2,   /* field[2] = error */
+  1,   /* field[1] = sequence */
+};
+static const ProtobufCIntRange rota__v1__checkpoint_ack__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__checkpoint_ack__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.CheckpointAck",
+  "CheckpointAck",
+  "Rota__V1__CheckpointAck",
+  "rota.v1",
+  sizeof(Rota__V1__CheckpointAck),
+  3,
+  rota__v1__checkpoint_ack__field_descriptors,
+  rota__v1__checkpoint_ack__field_indices_by_name,
+  1,  rota__v1__checkpoint_ack__number_ranges,
+  (ProtobufCMessageInit) rota__v1__checkpoint_ack__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__log_query__field_descriptors[5] =

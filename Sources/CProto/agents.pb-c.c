@@ -98,9 +98,42 @@ void   rota__v1__list_agents_response__free_unpacked
   assert(message->base.descriptor == &rota__v1__list_agents_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-#define rota__v1__list_agents_request__field_descriptors NULL
-#define rota__v1__list_agents_request__field_indices_by_name NULL
-#define rota__v1__list_agents_request__number_ranges NULL
+static const ProtobufCFieldDescriptor rota__v1__list_agents_request__field_descriptors[2] =
+{
+  {
+    "page_size",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListAgentsRequest, page_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListAgentsRequest, page_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__list_agents_request__field_indices_by_name[] = {
+  0,   /* field[0] = page_size */
+  1,   /* field[1] = page_token */
+};
+static const ProtobufCIntRange rota__v1__list_agents_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
 const ProtobufCMessageDescriptor rota__v1__list_agents_request__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
@@ -109,14 +142,14 @@ const ProtobufCMessageDescriptor rota__v1__list_agents_request__descriptor =
   "Rota__V1__ListAgentsRequest",
   "rota.v1",
   sizeof(Rota__V1__ListAgentsRequest),
-  0,
+  2,
   rota__v1__list_agents_request__field_descriptors,
   rota__v1__list_agents_request__field_indices_by_name,
-  0,  rota__v1__list_agents_request__number_ranges,
+  1,  rota__v1__list_agents_request__number_ranges,
   (ProtobufCMessageInit) rota__v1__list_agents_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__list_agents_response__field_descriptors[1] =
+static const ProtobufCFieldDescriptor rota__v1__list_agents_response__field_descriptors[2] =
 {
   {
     "agents",
@@ -130,14 +163,27 @@ static const ProtobufCFieldDescriptor rota__v1__list_agents_response__field_desc
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "next_page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListAgentsResponse, next_page_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__list_agents_response__field_indices_by_name[] = {
   0,   /* field[0] = agents */
+  1,   /* field[1] = next_page_token */
 };
 static const ProtobufCIntRange rota__v1__list_agents_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor rota__v1__list_agents_response__descriptor =
 {
@@ -147,7 +193,7 @@ const ProtobufCMessageDescriptor rota__v1__list_agents_response__descriptor =
   "Rota__V1__ListAgentsResponse",
   "rota.v1",
   sizeof(Rota__V1__ListAgentsResponse),
-  1,
+  2,
   rota__v1__list_agents_response__field_descriptors,
   rota__v1__list_agents_response__field_indices_by_name,
   1,  rota__v1__list_agents_response__number_ranges,

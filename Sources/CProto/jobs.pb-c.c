@@ -233,6 +233,96 @@ void   rota__v1__submit_result__free_unpacked
   assert(message->base.descriptor == &rota__v1__submit_result__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__submit_stream_response__init
+                     (Rota__V1__SubmitStreamResponse         *message)
+{
+  static const Rota__V1__SubmitStreamResponse init_value = ROTA__V1__SUBMIT_STREAM_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t rota__v1__submit_stream_response__get_packed_size
+                     (const Rota__V1__SubmitStreamResponse *message)
+{
+  assert(message->base.descriptor == &rota__v1__submit_stream_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__submit_stream_response__pack
+                     (const Rota__V1__SubmitStreamResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__submit_stream_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__submit_stream_response__pack_to_buffer
+                     (const Rota__V1__SubmitStreamResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__submit_stream_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__SubmitStreamResponse *
+       rota__v1__submit_stream_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__SubmitStreamResponse *)
+     protobuf_c_message_unpack (&rota__v1__submit_stream_response__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__submit_stream_response__free_unpacked
+                     (Rota__V1__SubmitStreamResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__submit_stream_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__submit_refusal__init
+                     (Rota__V1__SubmitRefusal         *message)
+{
+  static const Rota__V1__SubmitRefusal init_value = ROTA__V1__SUBMIT_REFUSAL__INIT;
+  *message = init_value;
+}
+size_t rota__v1__submit_refusal__get_packed_size
+                     (const Rota__V1__SubmitRefusal *message)
+{
+  assert(message->base.descriptor == &rota__v1__submit_refusal__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__submit_refusal__pack
+                     (const Rota__V1__SubmitRefusal *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__submit_refusal__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__submit_refusal__pack_to_buffer
+                     (const Rota__V1__SubmitRefusal *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__submit_refusal__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__SubmitRefusal *
+       rota__v1__submit_refusal__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__SubmitRefusal *)
+     protobuf_c_message_unpack (&rota__v1__submit_refusal__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__submit_refusal__free_unpacked
+                     (Rota__V1__SubmitRefusal *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__submit_refusal__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__get_job_request__init
                      (Rota__V1__GetJobRequest         *message)
 {
@@ -739,6 +829,160 @@ const ProtobufCMessageDescriptor rota__v1__submit_result__descriptor =
   (ProtobufCMessageInit) rota__v1__submit_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor rota__v1__submit_stream_response__field_descriptors[4] =
+{
+  {
+    "accepted",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SubmitStreamResponse, accepted),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SubmitStreamResponse, created),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "refused",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SubmitStreamResponse, refused),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "refusals",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__SubmitStreamResponse, n_refusals),
+    offsetof(Rota__V1__SubmitStreamResponse, refusals),
+    &rota__v1__submit_refusal__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__submit_stream_response__field_indices_by_name[] = {
+  0,   /* field[0] = accepted */
+  1,   /* field[1] = created */
+  3,   /* field[3] = refusals */
+  2,   /* field[2] = refused */
+};
+static const ProtobufCIntRange rota__v1__submit_stream_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rota__v1__submit_stream_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.SubmitStreamResponse",
+  "SubmitStreamResponse",
+  "Rota__V1__SubmitStreamResponse",
+  "rota.v1",
+  sizeof(Rota__V1__SubmitStreamResponse),
+  4,
+  rota__v1__submit_stream_response__field_descriptors,
+  rota__v1__submit_stream_response__field_indices_by_name,
+  1,  rota__v1__submit_stream_response__number_ranges,
+  (ProtobufCMessageInit) rota__v1__submit_stream_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__submit_refusal__field_descriptors[4] =
+{
+  {
+    "index",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SubmitRefusal, index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SubmitRefusal, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "code",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SubmitRefusal, code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "message",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SubmitRefusal, message),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__submit_refusal__field_indices_by_name[] = {
+  2,   /* field[2] = code */
+  0,   /* field[0] = index */
+  1,   /* field[1] = job_id */
+  3,   /* field[3] = message */
+};
+static const ProtobufCIntRange rota__v1__submit_refusal__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rota__v1__submit_refusal__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.SubmitRefusal",
+  "SubmitRefusal",
+  "Rota__V1__SubmitRefusal",
+  "rota.v1",
+  sizeof(Rota__V1__SubmitRefusal),
+  4,
+  rota__v1__submit_refusal__field_descriptors,
+  rota__v1__submit_refusal__field_indices_by_name,
+  1,  rota__v1__submit_refusal__number_ranges,
+  (ProtobufCMessageInit) rota__v1__submit_refusal__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor rota__v1__get_job_request__field_descriptors[2] =
 {
   {
@@ -880,7 +1124,7 @@ const ProtobufCMessageDescriptor rota__v1__list_jobs_request__descriptor =
   (ProtobufCMessageInit) rota__v1__list_jobs_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__list_jobs_response__field_descriptors[2] =
+static const ProtobufCFieldDescriptor rota__v1__list_jobs_response__field_descriptors[3] =
 {
   {
     "jobs",
@@ -906,15 +1150,28 @@ static const ProtobufCFieldDescriptor rota__v1__list_jobs_response__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "revision",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListJobsResponse, revision),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__list_jobs_response__field_indices_by_name[] = {
   0,   /* field[0] = jobs */
   1,   /* field[1] = next_page_token */
+  2,   /* field[2] = revision */
 };
 static const ProtobufCIntRange rota__v1__list_jobs_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor rota__v1__list_jobs_response__descriptor =
 {
@@ -924,7 +1181,7 @@ const ProtobufCMessageDescriptor rota__v1__list_jobs_response__descriptor =
   "Rota__V1__ListJobsResponse",
   "rota.v1",
   sizeof(Rota__V1__ListJobsResponse),
-  2,
+  3,
   rota__v1__list_jobs_response__field_descriptors,
   rota__v1__list_jobs_response__field_indices_by_name,
   1,  rota__v1__list_jobs_response__number_ranges,
@@ -1046,22 +1303,24 @@ const ProtobufCMessageDescriptor rota__v1__watch_job_request__descriptor =
   (ProtobufCMessageInit) rota__v1__watch_job_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor rota__v1__jobs__method_descriptors[6] =
+static const ProtobufCMethodDescriptor rota__v1__jobs__method_descriptors[7] =
 {
   { "Submit", &rota__v1__submit_request__descriptor, &rota__v1__submit_response__descriptor },
   { "SubmitBatch", &rota__v1__submit_batch_request__descriptor, &rota__v1__submit_batch_response__descriptor },
+  { "SubmitStream", &rota__v1__submit_request__descriptor, &rota__v1__submit_stream_response__descriptor },
   { "Get", &rota__v1__get_job_request__descriptor, &rota__v1__job__descriptor },
   { "List", &rota__v1__list_jobs_request__descriptor, &rota__v1__list_jobs_response__descriptor },
   { "Cancel", &rota__v1__cancel_job_request__descriptor, &rota__v1__job__descriptor },
   { "Watch", &rota__v1__watch_job_request__descriptor, &rota__v1__job__descriptor },
 };
 const unsigned rota__v1__jobs__method_indices_by_name[] = {
-  4,        /* Cancel */
-  2,        /* Get */
-  3,        /* List */
+  5,        /* Cancel */
+  3,        /* Get */
+  4,        /* List */
   0,        /* Submit */
   1,        /* SubmitBatch */
-  5         /* Watch */
+  2,        /* SubmitStream */
+  6         /* Watch */
 };
 const ProtobufCServiceDescriptor rota__v1__jobs__descriptor =
 {
@@ -1070,7 +1329,7 @@ const ProtobufCServiceDescriptor rota__v1__jobs__descriptor =
   "Jobs",
   "Rota__V1__Jobs",
   "rota.v1",
-  6,
+  7,
   rota__v1__jobs__method_descriptors,
   rota__v1__jobs__method_indices_by_name
 };
@@ -1090,13 +1349,21 @@ void rota__v1__jobs__submit_batch(ProtobufCService *service,
   assert(service->descriptor == &rota__v1__jobs__descriptor);
   service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void rota__v1__jobs__submit_stream(ProtobufCService *service,
+                                   const Rota__V1__SubmitRequest *input,
+                                   Rota__V1__SubmitStreamResponse_Closure closure,
+                                   void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__jobs__descriptor);
+  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void rota__v1__jobs__get(ProtobufCService *service,
                          const Rota__V1__GetJobRequest *input,
                          Rota__V1__Job_Closure closure,
                          void *closure_data)
 {
   assert(service->descriptor == &rota__v1__jobs__descriptor);
-  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void rota__v1__jobs__list(ProtobufCService *service,
                           const Rota__V1__ListJobsRequest *input,
@@ -1104,7 +1371,7 @@ void rota__v1__jobs__list(ProtobufCService *service,
                           void *closure_data)
 {
   assert(service->descriptor == &rota__v1__jobs__descriptor);
-  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void rota__v1__jobs__cancel(ProtobufCService *service,
                             const Rota__V1__CancelJobRequest *input,
@@ -1112,7 +1379,7 @@ void rota__v1__jobs__cancel(ProtobufCService *service,
                             void *closure_data)
 {
   assert(service->descriptor == &rota__v1__jobs__descriptor);
-  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void rota__v1__jobs__watch(ProtobufCService *service,
                            const Rota__V1__WatchJobRequest *input,
@@ -1120,7 +1387,7 @@ void rota__v1__jobs__watch(ProtobufCService *service,
                            void *closure_data)
 {
   assert(service->descriptor == &rota__v1__jobs__descriptor);
-  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void rota__v1__jobs__init (Rota__V1__Jobs_Service *service,
                            Rota__V1__Jobs_ServiceDestroy destroy)

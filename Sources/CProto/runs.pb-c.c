@@ -143,6 +143,96 @@ void   rota__v1__list_runs_response__free_unpacked
   assert(message->base.descriptor == &rota__v1__list_runs_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__list_executions_response__init
+                     (Rota__V1__ListExecutionsResponse         *message)
+{
+  static const Rota__V1__ListExecutionsResponse init_value = ROTA__V1__LIST_EXECUTIONS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t rota__v1__list_executions_response__get_packed_size
+                     (const Rota__V1__ListExecutionsResponse *message)
+{
+  assert(message->base.descriptor == &rota__v1__list_executions_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__list_executions_response__pack
+                     (const Rota__V1__ListExecutionsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__list_executions_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__list_executions_response__pack_to_buffer
+                     (const Rota__V1__ListExecutionsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__list_executions_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__ListExecutionsResponse *
+       rota__v1__list_executions_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__ListExecutionsResponse *)
+     protobuf_c_message_unpack (&rota__v1__list_executions_response__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__list_executions_response__free_unpacked
+                     (Rota__V1__ListExecutionsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__list_executions_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__execution__init
+                     (Rota__V1__Execution         *message)
+{
+  static const Rota__V1__Execution init_value = ROTA__V1__EXECUTION__INIT;
+  *message = init_value;
+}
+size_t rota__v1__execution__get_packed_size
+                     (const Rota__V1__Execution *message)
+{
+  assert(message->base.descriptor == &rota__v1__execution__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__execution__pack
+                     (const Rota__V1__Execution *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__execution__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__execution__pack_to_buffer
+                     (const Rota__V1__Execution *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__execution__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Execution *
+       rota__v1__execution__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Execution *)
+     protobuf_c_message_unpack (&rota__v1__execution__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__execution__free_unpacked
+                     (Rota__V1__Execution *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__execution__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__logs_request__init
                      (Rota__V1__LogsRequest         *message)
 {
@@ -413,7 +503,7 @@ const ProtobufCMessageDescriptor rota__v1__list_runs_request__descriptor =
   (ProtobufCMessageInit) rota__v1__list_runs_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__list_runs_response__field_descriptors[2] =
+static const ProtobufCFieldDescriptor rota__v1__list_runs_response__field_descriptors[3] =
 {
   {
     "runs",
@@ -439,15 +529,28 @@ static const ProtobufCFieldDescriptor rota__v1__list_runs_response__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "revision",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListRunsResponse, revision),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__list_runs_response__field_indices_by_name[] = {
   1,   /* field[1] = next_page_token */
+  2,   /* field[2] = revision */
   0,   /* field[0] = runs */
 };
 static const ProtobufCIntRange rota__v1__list_runs_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor rota__v1__list_runs_response__descriptor =
 {
@@ -457,11 +560,165 @@ const ProtobufCMessageDescriptor rota__v1__list_runs_response__descriptor =
   "Rota__V1__ListRunsResponse",
   "rota.v1",
   sizeof(Rota__V1__ListRunsResponse),
-  2,
+  3,
   rota__v1__list_runs_response__field_descriptors,
   rota__v1__list_runs_response__field_indices_by_name,
   1,  rota__v1__list_runs_response__number_ranges,
   (ProtobufCMessageInit) rota__v1__list_runs_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__list_executions_response__field_descriptors[2] =
+{
+  {
+    "executions",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__ListExecutionsResponse, n_executions),
+    offsetof(Rota__V1__ListExecutionsResponse, executions),
+    &rota__v1__execution__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListExecutionsResponse, next_page_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__list_executions_response__field_indices_by_name[] = {
+  0,   /* field[0] = executions */
+  1,   /* field[1] = next_page_token */
+};
+static const ProtobufCIntRange rota__v1__list_executions_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rota__v1__list_executions_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.ListExecutionsResponse",
+  "ListExecutionsResponse",
+  "Rota__V1__ListExecutionsResponse",
+  "rota.v1",
+  sizeof(Rota__V1__ListExecutionsResponse),
+  2,
+  rota__v1__list_executions_response__field_descriptors,
+  rota__v1__list_executions_response__field_indices_by_name,
+  1,  rota__v1__list_executions_response__number_ranges,
+  (ProtobufCMessageInit) rota__v1__list_executions_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__execution__field_descriptors[6] =
+{
+  {
+    "execution_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Execution, execution_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "namespace",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Execution, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Execution, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "run_id",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Execution, run_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scheduled_time",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Execution, scheduled_time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempt",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Execution, attempt),
+    &rota__v1__attempt__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__execution__field_indices_by_name[] = {
+  5,   /* field[5] = attempt */
+  0,   /* field[0] = execution_id */
+  2,   /* field[2] = job_id */
+  1,   /* field[1] = namespace */
+  3,   /* field[3] = run_id */
+  4,   /* field[4] = scheduled_time */
+};
+static const ProtobufCIntRange rota__v1__execution__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rota__v1__execution__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Execution",
+  "Execution",
+  "Rota__V1__Execution",
+  "rota.v1",
+  sizeof(Rota__V1__Execution),
+  6,
+  rota__v1__execution__field_descriptors,
+  rota__v1__execution__field_indices_by_name,
+  1,  rota__v1__execution__number_ranges,
+  (ProtobufCMessageInit) rota__v1__execution__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__logs_request__field_descriptors[7] =
@@ -687,16 +944,18 @@ const ProtobufCEnumDescriptor rota__v1__log_stream__descriptor =
   rota__v1__log_stream__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCMethodDescriptor rota__v1__runs__method_descriptors[3] =
+static const ProtobufCMethodDescriptor rota__v1__runs__method_descriptors[4] =
 {
   { "Get", &rota__v1__get_run_request__descriptor, &rota__v1__run__descriptor },
   { "List", &rota__v1__list_runs_request__descriptor, &rota__v1__list_runs_response__descriptor },
+  { "ListExecutions", &rota__v1__list_runs_request__descriptor, &rota__v1__list_executions_response__descriptor },
   { "Logs", &rota__v1__logs_request__descriptor, &rota__v1__log_chunk__descriptor },
 };
 const unsigned rota__v1__runs__method_indices_by_name[] = {
   0,        /* Get */
   1,        /* List */
-  2         /* Logs */
+  2,        /* ListExecutions */
+  3         /* Logs */
 };
 const ProtobufCServiceDescriptor rota__v1__runs__descriptor =
 {
@@ -705,7 +964,7 @@ const ProtobufCServiceDescriptor rota__v1__runs__descriptor =
   "Runs",
   "Rota__V1__Runs",
   "rota.v1",
-  3,
+  4,
   rota__v1__runs__method_descriptors,
   rota__v1__runs__method_indices_by_name
 };
@@ -725,13 +984,21 @@ void rota__v1__runs__list(ProtobufCService *service,
   assert(service->descriptor == &rota__v1__runs__descriptor);
   service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void rota__v1__runs__list_executions(ProtobufCService *service,
+                                     const Rota__V1__ListRunsRequest *input,
+                                     Rota__V1__ListExecutionsResponse_Closure closure,
+                                     void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__runs__descriptor);
+  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void rota__v1__runs__logs(ProtobufCService *service,
                           const Rota__V1__LogsRequest *input,
                           Rota__V1__LogChunk_Closure closure,
                           void *closure_data)
 {
   assert(service->descriptor == &rota__v1__runs__descriptor);
-  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void rota__v1__runs__init (Rota__V1__Runs_Service *service,
                            Rota__V1__Runs_ServiceDestroy destroy)

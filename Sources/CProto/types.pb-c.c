@@ -233,6 +233,51 @@ void   rota__v1__noop_task__free_unpacked
   assert(message->base.descriptor == &rota__v1__noop_task__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__named_task__init
+                     (Rota__V1__NamedTask         *message)
+{
+  static const Rota__V1__NamedTask init_value = ROTA__V1__NAMED_TASK__INIT;
+  *message = init_value;
+}
+size_t rota__v1__named_task__get_packed_size
+                     (const Rota__V1__NamedTask *message)
+{
+  assert(message->base.descriptor == &rota__v1__named_task__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__named_task__pack
+                     (const Rota__V1__NamedTask *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__named_task__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__named_task__pack_to_buffer
+                     (const Rota__V1__NamedTask *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__named_task__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__NamedTask *
+       rota__v1__named_task__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__NamedTask *)
+     protobuf_c_message_unpack (&rota__v1__named_task__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__named_task__free_unpacked
+                     (Rota__V1__NamedTask *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__named_task__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__backoff__init
                      (Rota__V1__Backoff         *message)
 {
@@ -411,6 +456,51 @@ void   rota__v1__run__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &rota__v1__run__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__progress__init
+                     (Rota__V1__Progress         *message)
+{
+  static const Rota__V1__Progress init_value = ROTA__V1__PROGRESS__INIT;
+  *message = init_value;
+}
+size_t rota__v1__progress__get_packed_size
+                     (const Rota__V1__Progress *message)
+{
+  assert(message->base.descriptor == &rota__v1__progress__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__progress__pack
+                     (const Rota__V1__Progress *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__progress__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__progress__pack_to_buffer
+                     (const Rota__V1__Progress *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__progress__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Progress *
+       rota__v1__progress__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Progress *)
+     protobuf_c_message_unpack (&rota__v1__progress__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__progress__free_unpacked
+                     (Rota__V1__Progress *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__progress__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   rota__v1__attempt__init
@@ -638,7 +728,7 @@ void   rota__v1__map_entry__free_unpacked
   assert(message->base.descriptor == &rota__v1__map_entry__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[15] =
+static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[16] =
 {
   {
     "user_id",
@@ -657,7 +747,7 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[15] 
     10,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_MESSAGE,
-    offsetof(Rota__V1__JobSpec, task_case),
+    offsetof(Rota__V1__JobSpec, kind_case),
     offsetof(Rota__V1__JobSpec, exec),
     &rota__v1__exec_task__descriptor,
     NULL,
@@ -669,7 +759,7 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[15] 
     11,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_MESSAGE,
-    offsetof(Rota__V1__JobSpec, task_case),
+    offsetof(Rota__V1__JobSpec, kind_case),
     offsetof(Rota__V1__JobSpec, shell),
     &rota__v1__shell_task__descriptor,
     NULL,
@@ -681,7 +771,7 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[15] 
     12,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_MESSAGE,
-    offsetof(Rota__V1__JobSpec, task_case),
+    offsetof(Rota__V1__JobSpec, kind_case),
     offsetof(Rota__V1__JobSpec, http),
     &rota__v1__http_task__descriptor,
     NULL,
@@ -693,9 +783,21 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[15] 
     13,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_MESSAGE,
-    offsetof(Rota__V1__JobSpec, task_case),
+    offsetof(Rota__V1__JobSpec, kind_case),
     offsetof(Rota__V1__JobSpec, noop),
     &rota__v1__noop_task__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "task",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__JobSpec, kind_case),
+    offsetof(Rota__V1__JobSpec, task),
+    &rota__v1__named_task__descriptor,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -822,28 +924,29 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[15] 
   },
 };
 static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
-  10,   /* field[10] = backoff */
-  12,   /* field[12] = constraints */
-  5,   /* field[5] = env */
+  11,   /* field[11] = backoff */
+  13,   /* field[13] = constraints */
+  6,   /* field[6] = env */
   1,   /* field[1] = exec */
-  13,   /* field[13] = execution_time */
+  14,   /* field[14] = execution_time */
   3,   /* field[3] = http */
-  8,   /* field[8] = kill_grace */
-  9,   /* field[9] = max_retries */
+  9,   /* field[9] = kill_grace */
+  10,   /* field[10] = max_retries */
   4,   /* field[4] = noop */
-  14,   /* field[14] = on_agent_loss */
-  11,   /* field[11] = priority */
+  15,   /* field[15] = on_agent_loss */
+  12,   /* field[12] = priority */
   2,   /* field[2] = shell */
-  7,   /* field[7] = timeout */
+  5,   /* field[5] = task */
+  8,   /* field[8] = timeout */
   0,   /* field[0] = user_id */
-  6,   /* field[6] = working_directory */
+  7,   /* field[7] = working_directory */
 };
 static const ProtobufCIntRange rota__v1__job_spec__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 10, 1 },
-  { 20, 5 },
-  { 0, 15 }
+  { 20, 6 },
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
 {
@@ -853,7 +956,7 @@ const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
   "Rota__V1__JobSpec",
   "rota.v1",
   sizeof(Rota__V1__JobSpec),
-  15,
+  16,
   rota__v1__job_spec__field_descriptors,
   rota__v1__job_spec__field_indices_by_name,
   3,  rota__v1__job_spec__number_ranges,
@@ -1042,6 +1145,57 @@ const ProtobufCMessageDescriptor rota__v1__noop_task__descriptor =
   rota__v1__noop_task__field_indices_by_name,
   0,  rota__v1__noop_task__number_ranges,
   (ProtobufCMessageInit) rota__v1__noop_task__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__named_task__field_descriptors[2] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__NamedTask, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "payload",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__NamedTask, payload),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__named_task__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+  1,   /* field[1] = payload */
+};
+static const ProtobufCIntRange rota__v1__named_task__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rota__v1__named_task__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.NamedTask",
+  "NamedTask",
+  "Rota__V1__NamedTask",
+  "rota.v1",
+  sizeof(Rota__V1__NamedTask),
+  2,
+  rota__v1__named_task__field_descriptors,
+  rota__v1__named_task__field_indices_by_name,
+  1,  rota__v1__named_task__number_ranges,
+  (ProtobufCMessageInit) rota__v1__named_task__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__backoff__field_descriptors[5] =
@@ -1366,7 +1520,7 @@ const ProtobufCMessageDescriptor rota__v1__job__descriptor =
   (ProtobufCMessageInit) rota__v1__job__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[14] =
+static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[17] =
 {
   {
     "namespace",
@@ -1536,9 +1690,47 @@ static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[14] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "progress",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Run, progress),
+    &rota__v1__progress__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "checkpoint_at",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Run, checkpoint_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "checkpoint_bytes",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Run, checkpoint_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__run__field_indices_by_name[] = {
   10,   /* field[10] = attempts */
+  15,   /* field[15] = checkpoint_at */
+  16,   /* field[16] = checkpoint_bytes */
   5,   /* field[5] = created_at */
   9,   /* field[9] = fence */
   6,   /* field[6] = finished_at */
@@ -1547,6 +1739,7 @@ static const unsigned rota__v1__run__field_indices_by_name[] = {
   0,   /* field[0] = namespace */
   7,   /* field[7] = next_attempt_at */
   12,   /* field[12] = output_tail */
+  14,   /* field[14] = progress */
   8,   /* field[8] = retry_count */
   13,   /* field[13] = revision */
   2,   /* field[2] = run_id */
@@ -1556,7 +1749,7 @@ static const unsigned rota__v1__run__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__run__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 17 }
 };
 const ProtobufCMessageDescriptor rota__v1__run__descriptor =
 {
@@ -1566,11 +1759,75 @@ const ProtobufCMessageDescriptor rota__v1__run__descriptor =
   "Rota__V1__Run",
   "rota.v1",
   sizeof(Rota__V1__Run),
-  14,
+  17,
   rota__v1__run__field_descriptors,
   rota__v1__run__field_indices_by_name,
   1,  rota__v1__run__number_ranges,
   (ProtobufCMessageInit) rota__v1__run__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__progress__field_descriptors[3] =
+{
+  {
+    "fraction",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Progress, fraction),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "message",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Progress, message),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "at",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Progress, at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__progress__field_indices_by_name[] = {
+  2,   /* field[2] = at */
+  0,   /* field[0] = fraction */
+  1,   /* field[1] = message */
+};
+static const ProtobufCIntRange rota__v1__progress__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__progress__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Progress",
+  "Progress",
+  "Rota__V1__Progress",
+  "rota.v1",
+  sizeof(Rota__V1__Progress),
+  3,
+  rota__v1__progress__field_descriptors,
+  rota__v1__progress__field_indices_by_name,
+  1,  rota__v1__progress__number_ranges,
+  (ProtobufCMessageInit) rota__v1__progress__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__attempt__field_descriptors[12] =
@@ -1818,7 +2075,7 @@ const ProtobufCMessageDescriptor rota__v1__resource_usage__descriptor =
   (ProtobufCMessageInit) rota__v1__resource_usage__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[11] =
+static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[13] =
 {
   {
     "worker_id",
@@ -1952,6 +2209,30 @@ static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[11] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "kinds",
+    12,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rota__V1__Agent, n_kinds),
+    offsetof(Rota__V1__Agent, kinds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tasks",
+    13,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rota__V1__Agent, n_tasks),
+    offsetof(Rota__V1__Agent, tasks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__agent__field_indices_by_name[] = {
   7,   /* field[7] = connected */
@@ -1959,17 +2240,19 @@ static const unsigned rota__v1__agent__field_indices_by_name[] = {
   9,   /* field[9] = health */
   1,   /* field[1] = host */
   10,   /* field[10] = incarnation */
+  11,   /* field[11] = kinds */
   2,   /* field[2] = labels */
   3,   /* field[3] = slots */
   4,   /* field[4] = slots_used */
   6,   /* field[6] = started_at */
+  12,   /* field[12] = tasks */
   5,   /* field[5] = version */
   0,   /* field[0] = worker_id */
 };
 static const ProtobufCIntRange rota__v1__agent__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor rota__v1__agent__descriptor =
 {
@@ -1979,7 +2262,7 @@ const ProtobufCMessageDescriptor rota__v1__agent__descriptor =
   "Rota__V1__Agent",
   "rota.v1",
   sizeof(Rota__V1__Agent),
-  11,
+  13,
   rota__v1__agent__field_descriptors,
   rota__v1__agent__field_indices_by_name,
   1,  rota__v1__agent__number_ranges,

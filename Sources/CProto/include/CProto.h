@@ -4,6 +4,7 @@
 #include "google/protobuf/timestamp.pb-c.h"
 #include "rota/v1/agent_session.pb-c.h"
 #include "rota/v1/agents.pb-c.h"
+#include "rota/v1/events.pb-c.h"
 #include "rota/v1/jobs.pb-c.h"
 #include "rota/v1/runs.pb-c.h"
 #include "rota/v1/types.pb-c.h"

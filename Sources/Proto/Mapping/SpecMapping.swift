@@ -43,19 +43,19 @@ extension JobSpec: Mapped {
 extension TaskSpec {
   /// The task of a specification, which has to have one.
   fileprivate init(_ spec: Rota__V1__JobSpec) throws(ProtoError) {
-    switch spec.task_case {
-    case ROTA__V1__JOB_SPEC__TASK_EXEC:
+    switch spec.kind_case {
+    case ROTA__V1__JOB_SPEC__KIND_EXEC:
       guard let exec = spec.exec?.pointee else { throw Decode.missing("exec") }
       self = .exec(argv: try Decode.texts(exec.n_argv, exec.argv, "exec.argv"))
-    case ROTA__V1__JOB_SPEC__TASK_SHELL:
+    case ROTA__V1__JOB_SPEC__KIND_SHELL:
       guard let shell = spec.shell?.pointee else { throw Decode.missing("shell") }
       let interpreter = try Decode.texts(shell.n_interpreter, shell.interpreter, "shell.interpreter")
       self = .shell(
         script: try Decode.text(shell.script, "shell.script"),
         interpreter: interpreter.isEmpty ? TaskSpec.defaultInterpreter : interpreter)
-    case ROTA__V1__JOB_SPEC__TASK_HTTP:
+    case ROTA__V1__JOB_SPEC__KIND_HTTP:
       self = .http(try Decode.required(spec.http, "http"))
-    case ROTA__V1__JOB_SPEC__TASK_NOOP:
+    case ROTA__V1__JOB_SPEC__KIND_NOOP:
       self = .noop
     default:
       throw ProtoError(.missing, field: "task", "is missing: set one of exec, shell, http and noop")
@@ -67,7 +67,7 @@ extension TaskSpec {
     case .exec(let argv):
       let exec = arena.blank(Rota__V1__ExecTask.self)
       exec.pointee.argv = arena.texts(argv, &exec.pointee.n_argv)
-      spec.pointee.task_case = ROTA__V1__JOB_SPEC__TASK_EXEC
+      spec.pointee.kind_case = ROTA__V1__JOB_SPEC__KIND_EXEC
       spec.pointee.exec = exec
     case .shell(let script, let interpreter):
       let shell = arena.blank(Rota__V1__ShellTask.self)
@@ -75,14 +75,14 @@ extension TaskSpec {
       if interpreter != TaskSpec.defaultInterpreter {
         shell.pointee.interpreter = arena.texts(interpreter, &shell.pointee.n_interpreter)
       }
-      spec.pointee.task_case = ROTA__V1__JOB_SPEC__TASK_SHELL
+      spec.pointee.kind_case = ROTA__V1__JOB_SPEC__KIND_SHELL
       spec.pointee.shell = shell
     case .http(let request):
-      spec.pointee.task_case = ROTA__V1__JOB_SPEC__TASK_HTTP
+      spec.pointee.kind_case = ROTA__V1__JOB_SPEC__KIND_HTTP
       spec.pointee.http = arena.message(request)
     case .noop:
       let noop = arena.blank(Rota__V1__NoopTask.self)
-      spec.pointee.task_case = ROTA__V1__JOB_SPEC__TASK_NOOP
+      spec.pointee.kind_case = ROTA__V1__JOB_SPEC__KIND_NOOP
       spec.pointee.noop = noop
     }
   }

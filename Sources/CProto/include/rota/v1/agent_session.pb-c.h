@@ -24,12 +24,14 @@ typedef struct Rota__V1__Hello Rota__V1__Hello;
 typedef struct Rota__V1__AttemptRef Rota__V1__AttemptRef;
 typedef struct Rota__V1__Status Rota__V1__Status;
 typedef struct Rota__V1__AttemptUpdate Rota__V1__AttemptUpdate;
+typedef struct Rota__V1__Checkpoint Rota__V1__Checkpoint;
 typedef struct Rota__V1__ServerMessage Rota__V1__ServerMessage;
 typedef struct Rota__V1__Welcome Rota__V1__Welcome;
 typedef struct Rota__V1__Assign Rota__V1__Assign;
 typedef struct Rota__V1__Assignment Rota__V1__Assignment;
 typedef struct Rota__V1__Stop Rota__V1__Stop;
 typedef struct Rota__V1__Ack Rota__V1__Ack;
+typedef struct Rota__V1__CheckpointAck Rota__V1__CheckpointAck;
 typedef struct Rota__V1__LogQuery Rota__V1__LogQuery;
 typedef struct Rota__V1__LogReply Rota__V1__LogReply;
 
@@ -42,7 +44,8 @@ typedef struct Rota__V1__LogReply Rota__V1__LogReply;
 typedef enum {
   ROTA__V1__AGENT_MESSAGE__MESSAGE__NOT_SET = 0,
   ROTA__V1__AGENT_MESSAGE__MESSAGE_HELLO = 1,
-  ROTA__V1__AGENT_MESSAGE__MESSAGE_STATUS = 2
+  ROTA__V1__AGENT_MESSAGE__MESSAGE_STATUS = 2,
+  ROTA__V1__AGENT_MESSAGE__MESSAGE_CHECKPOINT = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__AGENT_MESSAGE__MESSAGE__CASE)
 } Rota__V1__AgentMessage__MessageCase;
 
@@ -53,6 +56,7 @@ struct  Rota__V1__AgentMessage
   union {
     Rota__V1__Hello *hello;
     Rota__V1__Status *status;
+    Rota__V1__Checkpoint *checkpoint;
   };
 };
 #define ROTA__V1__AGENT_MESSAGE__INIT \
@@ -142,10 +146,35 @@ struct  Rota__V1__AttemptUpdate
    * For an HTTP task: the status of the answer.
    */
   int32_t http_status;
+  /*
+   * How far the task says that it is, while it runs. Only the latest counts: the server may skip others.
+   */
+  Rota__V1__Progress *progress;
 };
 #define ROTA__V1__ATTEMPT_UPDATE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__attempt_update__descriptor) \
-    , NULL, NULL, NULL, ROTA__V1__END_REASON__END_REASON_UNSPECIFIED, 0, 0, {0,NULL}, {0,NULL}, NULL, 0 }
+    , NULL, NULL, NULL, ROTA__V1__END_REASON__END_REASON_UNSPECIFIED, 0, 0, {0,NULL}, {0,NULL}, NULL, 0, NULL }
+
+
+/*
+ * What a task wants its next attempt to start from. It replaces the run's earlier checkpoint.
+ */
+struct  Rota__V1__Checkpoint
+{
+  ProtobufCMessage base;
+  Rota__V1__AttemptRef *attempt;
+  /*
+   * Chosen by the agent, rising within the attempt; comes back in the acknowledgement.
+   */
+  uint64_t sequence;
+  /*
+   * At most 256 KiB.
+   */
+  ProtobufCBinaryData data;
+};
+#define ROTA__V1__CHECKPOINT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__checkpoint__descriptor) \
+    , NULL, 0, {0,NULL} }
 
 
 typedef enum {
@@ -153,7 +182,8 @@ typedef enum {
   ROTA__V1__SERVER_MESSAGE__MESSAGE_WELCOME = 1,
   ROTA__V1__SERVER_MESSAGE__MESSAGE_ASSIGN = 2,
   ROTA__V1__SERVER_MESSAGE__MESSAGE_STOP = 3,
-  ROTA__V1__SERVER_MESSAGE__MESSAGE_ACK = 4
+  ROTA__V1__SERVER_MESSAGE__MESSAGE_ACK = 4,
+  ROTA__V1__SERVER_MESSAGE__MESSAGE_CHECKPOINT_ACK = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__SERVER_MESSAGE__MESSAGE__CASE)
 } Rota__V1__ServerMessage__MessageCase;
 
@@ -166,6 +196,7 @@ struct  Rota__V1__ServerMessage
     Rota__V1__Assign *assign;
     Rota__V1__Stop *stop;
     Rota__V1__Ack *ack;
+    Rota__V1__CheckpointAck *checkpoint_ack;
   };
 };
 #define ROTA__V1__SERVER_MESSAGE__INIT \
@@ -205,10 +236,14 @@ struct  Rota__V1__Assignment
   Rota__V1__JobSpec *spec;
   Google__Protobuf__Timestamp *scheduled_time;
   int32_t retry_count;
+  /*
+   * The last checkpoint that an earlier attempt of the run saved; empty when there is none.
+   */
+  ProtobufCBinaryData checkpoint;
 };
 #define ROTA__V1__ASSIGNMENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__assignment__descriptor) \
-    , NULL, NULL, NULL, 0 }
+    , NULL, NULL, NULL, 0, {0,NULL} }
 
 
 /*
@@ -238,6 +273,24 @@ struct  Rota__V1__Ack
 #define ROTA__V1__ACK__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__ack__descriptor) \
     , 0 }
+
+
+/*
+ * What became of a Checkpoint.
+ */
+struct  Rota__V1__CheckpointAck
+{
+  ProtobufCMessage base;
+  Rota__V1__AttemptRef *attempt;
+  uint64_t sequence;
+  /*
+   * Empty: it is durable. Otherwise why it was refused; nothing was written.
+   */
+  ProtobufCBinaryData error;
+};
+#define ROTA__V1__CHECKPOINT_ACK__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__checkpoint_ack__descriptor) \
+    , NULL, 0, {0,NULL} }
 
 
 struct  Rota__V1__LogQuery
@@ -378,6 +431,25 @@ Rota__V1__AttemptUpdate *
 void   rota__v1__attempt_update__free_unpacked
                      (Rota__V1__AttemptUpdate *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__Checkpoint methods */
+void   rota__v1__checkpoint__init
+                     (Rota__V1__Checkpoint         *message);
+size_t rota__v1__checkpoint__get_packed_size
+                     (const Rota__V1__Checkpoint   *message);
+size_t rota__v1__checkpoint__pack
+                     (const Rota__V1__Checkpoint   *message,
+                      uint8_t             *out);
+size_t rota__v1__checkpoint__pack_to_buffer
+                     (const Rota__V1__Checkpoint   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Checkpoint *
+       rota__v1__checkpoint__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__checkpoint__free_unpacked
+                     (Rota__V1__Checkpoint *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__ServerMessage methods */
 void   rota__v1__server_message__init
                      (Rota__V1__ServerMessage         *message);
@@ -492,6 +564,25 @@ Rota__V1__Ack *
 void   rota__v1__ack__free_unpacked
                      (Rota__V1__Ack *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__CheckpointAck methods */
+void   rota__v1__checkpoint_ack__init
+                     (Rota__V1__CheckpointAck         *message);
+size_t rota__v1__checkpoint_ack__get_packed_size
+                     (const Rota__V1__CheckpointAck   *message);
+size_t rota__v1__checkpoint_ack__pack
+                     (const Rota__V1__CheckpointAck   *message,
+                      uint8_t             *out);
+size_t rota__v1__checkpoint_ack__pack_to_buffer
+                     (const Rota__V1__CheckpointAck   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__CheckpointAck *
+       rota__v1__checkpoint_ack__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__checkpoint_ack__free_unpacked
+                     (Rota__V1__CheckpointAck *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__LogQuery methods */
 void   rota__v1__log_query__init
                      (Rota__V1__LogQuery         *message);
@@ -547,6 +638,9 @@ typedef void (*Rota__V1__Status_Closure)
 typedef void (*Rota__V1__AttemptUpdate_Closure)
                  (const Rota__V1__AttemptUpdate *message,
                   void *closure_data);
+typedef void (*Rota__V1__Checkpoint_Closure)
+                 (const Rota__V1__Checkpoint *message,
+                  void *closure_data);
 typedef void (*Rota__V1__ServerMessage_Closure)
                  (const Rota__V1__ServerMessage *message,
                   void *closure_data);
@@ -564,6 +658,9 @@ typedef void (*Rota__V1__Stop_Closure)
                   void *closure_data);
 typedef void (*Rota__V1__Ack_Closure)
                  (const Rota__V1__Ack *message,
+                  void *closure_data);
+typedef void (*Rota__V1__CheckpointAck_Closure)
+                 (const Rota__V1__CheckpointAck *message,
                   void *closure_data);
 typedef void (*Rota__V1__LogQuery_Closure)
                  (const Rota__V1__LogQuery *message,
@@ -612,12 +709,14 @@ extern const ProtobufCMessageDescriptor rota__v1__hello__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__attempt_ref__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__status__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__attempt_update__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__checkpoint__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__server_message__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__welcome__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__assign__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__assignment__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__stop__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__ack__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__checkpoint_ack__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__log_query__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__log_reply__descriptor;
 extern const ProtobufCServiceDescriptor rota__v1__agent_session__descriptor;

@@ -29,21 +29,33 @@ typedef struct Rota__V1__ListAgentsResponse Rota__V1__ListAgentsResponse;
 struct  Rota__V1__ListAgentsRequest
 {
   ProtobufCMessage base;
+  /*
+   * At most 1,000; 100 when 0.
+   */
+  int32_t page_size;
+  ProtobufCBinaryData page_token;
 };
 #define ROTA__V1__LIST_AGENTS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__list_agents_request__descriptor) \
-     }
+    , 0, {0,NULL} }
 
 
 struct  Rota__V1__ListAgentsResponse
 {
   ProtobufCMessage base;
+  /*
+   * In the order of their ids.
+   */
   size_t n_agents;
   Rota__V1__Agent **agents;
+  /*
+   * Empty on the last page.
+   */
+  ProtobufCBinaryData next_page_token;
 };
 #define ROTA__V1__LIST_AGENTS_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__list_agents_response__descriptor) \
-    , 0,NULL }
+    , 0,NULL, {0,NULL} }
 
 
 /* Rota__V1__ListAgentsRequest methods */

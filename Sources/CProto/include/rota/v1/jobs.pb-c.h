@@ -22,6 +22,8 @@ typedef struct Rota__V1__SubmitResponse Rota__V1__SubmitResponse;
 typedef struct Rota__V1__SubmitBatchRequest Rota__V1__SubmitBatchRequest;
 typedef struct Rota__V1__SubmitBatchResponse Rota__V1__SubmitBatchResponse;
 typedef struct Rota__V1__SubmitResult Rota__V1__SubmitResult;
+typedef struct Rota__V1__SubmitStreamResponse Rota__V1__SubmitStreamResponse;
+typedef struct Rota__V1__SubmitRefusal Rota__V1__SubmitRefusal;
 typedef struct Rota__V1__GetJobRequest Rota__V1__GetJobRequest;
 typedef struct Rota__V1__ListJobsRequest Rota__V1__ListJobsRequest;
 typedef struct Rota__V1__ListJobsResponse Rota__V1__ListJobsResponse;
@@ -120,6 +122,57 @@ struct  Rota__V1__SubmitResult
     , {0,NULL}, 0, 0, {0,NULL} }
 
 
+struct  Rota__V1__SubmitStreamResponse
+{
+  ProtobufCMessage base;
+  /*
+   * How many requests were accepted, those included that an earlier request had made already.
+   */
+  int64_t accepted;
+  /*
+   * How many jobs this call has made.
+   */
+  int64_t created;
+  /*
+   * How many requests were refused.
+   */
+  int64_t refused;
+  /*
+   * The first 1,000 refusals.
+   */
+  size_t n_refusals;
+  Rota__V1__SubmitRefusal **refusals;
+};
+#define ROTA__V1__SUBMIT_STREAM_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__submit_stream_response__descriptor) \
+    , 0, 0, 0, 0,NULL }
+
+
+struct  Rota__V1__SubmitRefusal
+{
+  ProtobufCMessage base;
+  /*
+   * Which request of the stream, from 0.
+   */
+  int64_t index;
+  /*
+   * The job's id, where the request had one.
+   */
+  ProtobufCBinaryData job_id;
+  /*
+   * The gRPC status code.
+   */
+  int32_t code;
+  /*
+   * Why it was refused.
+   */
+  ProtobufCBinaryData message;
+};
+#define ROTA__V1__SUBMIT_REFUSAL__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__submit_refusal__descriptor) \
+    , 0, {0,NULL}, 0, {0,NULL} }
+
+
 struct  Rota__V1__GetJobRequest
 {
   ProtobufCMessage base;
@@ -163,10 +216,14 @@ struct  Rota__V1__ListJobsResponse
    * Empty on the last page.
    */
   ProtobufCBinaryData next_page_token;
+  /*
+   * The list shows at least every change up to this revision: watch from here to miss none.
+   */
+  int64_t revision;
 };
 #define ROTA__V1__LIST_JOBS_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__list_jobs_response__descriptor) \
-    , 0,NULL, {0,NULL} }
+    , 0,NULL, {0,NULL}, 0 }
 
 
 struct  Rota__V1__CancelJobRequest
@@ -290,6 +347,44 @@ Rota__V1__SubmitResult *
 void   rota__v1__submit_result__free_unpacked
                      (Rota__V1__SubmitResult *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__SubmitStreamResponse methods */
+void   rota__v1__submit_stream_response__init
+                     (Rota__V1__SubmitStreamResponse         *message);
+size_t rota__v1__submit_stream_response__get_packed_size
+                     (const Rota__V1__SubmitStreamResponse   *message);
+size_t rota__v1__submit_stream_response__pack
+                     (const Rota__V1__SubmitStreamResponse   *message,
+                      uint8_t             *out);
+size_t rota__v1__submit_stream_response__pack_to_buffer
+                     (const Rota__V1__SubmitStreamResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__SubmitStreamResponse *
+       rota__v1__submit_stream_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__submit_stream_response__free_unpacked
+                     (Rota__V1__SubmitStreamResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__SubmitRefusal methods */
+void   rota__v1__submit_refusal__init
+                     (Rota__V1__SubmitRefusal         *message);
+size_t rota__v1__submit_refusal__get_packed_size
+                     (const Rota__V1__SubmitRefusal   *message);
+size_t rota__v1__submit_refusal__pack
+                     (const Rota__V1__SubmitRefusal   *message,
+                      uint8_t             *out);
+size_t rota__v1__submit_refusal__pack_to_buffer
+                     (const Rota__V1__SubmitRefusal   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__SubmitRefusal *
+       rota__v1__submit_refusal__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__submit_refusal__free_unpacked
+                     (Rota__V1__SubmitRefusal *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__GetJobRequest methods */
 void   rota__v1__get_job_request__init
                      (Rota__V1__GetJobRequest         *message);
@@ -402,6 +497,12 @@ typedef void (*Rota__V1__SubmitBatchResponse_Closure)
 typedef void (*Rota__V1__SubmitResult_Closure)
                  (const Rota__V1__SubmitResult *message,
                   void *closure_data);
+typedef void (*Rota__V1__SubmitStreamResponse_Closure)
+                 (const Rota__V1__SubmitStreamResponse *message,
+                  void *closure_data);
+typedef void (*Rota__V1__SubmitRefusal_Closure)
+                 (const Rota__V1__SubmitRefusal *message,
+                  void *closure_data);
 typedef void (*Rota__V1__GetJobRequest_Closure)
                  (const Rota__V1__GetJobRequest *message,
                   void *closure_data);
@@ -432,6 +533,10 @@ struct Rota__V1__Jobs_Service
                        const Rota__V1__SubmitBatchRequest *input,
                        Rota__V1__SubmitBatchResponse_Closure closure,
                        void *closure_data);
+  void (*submit_stream)(Rota__V1__Jobs_Service *service,
+                        const Rota__V1__SubmitRequest *input,
+                        Rota__V1__SubmitStreamResponse_Closure closure,
+                        void *closure_data);
   void (*get)(Rota__V1__Jobs_Service *service,
               const Rota__V1__GetJobRequest *input,
               Rota__V1__Job_Closure closure,
@@ -458,6 +563,7 @@ void rota__v1__jobs__init (Rota__V1__Jobs_Service *service,
     { ROTA__V1__JOBS__BASE_INIT,\
       function_prefix__ ## submit,\
       function_prefix__ ## submit_batch,\
+      function_prefix__ ## submit_stream,\
       function_prefix__ ## get,\
       function_prefix__ ## list,\
       function_prefix__ ## cancel,\
@@ -470,6 +576,10 @@ void rota__v1__jobs__submit_batch(ProtobufCService *service,
                                   const Rota__V1__SubmitBatchRequest *input,
                                   Rota__V1__SubmitBatchResponse_Closure closure,
                                   void *closure_data);
+void rota__v1__jobs__submit_stream(ProtobufCService *service,
+                                   const Rota__V1__SubmitRequest *input,
+                                   Rota__V1__SubmitStreamResponse_Closure closure,
+                                   void *closure_data);
 void rota__v1__jobs__get(ProtobufCService *service,
                          const Rota__V1__GetJobRequest *input,
                          Rota__V1__Job_Closure closure,
@@ -494,6 +604,8 @@ extern const ProtobufCMessageDescriptor rota__v1__submit_response__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__submit_batch_request__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__submit_batch_response__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__submit_result__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__submit_stream_response__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__submit_refusal__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__get_job_request__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__list_jobs_request__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__list_jobs_response__descriptor;

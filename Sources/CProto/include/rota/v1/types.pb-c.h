@@ -23,10 +23,12 @@ typedef struct Rota__V1__ExecTask Rota__V1__ExecTask;
 typedef struct Rota__V1__ShellTask Rota__V1__ShellTask;
 typedef struct Rota__V1__HttpTask Rota__V1__HttpTask;
 typedef struct Rota__V1__NoopTask Rota__V1__NoopTask;
+typedef struct Rota__V1__NamedTask Rota__V1__NamedTask;
 typedef struct Rota__V1__Backoff Rota__V1__Backoff;
 typedef struct Rota__V1__Constraint Rota__V1__Constraint;
 typedef struct Rota__V1__Job Rota__V1__Job;
 typedef struct Rota__V1__Run Rota__V1__Run;
+typedef struct Rota__V1__Progress Rota__V1__Progress;
 typedef struct Rota__V1__Attempt Rota__V1__Attempt;
 typedef struct Rota__V1__ResourceUsage Rota__V1__ResourceUsage;
 typedef struct Rota__V1__Agent Rota__V1__Agent;
@@ -138,13 +140,14 @@ typedef enum _Rota__V1__EndReason {
 /* --- messages --- */
 
 typedef enum {
-  ROTA__V1__JOB_SPEC__TASK__NOT_SET = 0,
-  ROTA__V1__JOB_SPEC__TASK_EXEC = 10,
-  ROTA__V1__JOB_SPEC__TASK_SHELL = 11,
-  ROTA__V1__JOB_SPEC__TASK_HTTP = 12,
-  ROTA__V1__JOB_SPEC__TASK_NOOP = 13
-    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__JOB_SPEC__TASK__CASE)
-} Rota__V1__JobSpec__TaskCase;
+  ROTA__V1__JOB_SPEC__KIND__NOT_SET = 0,
+  ROTA__V1__JOB_SPEC__KIND_EXEC = 10,
+  ROTA__V1__JOB_SPEC__KIND_SHELL = 11,
+  ROTA__V1__JOB_SPEC__KIND_HTTP = 12,
+  ROTA__V1__JOB_SPEC__KIND_NOOP = 13,
+  ROTA__V1__JOB_SPEC__KIND_TASK = 14
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__JOB_SPEC__KIND__CASE)
+} Rota__V1__JobSpec__KindCase;
 
 /*
  * What a user asks to be run, and how. Zero values mean "the default".
@@ -198,17 +201,18 @@ struct  Rota__V1__JobSpec
    * What happens to a run whose agent is lost.
    */
   Rota__V1__AgentLossPolicy on_agent_loss;
-  Rota__V1__JobSpec__TaskCase task_case;
+  Rota__V1__JobSpec__KindCase kind_case;
   union {
     Rota__V1__ExecTask *exec;
     Rota__V1__ShellTask *shell;
     Rota__V1__HttpTask *http;
     Rota__V1__NoopTask *noop;
+    Rota__V1__NamedTask *task;
   };
 };
 #define ROTA__V1__JOB_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job_spec__descriptor) \
-    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, ROTA__V1__JOB_SPEC__TASK__NOT_SET, {0} }
+    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
 
 
 /*
@@ -288,6 +292,26 @@ struct  Rota__V1__NoopTask
 #define ROTA__V1__NOOP_TASK__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__noop_task__descriptor) \
      }
+
+
+/*
+ * A task that workers implement: it runs on agents that offer its name.
+ */
+struct  Rota__V1__NamedTask
+{
+  ProtobufCMessage base;
+  /*
+   * [a-z0-9][a-z0-9._-]{0,127}
+   */
+  ProtobufCBinaryData name;
+  /*
+   * Any JSON value, given to the task as it is; `null` when empty. At most 256 KiB.
+   */
+  ProtobufCBinaryData payload;
+};
+#define ROTA__V1__NAMED_TASK__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__named_task__descriptor) \
+    , {0,NULL}, {0,NULL} }
 
 
 /*
@@ -409,10 +433,46 @@ struct  Rota__V1__Run
    * The etcd revision of the run's record.
    */
   int64_t revision;
+  /*
+   * How far its task says that it is; absent when it has not said.
+   */
+  Rota__V1__Progress *progress;
+  /*
+   * When its task saved a checkpoint last; absent when there is none.
+   */
+  Google__Protobuf__Timestamp *checkpoint_at;
+  /*
+   * The size of that checkpoint, bytes.
+   */
+  int32_t checkpoint_bytes;
 };
 #define ROTA__V1__RUN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__run__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED, NULL, NULL, NULL, NULL, 0, 0, 0,NULL, {0,NULL}, {0,NULL}, 0 }
+    , {0,NULL}, {0,NULL}, {0,NULL}, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED, NULL, NULL, NULL, NULL, 0, 0, 0,NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0 }
+
+
+/*
+ * How far a task says that it is.
+ */
+struct  Rota__V1__Progress
+{
+  ProtobufCMessage base;
+  /*
+   * Done, 0 to 1.
+   */
+  double fraction;
+  /*
+   * In words; at most 256 bytes.
+   */
+  ProtobufCBinaryData message;
+  /*
+   * When it said so, by the agent's clock.
+   */
+  Google__Protobuf__Timestamp *at;
+};
+#define ROTA__V1__PROGRESS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__progress__descriptor) \
+    , 0, {0,NULL}, NULL }
 
 
 /*
@@ -496,10 +556,20 @@ struct  Rota__V1__Agent
    * The etcd revision at which its key was created: its incarnation.
    */
   int64_t incarnation;
+  /*
+   * The kinds of work that it runs: exec, shell, http, noop, task.
+   */
+  size_t n_kinds;
+  ProtobufCBinaryData *kinds;
+  /*
+   * The names of the tasks that it offers, for jobs of kind task.
+   */
+  size_t n_tasks;
+  ProtobufCBinaryData *tasks;
 };
 #define ROTA__V1__AGENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__agent__descriptor) \
-    , {0,NULL}, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, NULL, 0, 0, NULL, 0 }
+    , {0,NULL}, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, NULL, 0, 0, NULL, 0, 0,NULL, 0,NULL }
 
 
 /*
@@ -638,6 +708,25 @@ Rota__V1__NoopTask *
 void   rota__v1__noop_task__free_unpacked
                      (Rota__V1__NoopTask *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__NamedTask methods */
+void   rota__v1__named_task__init
+                     (Rota__V1__NamedTask         *message);
+size_t rota__v1__named_task__get_packed_size
+                     (const Rota__V1__NamedTask   *message);
+size_t rota__v1__named_task__pack
+                     (const Rota__V1__NamedTask   *message,
+                      uint8_t             *out);
+size_t rota__v1__named_task__pack_to_buffer
+                     (const Rota__V1__NamedTask   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__NamedTask *
+       rota__v1__named_task__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__named_task__free_unpacked
+                     (Rota__V1__NamedTask *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__Backoff methods */
 void   rota__v1__backoff__init
                      (Rota__V1__Backoff         *message);
@@ -713,6 +802,25 @@ Rota__V1__Run *
                       const uint8_t       *data);
 void   rota__v1__run__free_unpacked
                      (Rota__V1__Run *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Progress methods */
+void   rota__v1__progress__init
+                     (Rota__V1__Progress         *message);
+size_t rota__v1__progress__get_packed_size
+                     (const Rota__V1__Progress   *message);
+size_t rota__v1__progress__pack
+                     (const Rota__V1__Progress   *message,
+                      uint8_t             *out);
+size_t rota__v1__progress__pack_to_buffer
+                     (const Rota__V1__Progress   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Progress *
+       rota__v1__progress__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__progress__free_unpacked
+                     (Rota__V1__Progress *message,
                       ProtobufCAllocator *allocator);
 /* Rota__V1__Attempt methods */
 void   rota__v1__attempt__init
@@ -826,6 +934,9 @@ typedef void (*Rota__V1__HttpTask_Closure)
 typedef void (*Rota__V1__NoopTask_Closure)
                  (const Rota__V1__NoopTask *message,
                   void *closure_data);
+typedef void (*Rota__V1__NamedTask_Closure)
+                 (const Rota__V1__NamedTask *message,
+                  void *closure_data);
 typedef void (*Rota__V1__Backoff_Closure)
                  (const Rota__V1__Backoff *message,
                   void *closure_data);
@@ -837,6 +948,9 @@ typedef void (*Rota__V1__Job_Closure)
                   void *closure_data);
 typedef void (*Rota__V1__Run_Closure)
                  (const Rota__V1__Run *message,
+                  void *closure_data);
+typedef void (*Rota__V1__Progress_Closure)
+                 (const Rota__V1__Progress *message,
                   void *closure_data);
 typedef void (*Rota__V1__Attempt_Closure)
                  (const Rota__V1__Attempt *message,
@@ -869,10 +983,12 @@ extern const ProtobufCMessageDescriptor rota__v1__exec_task__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__shell_task__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__http_task__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__noop_task__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__named_task__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__backoff__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__constraint__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__job__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__run__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__progress__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__attempt__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__resource_usage__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__agent__descriptor;
