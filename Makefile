@@ -16,7 +16,8 @@ help: ## List the commands
 	@echo "  make test-e2e ARGS='-k cancel'           passes ARGS on to pytest"
 	@echo "  make bench ARGS='--help'                 passes ARGS on to the benchmark"
 
-run: bootstrap release ## Build, start everything on this machine, run example jobs, stay until Ctrl-C
+run: bootstrap ## Build, start everything on this machine, run example jobs, stay until Ctrl-C
+	@scripts/build-release rota rota-shim
 	@scripts/run-demo
 
 test: bootstrap test-unit test-e2e ## Build and run all tests: Swift's, then the end-to-end ones

@@ -93,6 +93,18 @@ let allTargets: [Target] = [
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
     ], path: "Benchmarks/Sources/rota-bench", swiftSettings: strict),
 
+  // gRPC's interoperability tests, driven from Tests/EndToEnd.
+  .target(name: "CInteropProto", dependencies: ["CProtobufC"], path: "Tests/Interop/CInteropProto"),
+  .target(
+    name: "InteropMessages", dependencies: ["CInteropProto", "CProtobufC", nioCore],
+    path: "Tests/Interop/Messages", swiftSettings: strict),
+  .executableTarget(
+    name: "interop-server",
+    dependencies: [
+      "InteropMessages", "Transport", nioCore, nioPosix, swiftLog,
+      .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+    ], path: "Tests/Interop/Server", swiftSettings: strict),
+
   // Tests.
   .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
   tests("JSONTests", ["JSON"]),
