@@ -55,12 +55,15 @@ extension Arena {
 
   /// A repeated text: the list, and its length.
   func texts(_ texts: [String], _ count: inout Int) -> UnsafeMutablePointer<ProtobufCBinaryData>? {
-    count = texts.count
-    guard !texts.isEmpty else { return nil }
-    let list = array(of: ProtobufCBinaryData.self, count: texts.count)
-    for (index, value) in texts.enumerated() {
-      (list + index).initialize(to: text(value))
-    }
+    values(texts.map { text($0) }, &count)
+  }
+
+  /// A repeated field of plain values: the list, and its length.
+  func values<Value>(_ values: [Value], _ count: inout Int) -> UnsafeMutablePointer<Value>? {
+    count = values.count
+    guard !values.isEmpty else { return nil }
+    let list = array(of: Value.self, count: values.count)
+    for (index, value) in values.enumerated() { (list + index).initialize(to: value) }
     return list
   }
 

@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 def stubs() -> tuple:
     """The modules of jobs.proto and agent_session.proto, generated into a folder that is forgotten."""
     folder = tempfile.mkdtemp(prefix="rota-stubs-")
-    protos = [str(path) for path in sorted((CHECKOUT / "proto").rglob("*.proto"))]
+    protos = [str(path) for path in sorted((CHECKOUT / "proto").glob("rota/**/*.proto"))]
     well_known = str(Path(protoc.__file__).parent / "_proto")
     assert protoc.main(["protoc", f"-I{CHECKOUT / 'proto'}", f"-I{well_known}", f"--python_out={folder}", *protos]) == 0
     sys.path.insert(0, folder)

@@ -600,7 +600,7 @@ struct  Rota__V1__AgentHealth
 
 
 /*
- * An entry of a map<string, string>, as it is on the wire.
+ * An entry of a map<string, bytes>, as it is on the wire.
  */
 struct  Rota__V1__MapEntry
 {
