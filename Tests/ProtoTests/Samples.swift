@@ -62,10 +62,11 @@ struct Samples {
   mutating func pick<Value>(_ values: [Value]) -> Value { values[count(values.count - 1)] }
 
   mutating func task() -> TaskSpec {
-    switch count(3) {
+    switch count(4) {
     case 0: .exec(argv: many { $0.text() } + [""])
     case 1: .shell(script: text(), interpreter: bool() ? TaskSpec.defaultInterpreter : [text(), text()])
     case 2: .http(HTTPTask(method: text(), url: text(), headers: map(), body: text()))
+    case 3: .task(name: text(), payload: bool() ? TaskSpec.defaultPayload : text())
     default: .noop
     }
   }
@@ -160,7 +161,8 @@ struct Samples {
 
   mutating func agent() -> AgentView {
     var record = AgentRecord(
-      agentID: text(), host: text(), labels: map(), slots: number(), version: text(), startedAt: time())
+      agentID: text(), host: text(), labels: map(), slots: number(), version: text(), startedAt: time(),
+      kinds: many { $0.text() }, tasks: many { $0.text() })
     record.draining = bool()
     return AgentView(
       record: record, slotsUsed: number(), connected: bool(), draining: record.draining,

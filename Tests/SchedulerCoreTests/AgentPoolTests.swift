@@ -1,14 +1,20 @@
 import SchedulerCore
 import Testing
 
-private let anything = Requirement(constraints: [])
+private let anything = requirement()
+
+private func requirement(_ constraints: [Constraint] = []) -> Requirement {
+  Requirement(kind: .exec, constraints: constraints)
+}
 
 private func agent(
-  _ id: String, slots: Int = 2, labels: [String: String] = [:], cpu: Double = 0, incarnation: Int64 = 1
+  _ id: String, slots: Int = 2, labels: [String: String] = [:], kinds: Set<TaskKind> = [.exec],
+  tasks: Set<String> = [], cpu: Double = 0, incarnation: Int64 = 1
 ) -> AgentPool.Agent {
   var health = AgentHealth()
   health.cpu = cpu
-  return AgentPool.Agent(id: id, incarnation: incarnation, labels: labels, slots: slots, health: health)
+  let traits = AgentTraits(labels: labels, kinds: kinds, tasks: tasks)
+  return AgentPool.Agent(id: id, incarnation: incarnation, traits: traits, slots: slots, health: health)
 }
 
 @Suite struct RequirementTests {
@@ -25,9 +31,25 @@ private func agent(
   @Test func orderAndRepetitionDoNotMatter() throws {
     let zone = try Constraint(text: "zone=eu")
     let gpu = try Constraint(text: "exists gpu")
-    let requirement = Requirement(constraints: [zone, gpu])
-    #expect(requirement == Requirement(constraints: [gpu, zone, gpu]))
-    #expect(requirement.isMet(by: ["zone": "eu", "gpu": "1"]) && !requirement.isMet(by: ["gpu": "1"]))
+    let both = requirement([zone, gpu])
+    #expect(both == requirement([gpu, zone, gpu]))
+    #expect(both.isMet(by: AgentTraits(labels: ["zone": "eu", "gpu": "1"])))
+    #expect(!both.isMet(by: AgentTraits(labels: ["gpu": "1"])))
+  }
+
+  @Test func kindAndTaskHaveToBeOffered() {
+    func fits(_ task: TaskSpec, _ kinds: Set<TaskKind>, _ tasks: Set<String> = []) -> Bool {
+      Requirement(JobSpec(task: task)).isMet(by: AgentTraits(kinds: kinds, tasks: tasks))
+    }
+    let resize = TaskSpec.task(name: "resize", payload: "1")
+    #expect(fits(.exec(argv: ["a"]), [.exec]) && !fits(.exec(argv: ["a"]), [.task, .noop], ["exec"]))
+    #expect(fits(.noop, [.noop]) && !fits(.noop, []))
+    #expect(fits(resize, [.task], ["resize"]) && !fits(resize, [.task], ["rotate"]))
+    #expect(!fits(resize, Set(TaskKind.builtIn), ["resize"]))
+    // The payload is the run's own affair.
+    #expect(
+      Requirement(JobSpec(task: resize))
+        == Requirement(JobSpec(task: .task(name: "resize", payload: TaskSpec.defaultPayload))))
   }
 }
 
@@ -99,21 +121,21 @@ private func agent(
   }
 
   @Test func newLabelsCount() throws {
-    let gpu = Requirement(constraints: [try Constraint(text: "exists gpu")])
+    let gpu = requirement([try Constraint(text: "exists gpu")])
     var pool = AgentPool()
     pool.upsert(agent("a"))
     #expect(pool.choose(gpu) == nil)
     #expect(pool.canPlace(anything) == true)
     pool.upsert(agent("a", labels: ["gpu": "1"]))
     #expect(pool.choose(gpu) == "a")
-    #expect(pool.agent("a")?.labels == ["gpu": "1"])
+    #expect(pool.agent("a")?.traits.labels == ["gpu": "1"])
     pool.upsert(agent("a"))
     #expect(pool.choose(gpu) == nil)
   }
 
   @Test func explains() throws {
     var pool = AgentPool()
-    let gpu = Requirement(constraints: [try Constraint(text: "exists gpu"), try Constraint(text: "zone=eu")])
+    let gpu = requirement([try Constraint(text: "exists gpu"), try Constraint(text: "zone=eu")])
     #expect(pool.unplaceableReason(gpu) == "there are no agents")
     pool.upsert(agent("a", slots: 1))
     #expect(pool.unplaceableReason(gpu) == "1 agent: 1 without label gpu")
@@ -136,6 +158,20 @@ private func agent(
         + "2 with no free slot, 1 with a free slot")
   }
 
+  @Test func tasksGoWhereTheyAreOffered() {
+    let resize = Requirement(kind: .task, taskName: "resize", constraints: [])
+    var pool = AgentPool()
+    pool.upsert(agent("a"))
+    pool.upsert(agent("b", kinds: [.task], tasks: ["rotate"]))
+    #expect(pool.choose(resize) == nil && pool.choose(anything) == "a")
+    #expect(pool.unplaceableReason(resize) == "2 agents: 2 do not offer task resize")
+    #expect(pool.unplaceableReason(anything) == "2 agents: 1 does not run exec jobs, 1 with a free slot")
+    pool.upsert(agent("b", kinds: [.task], tasks: ["rotate", "resize"]))
+    #expect(pool.choose(resize) == "b" && pool.choose(anything) == "a")
+    pool.remove("a")
+    #expect(pool.choose(anything) == nil)
+  }
+
   /// Every choice is compared with a search through all agents, while agents come, go and change and
   /// requirements are asked for at different rates.
   @Test(arguments: [1, 2]) func behavesAsASearch(seed: UInt64) throws {
@@ -143,7 +179,7 @@ private func agent(
     var pool = AgentPool()
     var model: [String: (agent: AgentPool.Agent, used: Int)] = [:]
     let requirements = try ["", "zone=a", "zone!=a", "exists gpu", "zone in (a,b)"].map {
-      Requirement(constraints: $0.isEmpty ? [] : [try Constraint(text: $0)])
+      requirement($0.isEmpty ? [] : [try Constraint(text: $0)])
     }
     for step in 0..<5_000 {
       let id = "a\(Int.random(in: 0..<25, using: &random))"
@@ -154,7 +190,7 @@ private func agent(
           labels: ["zone": ["a", "b", "c"].randomElement(using: &random) ?? "a"],
           cpu: [0, 0.5, .nan].randomElement(using: &random) ?? 0,
           incarnation: Int64.random(in: 1...2, using: &random))
-        if Bool.random(using: &random) { new.labels["gpu"] = "1" }
+        if Bool.random(using: &random) { new.traits.labels["gpu"] = "1" }
         new.connected = Int.random(in: 0..<5, using: &random) > 0
         new.draining = Int.random(in: 0..<5, using: &random) == 0
         let isSame = model[id]?.agent.incarnation == new.incarnation
@@ -173,7 +209,7 @@ private func agent(
         let avoided = Set((0..<3).map { _ in "a\(Int.random(in: 0..<25, using: &random))" })
         let fitting = model.values.filter {
           $0.agent.connected && !$0.agent.draining && $0.used < $0.agent.slots
-            && requirement.isMet(by: $0.agent.labels)
+            && requirement.isMet(by: $0.agent.traits)
         }
         let best = fitting.min { key($0, avoided) < key($1, avoided) }?.agent.id
         #expect(pool.canPlace(requirement) == !fitting.isEmpty)

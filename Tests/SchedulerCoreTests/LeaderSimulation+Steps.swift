@@ -213,8 +213,8 @@ extension LeaderSimulation {
     }
     // What no agent can run waits for ever, rightly.
     for (key, job) in etcd.jobs.sorted(by: { $0.key < $1.key }) {
-      let requirement = Requirement(constraints: job.record.spec.constraints)
-      if !agents.contains(where: { requirement.isMet(by: $0.labels) }) { cancel(key) }
+      let requirement = Requirement(job.record.spec)
+      if !agents.contains(where: { requirement.isMet(by: AgentTraits($0.record)) }) { cancel(key) }
     }
   }
 

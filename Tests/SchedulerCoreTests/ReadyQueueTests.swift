@@ -7,7 +7,7 @@ import Testing
   }
 
   private func needs(_ label: String?) -> Requirement {
-    Requirement(constraints: label.map { [Constraint(label: $0, op: .exists)] } ?? [])
+    Requirement(kind: .exec, constraints: label.map { [Constraint(label: $0, op: .exists)] } ?? [])
   }
 
   private func entry(

@@ -73,6 +73,9 @@ enum Sample {
       agentID: "a1", host: "h", labels: ["zone": "eu"], slots: 4, version: "1", startedAt: Sample.time)
     agent.draining = true
     #expect(try AgentRecord(decoding: agent.encoded(), key: "a1") == agent)
+    agent.kinds = ["task"]
+    agent.tasks = ["resize", "rotate"]
+    #expect(try AgentRecord(decoding: agent.encoded(), key: "a1") == agent)
     let server = ServerRecord(
       serverID: "s1", grpcAddress: "h:1", httpAddress: "h:2", version: "1", startedAt: Sample.time)
     #expect(try ServerRecord(decoding: server.encoded(), key: "s1") == server)
@@ -80,6 +83,35 @@ enum Sample {
     #expect(try MetaRecord(decoding: MetaRecord.current.encoded()) == .current)
     let once = IdempotencyRecord(job: Sample.job, bodyHash: "00ff", uid: "u")
     #expect(try IdempotencyRecord(decoding: once.encoded()) == once)
+  }
+
+  @Test func agentsOfAllAgesCanBeRead() throws {
+    func agent(_ members: String) throws -> AgentRecord {
+      let text = #"{"slots":1,"started_at":"2026-11-22T21:56:09Z"\#(members)}"#
+      return try AgentRecord(decoding: Array(text.utf8), key: "a")
+    }
+    let old = try agent("")
+    #expect(old.kinds == ["exec", "shell", "http", "noop"] && old.tasks.isEmpty)
+    let new = try agent(#","kinds":["task","wasm"],"tasks":["resize","../x","Resize",""]"#)
+    #expect(new.kinds == ["task", "wasm"] && new.tasks == ["resize"])
+    #expect(AgentTraits(new).kinds == [.task])
+    #expect(try agent(#","kinds":[]"#).kinds.isEmpty)
+    let many = (0..<2_000).map { "\"t\($0)\"" }.joined(separator: ",")
+    #expect(try agent(",\"tasks\":[\(many)]").tasks.count == AgentRecordLimits.tasks)
+    #expect(throws: (any Error).self) { try agent(#","tasks":"resize""#) }
+  }
+
+  @Test func payloadsAreKeptAsTheyWereWritten() throws {
+    var spec = JobSpec(task: .task(name: "resize", payload: #"{"width" : 1e400, "name": "\u0000é"}"#))
+    spec.userID = "u"
+    try spec.validate()
+    let job = JobRecord(key: Sample.job, uid: "u", spec: spec, createdAt: Sample.time)
+    #expect(try JobRecord(decoding: job.encoded(), key: job.key) == job)
+    let deepest = String(repeating: "[", count: 48) + String(repeating: "]", count: 48)
+    var deep = job
+    deep.spec.task = .task(name: "deep", payload: deepest)
+    try deep.spec.validate()
+    #expect(try JobRecord(decoding: deep.encoded(), key: job.key) == deep)
   }
 
   @Test func defaultsAreNotWritten() throws {

@@ -56,6 +56,12 @@ private func invalid(_ task: TaskSpec, _ env: [String: String] = [:]) -> String?
       #""shell":{"script":"1","interpreter":["python3","-u"]}"#,
       .shell(script: "1", interpreter: ["python3", "-u"])
     ),
+    (#""task":"resize""#, .task(name: "resize", payload: "null")),
+    (#""task":{"name":"resize","payload":null}"#, .task(name: "resize", payload: "null")),
+    (
+      #""task":{"payload": {"a": [1, "x"]} ,"name":"resize"}"#,
+      .task(name: "resize", payload: #"{"a": [1, "x"]}"#)
+    ),
     (#""http":"https://h/x?y=1""#, .http(HTTPTask(url: "https://h/x?y=1"))),
     (
       #""http":{"method":"POST","url":"HTTP://u:p@h:1","headers":{"A":"b\tc"},"body":"\u0000"}"#,
@@ -236,6 +242,30 @@ private func invalid(_ task: TaskSpec, _ env: [String: String] = [:]) -> String?
     let nested = String(repeating: "[", count: 100)
     #expect(failure(#"{"noop":true,"env":\#(nested)}"#).hasPrefix("env: "))
     #expect(failure("{\"\(text(5_000))\":1}").utf8.count < 400)
+  }
+
+  @Test(arguments: [
+    ("Resize", "1", "task.name: an identifier has"),
+    ("resize", "", "task.payload: is not JSON: "), ("resize", "{", "task.payload: is not JSON: "),
+    ("resize", "1 2", "task.payload: is not JSON: text after the end"),
+    ("resize", "NaN", "task.payload: is not JSON: "), ("resize", "\"\u{1}\"", "task.payload: is not JSON: "),
+    ("resize", #"{"a":[{"b":1,"b":2}]}"#, "task.payload: is not JSON: the member 'b' is given twice"),
+    ("resize", String(repeating: "[", count: 49) + String(repeating: "]", count: 49), "task.payload: is not"),
+    ("resize", "\"" + String(repeating: "x", count: 262_143) + "\"", "task.payload: has 262145 bytes"),
+  ])
+  func badPayloads(name: String, payload: String, message: String) {
+    let answer = invalid(.task(name: name, payload: payload)) ?? "accepted"
+    #expect(answer.hasPrefix(message), "\(answer)")
+  }
+
+  @Test func theWholeRecordHasABound() throws {
+    let payload = "\"" + String(repeating: "x", count: 262_142) + "\""
+    #expect(invalid(.task(name: "resize", payload: payload), ["A": "x"]) == nil)
+    // Each control character takes six bytes.
+    let script = TaskSpec.shell(script: String(repeating: "\u{1}", count: 131_072), interpreter: ["sh"])
+    #expect(invalid(script) == nil)
+    let environment = ["A": String(repeating: "\u{1}", count: 100_000)]
+    #expect(invalid(script, environment)?.hasPrefix("body: the job has 1") == true)
   }
 
   @Test func invalidUTF8IsRefused() {

@@ -36,6 +36,10 @@ struct Executor: Sendable {
       case .noop:
         ended.append(
           .ended(assignment.ref, AttemptEnd(endedAt: Clocks.wall(), reason: .exited, exitCode: 0)))
+      case .task(let name, _):
+        let error = "this agent does not offer task \(name): tasks are run by workers"
+        ended.append(
+          .ended(assignment.ref, AttemptEnd(endedAt: Clocks.wall(), reason: .startFailed, error: error)))
       }
     }
     shims.submit(commands)

@@ -97,8 +97,8 @@ final class ShimLoop {
     case .shell(let script, let interpreter):
       try Files.write(folder.script, Array(script.utf8), mode: 0o600)
       argv = (interpreter.isEmpty ? TaskSpec.defaultInterpreter : interpreter) + [folder.script]
-    case .http, .noop:
-      throw AgentError(.configuration, "a task of kind \(assignment.spec.task.kindName) has no process")
+    case .http, .noop, .task:
+      throw AgentError(.configuration, "a task of kind \(assignment.spec.task.kind.rawValue) has no process")
     }
     let spec = ShimSpec(
       assignment, argv: argv, folder: folder, agentID: settings.agentID, logBytes: settings.logBytes)

@@ -131,6 +131,8 @@ extension AgentView {
       json.member("version", record.version)
       json.member("started_at", record.startedAt.rfc3339)
       json.member("incarnation", incarnation)
+      json.member("kinds", record.kinds)
+      json.member("tasks", record.tasks)
       guard let health else { return }
       json.key("health")
       json.object { json in

@@ -57,8 +57,13 @@ extension TaskSpec {
       self = .http(try Decode.required(spec.http, "http"))
     case ROTA__V1__JOB_SPEC__KIND_NOOP:
       self = .noop
+    case ROTA__V1__JOB_SPEC__KIND_TASK:
+      guard let task = spec.task?.pointee else { throw Decode.missing("task") }
+      self = .task(
+        name: try Decode.text(task.name, "task.name"),
+        payload: try Decode.optionalText(task.payload, "task.payload") ?? TaskSpec.defaultPayload)
     default:
-      throw ProtoError(.missing, field: "task", "is missing: set one of exec, shell, http and noop")
+      throw ProtoError(.missing, field: "task", "is missing: set one of exec, shell, http, noop and task")
     }
   }
 
@@ -84,6 +89,12 @@ extension TaskSpec {
       let noop = arena.blank(Rota__V1__NoopTask.self)
       spec.pointee.kind_case = ROTA__V1__JOB_SPEC__KIND_NOOP
       spec.pointee.noop = noop
+    case .task(let name, let payload):
+      let task = arena.blank(Rota__V1__NamedTask.self)
+      task.pointee.name = arena.text(name)
+      if payload != TaskSpec.defaultPayload { task.pointee.payload = arena.text(payload) }
+      spec.pointee.kind_case = ROTA__V1__JOB_SPEC__KIND_TASK
+      spec.pointee.task = task
     }
   }
 }

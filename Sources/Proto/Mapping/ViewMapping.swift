@@ -161,7 +161,9 @@ extension AgentView: Mapped, WireMessage {
       labels: try Decode.map(raw.pointee.n_labels, raw.pointee.labels, "labels"),
       slots: Int(raw.pointee.slots),
       version: try Decode.text(raw.pointee.version, "version"),
-      startedAt: try Decode.requiredTime(raw.pointee.started_at, "started_at"))
+      startedAt: try Decode.requiredTime(raw.pointee.started_at, "started_at"),
+      kinds: try Decode.texts(raw.pointee.n_kinds, raw.pointee.kinds, "kinds"),
+      tasks: try Decode.texts(raw.pointee.n_tasks, raw.pointee.tasks, "tasks"))
     record.draining = draining
     self.init(
       record: record, slotsUsed: Int(raw.pointee.slots_used), connected: raw.pointee.connected != 0,
@@ -177,6 +179,8 @@ extension AgentView: Mapped, WireMessage {
     raw.pointee.slots_used = Int32(wire: slotsUsed)
     raw.pointee.version = arena.text(record.version)
     raw.pointee.started_at = arena.time(record.startedAt)
+    raw.pointee.kinds = arena.texts(record.kinds, &raw.pointee.n_kinds)
+    raw.pointee.tasks = arena.texts(record.tasks, &raw.pointee.n_tasks)
     raw.pointee.connected = connected ? 1 : 0
     raw.pointee.draining = draining ? 1 : 0
     raw.pointee.health = arena.optional(health)

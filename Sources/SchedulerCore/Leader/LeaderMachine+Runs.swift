@@ -168,7 +168,7 @@ extension LeaderMachine {
     ready.insert(
       ReadyQueue.Entry(
         run: record.key, priority: job.spec.priority, enqueuedAt: record.createdAt,
-        requirement: Requirement(constraints: job.spec.constraints)))
+        requirement: Requirement(job.spec)))
   }
 
   /// Gives queued runs to free slots, best first; what cannot be placed never blocks what can.
@@ -213,7 +213,7 @@ extension LeaderMachine {
     _ run: RunRecord, of job: JobRecord, _ cache: ClusterCache, now: Timestamp
   ) -> (id: ProposalID, run: RunRecord, guards: [Proposal.Guard])? {
     guard ready.isEmpty, pool.freeSlots > 0, !busyRuns.contains(run.key), cache.runs[run.key] == nil,
-      let agentID = pool.choose(Requirement(constraints: job.spec.constraints)),
+      let agentID = pool.choose(Requirement(job.spec)),
       let createRevision = pool.incarnation(of: agentID)
     else { return nil }
     let agent = Incarnation(agentID: agentID, createRevision: createRevision)
@@ -230,6 +230,6 @@ extension LeaderMachine {
   /// Why a queued run has no agent.
   public func waitingReason(of key: RunKey, _ cache: ClusterCache) -> String? {
     guard let job = cache.jobs[key.job]?.job.record, ready.contains(key) else { return nil }
-    return pool.unplaceableReason(Requirement(constraints: job.spec.constraints))
+    return pool.unplaceableReason(Requirement(job.spec))
   }
 }

@@ -219,29 +219,13 @@ extension LeaderMachine {
     let isNew = pool.incarnation(of: id) != agent.createRevision
     pool.upsert(
       AgentPool.Agent(
-        id: id, incarnation: agent.createRevision, labels: agent.record.labels, slots: agent.record.slots,
+        id: id, incarnation: agent.createRevision, traits: AgentTraits(agent.record),
+        slots: agent.record.slots,
         connected: session != nil,
         draining: session.map { $0.draining || $0.isDistrusted } ?? agent.record.draining,
         health: session?.health ?? AgentHealth()))
     guard isNew else { return }
     let incarnation = Incarnation(agentID: id, createRevision: agent.createRevision)
     for _ in 0..<(slotsHeld[incarnation] ?? 0) { pool.reserve(id) }
-  }
-}
-
-extension JobSpec {
-  /// About how much text the specification holds, bytes.
-  fileprivate var textBytes: Int {
-    func bytes(_ pairs: [String: String]) -> Int {
-      pairs.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
-    }
-    let taskBytes =
-      switch task {
-      case .exec(let argv): argv.reduce(0) { $0 + $1.utf8.count }
-      case .shell(let script, let interpreter): interpreter.reduce(script.utf8.count) { $0 + $1.utf8.count }
-      case .http(let http): http.url.utf8.count + http.body.utf8.count + bytes(http.headers)
-      case .noop: 0
-      }
-    return taskBytes + bytes(env) + (workingDirectory?.utf8.count ?? 0)
   }
 }

@@ -55,6 +55,15 @@ extension TaskSpec {
       if !request.headers.isEmpty { json.member("headers", request.headers) }
       if !request.body.isEmpty { json.member("body", request.body) }
       json.endObject()
+    case .task(let name, let payload):
+      json.key("task")
+      json.beginObject()
+      json.member("name", name)
+      if payload != Self.defaultPayload {
+        json.key("payload")
+        json.raw(payload.utf8)
+      }
+      json.endObject()
     }
   }
 }

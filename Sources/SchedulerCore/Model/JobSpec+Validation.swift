@@ -1,3 +1,5 @@
+import JSON
+
 extension JobSpec {
   /// Checks every bound of the specification, whatever format it came in.
   public func validate() throws(FieldError) {
@@ -11,6 +13,40 @@ extension JobSpec {
     try Self.check(maxRetries, in: 0...SpecLimits.retries, field: "max_retries")
     try Self.check(priority, in: SpecLimits.priority, field: "priority")
     try validateConstraints()
+    try validateSize()
+  }
+
+  /// Each bound by itself does not keep the record small enough for etcd.
+  private func validateSize() throws(FieldError) {
+    // JSON makes a byte six at most, so what is small need not be measured.
+    guard textBytes > SpecLimits.recordBytes / 8 else { return }
+    var json = JSONWriter(reserving: 2 * textBytes)
+    json.object { writeJSON(to: &$0) }
+    guard json.bytes.count <= SpecLimits.recordBytes else {
+      throw FieldError(
+        field: "body",
+        message:
+          "the job has \(json.bytes.count) bytes as JSON; at most \(SpecLimits.recordBytes) are allowed")
+    }
+  }
+
+  /// About how much text the specification holds, bytes.
+  var textBytes: Int {
+    func bytes(_ pairs: [String: String]) -> Int {
+      pairs.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+    }
+    let taskBytes =
+      switch task {
+      case .exec(let argv): argv.reduce(0) { $0 + $1.utf8.count }
+      case .shell(let script, let interpreter): interpreter.reduce(script.utf8.count) { $0 + $1.utf8.count }
+      case .http(let http): http.url.utf8.count + http.body.utf8.count + bytes(http.headers)
+      case .noop: 0
+      case .task(let name, let payload): name.utf8.count + payload.utf8.count
+      }
+    let constraintBytes = constraints.reduce(0) { sum, constraint in
+      constraint.values.reduce(sum + constraint.label.utf8.count) { $0 + $1.utf8.count }
+    }
+    return taskBytes + bytes(env) + constraintBytes + (workingDirectory?.utf8.count ?? 0)
   }
 
   private func validateEnvironment() throws(FieldError) {
@@ -25,7 +61,7 @@ extension JobSpec {
     }
     guard total <= SpecLimits.argumentBytes else {
       throw FieldError(
-        field: env.isEmpty ? task.kindName : "env",
+        field: env.isEmpty ? task.kind.rawValue : "env",
         message: "arguments and environment together have \(total) bytes; "
           + "at most \(SpecLimits.argumentBytes) are allowed")
     }
@@ -89,7 +125,7 @@ extension TaskSpec {
     switch self {
     case .exec(let argv): argv.reduce(0) { $0 + $1.utf8.count + 1 }
     case .shell(_, let interpreter): interpreter.reduce(0) { $0 + $1.utf8.count + 1 }
-    case .http, .noop: 0
+    case .http, .noop, .task: 0
     }
   }
 
@@ -105,6 +141,39 @@ extension TaskSpec {
     case .http(let request):
       do throws(FieldError) { try request.validate() } catch { throw error.inside("http") }
     case .noop: break
+    case .task(let name, let payload):
+      guard Identifier.isValid(name) else {
+        throw FieldError(field: "task.name", message: "an identifier has " + Identifier.rule)
+      }
+      try TextCheck(field: "task.payload").length(payload, atMost: SpecLimits.payloadBytes)
+      try Self.validate(payload: payload)
+    }
+  }
+
+  /// Records and answers hold the payload as it is, as a part of their own JSON: it must not be able to break them.
+  private static func validate(payload: String) throws(FieldError) {
+    do {
+      try JSONReader.read(Array(payload.utf8)) { try check(&$0, depth: 0) }
+    } catch let error as JSONError {
+      throw FieldError(field: "task.payload", message: "is not JSON: \(error)")
+    } catch {
+      throw FieldError(field: "task.payload", message: "\(error)")
+    }
+  }
+
+  private static func check(_ reader: inout JSONReader, depth: Int) throws {
+    let kind = try reader.peek()
+    guard kind == .object || kind == .array else { return try reader.skip() }
+    guard depth < SpecLimits.payloadDepth else {
+      throw reader.error("nested deeper than \(SpecLimits.payloadDepth)")
+    }
+    if kind == .array { return try reader.array { try check(&$0, depth: depth + 1) } }
+    var names = Set<String>()
+    try reader.object { name, reader in
+      guard names.insert(name).inserted else {
+        throw reader.error("the member '\(FieldError.shown(name))' is given twice")
+      }
+      try check(&reader, depth: depth + 1)
     }
   }
 

@@ -49,19 +49,36 @@ public enum TaskSpec: Hashable, Sendable {
   case http(HTTPTask)
   /// Nothing, successfully.
   case noop
+  /// What workers implement: the name that they offer it under, and any JSON value as its own text.
+  case task(name: String, payload: String)
+
+  /// The payload of a named task that is given none.
+  public static let defaultPayload = "null"
 
   /// The interpreter of a script that names none.
   public static let defaultInterpreter = ["/bin/sh"]
 
-  /// The field that holds this kind, in every format.
-  public var kindName: String {
+  /// Which kind it is.
+  public var kind: TaskKind {
     switch self {
-    case .exec: "exec"
-    case .shell: "shell"
-    case .http: "http"
-    case .noop: "noop"
+    case .exec: .exec
+    case .shell: .shell
+    case .http: .http
+    case .noop: .noop
+    case .task: .task
     }
   }
+}
+
+/// The kinds of work by their names, which are also the fields that hold them, in every format.
+public enum TaskKind: String, Hashable, Sendable, CaseIterable {
+  case exec, shell, http, noop, task
+
+  /// What an agent runs that does not say what it runs: those of before there were named tasks.
+  public static let builtIn: [TaskKind] = [.exec, .shell, .http, .noop]
+
+  /// All of them, for error messages.
+  static let list = "exec, shell, http, noop and task"
 }
 
 /// An HTTP request; an answer of 2xx is success.

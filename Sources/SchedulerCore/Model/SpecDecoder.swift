@@ -12,14 +12,15 @@ struct SpecDecoder {
 
   /// The members of a specification.
   static let names = [
-    "user_id", "exec", "shell", "http", "noop", "timeout", "max_retries", "env", "priority", "execution_time",
+    "user_id", "exec", "shell", "http", "noop", "task", "timeout", "max_retries", "env", "priority",
+    "execution_time",
     "constraints", "backoff", "working_directory", "kill_grace", "on_agent_loss",
   ]
 
   /// What was read; it has not been validated.
   func finished() throws(FieldError) -> JobSpec {
     guard kind != nil else {
-      throw FieldError(field: "task", message: "one of exec, shell, http and noop is required")
+      throw FieldError(field: "task", message: "one of \(TaskKind.list) is required")
     }
     return spec
   }
@@ -30,7 +31,7 @@ struct SpecDecoder {
   mutating func decodeMember(_ name: String, from reader: inout JSONReader) throws {
     switch name {
     case "user_id": spec.userID = try reader.string()
-    case "exec", "shell", "http", "noop": try decodeTask(name, from: &reader)
+    case "exec", "shell", "http", "noop", "task": try decodeTask(name, from: &reader)
     case "env": spec.env = try stringMap(&reader)
     case "working_directory": spec.workingDirectory = try reader.string()
     case "timeout": spec.timeoutMillis = try duration(&reader)
@@ -51,13 +52,14 @@ struct SpecDecoder {
 
   private mutating func decodeTask(_ name: String, from reader: inout JSONReader) throws {
     if let kind {
-      throw TextError("only one of exec, shell, http and noop may be given, and \(kind) is given already")
+      throw TextError("only one of \(TaskKind.list) may be given, and \(kind) is given already")
     }
     kind = name
     switch name {
     case "exec": spec.task = .exec(argv: try list(&reader) { try $0.string() })
     case "shell": spec.task = try shell(&reader)
     case "http": spec.task = .http(try http(&reader))
+    case "task": spec.task = try named(&reader)
     default: spec.task = try noop(&reader)
     }
   }
@@ -100,6 +102,23 @@ struct SpecDecoder {
       throw TextError("true or {} was expected")
     }
     return .noop
+  }
+
+  private func named(_ reader: inout JSONReader) throws -> TaskSpec {
+    if try reader.peek() == .string {
+      return .task(name: try reader.string(), payload: TaskSpec.defaultPayload)
+    }
+    var name: String?
+    var payload = TaskSpec.defaultPayload
+    try object(&reader, known: ["name", "payload"]) { member, reader in
+      if member == "name" {
+        name = try reader.string()
+      } else {
+        payload = String(decoding: try reader.rawValue(), as: UTF8.self)
+      }
+    }
+    guard let name else { throw FieldError(field: "name", message: "is required") }
+    return .task(name: name, payload: payload)
   }
 
   private func backoff(_ reader: inout JSONReader) throws -> Backoff {

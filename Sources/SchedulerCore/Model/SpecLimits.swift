@@ -41,6 +41,13 @@ public enum SpecLimits {
   public static let headerBytes = 32 * 1_024
   /// The longest request body.
   public static let bodyBytes = 128 * 1_024
+  /// The longest payload of a named task.
+  public static let payloadBytes = 256 * 1_024
+  /// Containers inside each other in a payload: fewer than `JSONLimits.depth`, for records and answers put it
+  /// into containers of their own.
+  public static let payloadDepth = 48
+  /// The whole specification as JSON: etcd takes requests of 1.5 MiB, and a run goes with its job.
+  public static let recordBytes = 1 << 20
   /// The methods of an HTTP task.
   public static let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 }

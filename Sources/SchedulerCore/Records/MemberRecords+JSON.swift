@@ -13,6 +13,8 @@ extension AgentRecord {
     json.member("slots", slots)
     json.member("version", version)
     json.member("started_at", startedAt)
+    json.member("kinds", kinds)
+    if !tasks.isEmpty { json.member("tasks", tasks) }
     if draining { json.member("draining", true) }
     json.endObject()
     return json.bytes
@@ -26,6 +28,8 @@ extension AgentRecord {
     var host = ""
     var labels: [String: String] = [:]
     var version = ""
+    var kinds = TaskKind.builtIn.map(\.rawValue)
+    var tasks: [String] = []
     var draining = false
     try JSONReader.readRecord(bytes) { name, reader in
       switch name {
@@ -34,14 +38,28 @@ extension AgentRecord {
       case "slots": slots = try reader.wholeNumber()
       case "version": version = try reader.string()
       case "started_at": startedAt = try reader.timestamp()
+      case "kinds": kinds = try reader.identifiers(atMost: AgentRecordLimits.kinds)
+      case "tasks": tasks = try reader.identifiers(atMost: AgentRecordLimits.tasks)
       case "draining": draining = try reader.bool()
       default: try reader.skip()
       }
     }
     self.init(
       agentID: agentID, host: host, labels: labels, slots: try required(slots, "slots"), version: version,
-      startedAt: try required(startedAt, "started_at"))
+      startedAt: try required(startedAt, "started_at"), kinds: kinds, tasks: tasks)
     self.draining = draining
+  }
+}
+
+extension JSONReader {
+  /// Reads an array of identifiers. What is none is passed over: no job can ask for it.
+  fileprivate mutating func identifiers(atMost limit: Int) throws -> [String] {
+    var names: [String] = []
+    try array { reader in
+      let name = try reader.string()
+      if names.count < limit, Identifier.isValid(name) { names.append(name) }
+    }
+    return names
   }
 }
 

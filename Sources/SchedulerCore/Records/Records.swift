@@ -136,12 +136,17 @@ public struct AgentRecord: Hashable, Sendable {
   public var version: String
   /// When the process started.
   public var startedAt: Timestamp
+  /// What it runs: names of `TaskKind`s, and of kinds that this program does not know.
+  public var kinds: [String]
+  /// The names of the tasks that it offers, for jobs of kind `task`.
+  public var tasks: [String]
   /// Whether it asked for no new work when it wrote this.
   public var draining = false
 
   /// Makes a record.
   public init(
-    agentID: String, host: String, labels: [String: String], slots: Int, version: String, startedAt: Timestamp
+    agentID: String, host: String, labels: [String: String], slots: Int, version: String,
+    startedAt: Timestamp, kinds: [String] = TaskKind.builtIn.map(\.rawValue), tasks: [String] = []
   ) {
     self.agentID = agentID
     self.host = host
@@ -149,7 +154,17 @@ public struct AgentRecord: Hashable, Sendable {
     self.slots = slots
     self.version = version
     self.startedAt = startedAt
+    self.kinds = kinds
+    self.tasks = tasks
   }
+}
+
+/// The bounds of what is read of an agent's record.
+public enum AgentRecordLimits {
+  /// Kinds of work; further ones are not read.
+  public static let kinds = 32
+  /// Names of tasks; further ones are not read.
+  public static let tasks = 1_024
 }
 
 /// An agent's own figures.

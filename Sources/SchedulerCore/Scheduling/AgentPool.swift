@@ -19,8 +19,8 @@ public struct AgentPool: Sendable {
     public var id: String
     /// The create revision of its key.
     public var incarnation: Int64
-    /// What constraints are held against.
-    public var labels: [String: String]
+    /// What requirements are held against.
+    public var traits: AgentTraits
     /// How many attempts it may run at once.
     public var slots: Int
     /// Whether work can be sent to it.
@@ -32,12 +32,12 @@ public struct AgentPool: Sendable {
 
     /// Makes an agent.
     public init(
-      id: String, incarnation: Int64, labels: [String: String] = [:], slots: Int, connected: Bool = true,
+      id: String, incarnation: Int64, traits: AgentTraits = AgentTraits(), slots: Int, connected: Bool = true,
       draining: Bool = false, health: AgentHealth = AgentHealth()
     ) {
       self.id = id
       self.incarnation = incarnation
-      self.labels = labels
+      self.traits = traits
       self.slots = slots
       self.connected = connected
       self.draining = draining
@@ -96,7 +96,7 @@ public struct AgentPool: Sendable {
     var member = Member(agent: agent)
     let old = isNew ? nil : members[slot]
     if let old, old.agent.incarnation == agent.incarnation { member.used = old.used }
-    replace(slot, with: member, labelsDiffer: old.map { $0.agent.labels != agent.labels } ?? true)
+    replace(slot, with: member, traitsDiffer: old.map { $0.agent.traits != agent.traits } ?? true)
   }
 
   /// Removes an agent; false when there was none.
@@ -104,7 +104,7 @@ public struct AgentPool: Sendable {
   public mutating func remove(_ id: String) -> Bool {
     guard let slot = ids.slot(of: id) else { return false }
     for index in sets.indices {
-      sets[index].update(slot, labels: nil, rank: nil, labelsMayDiffer: true, ids: ids)
+      sets[index].update(slot, traits: nil, rank: nil, traitsMayDiffer: true, ids: ids)
     }
     freeSlots -= members[slot]?.freeSlots ?? 0
     members[slot] = nil
@@ -125,16 +125,16 @@ public struct AgentPool: Sendable {
     guard let slot = ids.slot(of: id), var member = members[slot] else { return false }
     guard member.used + difference >= 0 else { return false }
     member.used += difference
-    replace(slot, with: member, labelsDiffer: false)
+    replace(slot, with: member, traitsDiffer: false)
     return true
   }
 
-  private mutating func replace(_ slot: Int, with member: Member, labelsDiffer: Bool) {
+  private mutating func replace(_ slot: Int, with member: Member, traitsDiffer: Bool) {
     let old = members[slot]
     freeSlots += member.freeSlots - (old?.freeSlots ?? 0)
     members[slot] = member
-    guard labelsDiffer || old?.rank != member.rank else { return }
-    changes.append(slot, labelsDiffer: labelsDiffer, bound: 2 * members.count + PlacementLimits.changesKept)
+    guard traitsDiffer || old?.rank != member.rank else { return }
+    changes.append(slot, traitsDiffer: traitsDiffer, bound: 2 * members.count + PlacementLimits.changesKept)
   }
 
   private func member(_ id: String) -> Member? { ids.slot(of: id).flatMap { members[$0] } }
@@ -162,7 +162,7 @@ public struct AgentPool: Sendable {
   private mutating func bringUpToDate(_ requirement: Requirement) -> Int {
     if let index = requirements.slot(of: requirement) {
       if let missed = changes.since(sets[index].cursor) {
-        for change in missed { update(index, change.slot, labelsMayDiffer: change.labelsDiffer) }
+        for change in missed { update(index, change.slot, traitsMayDiffer: change.traitsDiffer) }
         sets[index].cursor = changes.end
       } else {
         rebuild(index)
@@ -180,14 +180,14 @@ public struct AgentPool: Sendable {
   }
 
   private mutating func rebuild(_ index: Int) {
-    for slot in members.indices { update(index, slot, labelsMayDiffer: true) }
+    for slot in members.indices { update(index, slot, traitsMayDiffer: true) }
     sets[index].cursor = changes.end
   }
 
-  private mutating func update(_ index: Int, _ slot: Int, labelsMayDiffer: Bool) {
+  private mutating func update(_ index: Int, _ slot: Int, traitsMayDiffer: Bool) {
     let member = members[slot]
     sets[index].update(
-      slot, labels: member?.agent.labels, rank: member?.rank, labelsMayDiffer: labelsMayDiffer, ids: ids)
+      slot, traits: member?.agent.traits, rank: member?.rank, traitsMayDiffer: traitsMayDiffer, ids: ids)
   }
 
   // MARK: Explaining
@@ -196,13 +196,17 @@ public struct AgentPool: Sendable {
   /// slot". Every agent is counted once, by what is hardest to change.
   public func unplaceableReason(_ requirement: Requirement) -> String {
     guard count > 0 else { return "there are no agents" }
+    var notOffered = 0
     var mismatches = Array(repeating: 0, count: requirement.constraints.count)
     var disconnected = 0
     var draining = 0
     var full = 0
     var free = 0
     for case let member? in members {
-      if let index = requirement.constraints.firstIndex(where: { !$0.isMet(by: member.agent.labels) }) {
+      let traits = member.agent.traits
+      if !requirement.isOffered(by: traits) {
+        notOffered += 1
+      } else if let index = requirement.constraints.firstIndex(where: { !$0.isMet(by: traits.labels) }) {
         mismatches[index] += 1
       } else if !member.agent.connected {
         disconnected += 1
@@ -214,7 +218,8 @@ public struct AgentPool: Sendable {
         free += 1
       }
     }
-    var parts = zip(mismatches, requirement.constraints).map { (count: $0, what: $1.mismatchText) }
+    var parts = [(count: notOffered, what: requirement.notOfferedText(notOffered))]
+    parts += zip(mismatches, requirement.constraints).map { (count: $0, what: $1.mismatchText) }
     parts += [
       (disconnected, "not connected"), (draining, "draining"), (full, "with no free slot"),
       (free, "with a free slot"),
@@ -226,14 +231,14 @@ public struct AgentPool: Sendable {
 
 /// Which agents have changed, oldest first. Entries are numbered from 0 for ever; old ones are dropped.
 private struct ChangeLog: Sendable {
-  /// The agent's slot, twice, and one more if its labels may differ: 4 bytes a change.
+  /// The agent's slot, twice, and one more if its traits may differ: 4 bytes a change.
   struct Change: Sendable {
     private let packed: UInt32
 
-    init(slot: Int, labelsDiffer: Bool) { packed = UInt32(slot) << 1 | (labelsDiffer ? 1 : 0) }
+    init(slot: Int, traitsDiffer: Bool) { packed = UInt32(slot) << 1 | (traitsDiffer ? 1 : 0) }
 
     var slot: Int { Int(packed >> 1) }
-    var labelsDiffer: Bool { packed & 1 == 1 }
+    var traitsDiffer: Bool { packed & 1 == 1 }
   }
 
   private var entries: [Change] = []
@@ -243,13 +248,13 @@ private struct ChangeLog: Sendable {
   /// The number that the next entry will have.
   var end: Int { start + entries.count }
 
-  mutating func append(_ slot: Int, labelsDiffer: Bool, bound: Int) {
+  mutating func append(_ slot: Int, traitsDiffer: Bool, bound: Int) {
     if entries.count >= bound {
       let dropped = entries.count - bound / 2
       entries.removeFirst(dropped)
       start += dropped
     }
-    entries.append(Change(slot: slot, labelsDiffer: labelsDiffer))
+    entries.append(Change(slot: slot, traitsDiffer: traitsDiffer))
   }
 
   /// The entries from number `cursor` on; nil when some of them are no longer kept.

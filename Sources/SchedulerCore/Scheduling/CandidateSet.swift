@@ -12,7 +12,7 @@ struct LoadRank: Hashable, Comparable, Sendable {
 }
 
 /// The agents that meet one requirement: a heap of those that can take work now, and for all others
-/// whether they meet it, so that labels are compared once for each agent and requirement.
+/// whether they meet it, so that traits are compared once for each agent and requirement.
 struct CandidateSet: Sendable {
   private let requirement: Requirement
   private(set) var nodes: [HeapNode<LoadRank>] = []
@@ -30,17 +30,17 @@ struct CandidateSet: Sendable {
   /// Brings the set up to date with one agent.
   /// - Parameters:
   ///   - slot: The agent's slot in `ids`.
-  ///   - labels: Its labels; nil when it is gone.
+  ///   - traits: Its traits; nil when it is gone.
   ///   - rank: Its rank; nil when it can take no work.
-  ///   - labelsMayDiffer: Whether what is known of its labels has to be found anew.
+  ///   - traitsMayDiffer: Whether what is known of its traits has to be found anew.
   ///   - ids: The agents' ids.
   mutating func update(
-    _ slot: Int, labels: [String: String]?, rank: LoadRank?, labelsMayDiffer: Bool, ids: KeyTable<String>
+    _ slot: Int, traits: AgentTraits?, rank: LoadRank?, traitsMayDiffer: Bool, ids: KeyTable<String>
   ) {
     while positions.count <= slot { positions.append(Self.unknown) }
-    let meets = labels.map { labels in
-      positions[slot] == Self.unknown || labelsMayDiffer
-        ? requirement.isMet(by: labels) : positions[slot] != Self.mismatch
+    let meets = traits.map { traits in
+      positions[slot] == Self.unknown || traitsMayDiffer
+        ? requirement.isMet(by: traits) : positions[slot] != Self.mismatch
     }
     if let rank, meets == true {
       put(slot, rank: rank, ids: ids)

@@ -1,11 +1,17 @@
 /// What a run asks of an agent. Runs with equal requirements can be run by the same agents, so queue and
 /// placement handle them as one class.
 public struct Requirement: Hashable, Sendable {
+  /// The kind of work that the agent has to run.
+  public let kind: TaskKind
+  /// The task that it has to offer, of kind `task`.
+  public let taskName: String?
   /// The constraints, all of which must hold, in an order that does not depend on how they were written.
   public let constraints: [Constraint]
 
   /// Makes a requirement.
-  public init(constraints: [Constraint]) {
+  public init(kind: TaskKind, taskName: String? = nil, constraints: [Constraint]) {
+    self.kind = kind
+    self.taskName = taskName
     guard constraints.count > 1 else {
       self.constraints = constraints
       return
@@ -14,9 +20,53 @@ public struct Requirement: Hashable, Sendable {
     self.constraints = keyed.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map(\.constraint)
   }
 
-  /// Whether an agent with these labels will do.
-  public func isMet(by labels: [String: String]) -> Bool {
-    constraints.allSatisfy { $0.isMet(by: labels) }
+  /// What the runs of a job ask for.
+  public init(_ spec: JobSpec) {
+    var taskName: String?
+    if case .task(let name, _) = spec.task { taskName = name }
+    self.init(kind: spec.task.kind, taskName: taskName, constraints: spec.constraints)
+  }
+
+  /// Whether an agent with these traits will do.
+  public func isMet(by traits: AgentTraits) -> Bool {
+    isOffered(by: traits) && constraints.allSatisfy { $0.isMet(by: traits.labels) }
+  }
+
+  /// Whether an agent with these traits runs such work at all.
+  func isOffered(by traits: AgentTraits) -> Bool {
+    traits.kinds.contains(kind) && (taskName.map(traits.tasks.contains) ?? true)
+  }
+
+  /// What is said of so many agents that do not run such work.
+  func notOfferedText(_ count: Int) -> String {
+    let verb = count == 1 ? "does not" : "do not"
+    return taskName.map { "\(verb) offer task \($0)" } ?? "\(verb) run \(kind.rawValue) jobs"
+  }
+}
+
+/// What of an agent a requirement is held against.
+public struct AgentTraits: Hashable, Sendable {
+  /// What constraints are held against.
+  public var labels: [String: String]
+  /// The kinds of work that it runs.
+  public var kinds: Set<TaskKind>
+  /// The tasks that it offers.
+  public var tasks: Set<String>
+
+  /// Makes traits.
+  public init(
+    labels: [String: String] = [:], kinds: Set<TaskKind> = Set(TaskKind.builtIn), tasks: Set<String> = []
+  ) {
+    self.labels = labels
+    self.kinds = kinds
+    self.tasks = tasks
+  }
+
+  /// The traits of an agent; kinds that this program does not know are of no use to it.
+  public init(_ record: AgentRecord) {
+    self.init(
+      labels: record.labels, kinds: Set(record.kinds.compactMap(TaskKind.init(rawValue:))),
+      tasks: Set(record.tasks))
   }
 }
 

@@ -19,7 +19,7 @@ struct AgentsCommand: AsyncParsableCommand, EnvironmentBacked {
       return ViewJSON.print("agents", agents) { $0.write(to: &$1) }
     }
     var table = Table([
-      "AGENT", "HOST", "STATE", "SLOTS", "LOAD", "FREE MEMORY", "FREE DISK", "STARTED", "LABELS",
+      "AGENT", "HOST", "STATE", "SLOTS", "LOAD", "FREE MEMORY", "FREE DISK", "STARTED", "LABELS", "RUNS",
     ])
     for agent in agents {
       let labels = agent.record.labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
@@ -30,10 +30,16 @@ struct AgentsCommand: AsyncParsableCommand, EnvironmentBacked {
         agent.health.map { "\(($0.load1 * 10).rounded() / 10)" } ?? "-",
         agent.health.map { Texts.gibibytes($0.memoryAvailable) } ?? "-",
         agent.health.map { Texts.gibibytes($0.diskAvailable) } ?? "-", Texts.time(agent.record.startedAt),
-        labels.isEmpty ? "-" : labels.joined(separator: ","),
+        labels.isEmpty ? "-" : labels.joined(separator: ","), Self.work(agent.record),
       ])
     }
     table.print()
+  }
+
+  /// The kinds of work, and in place of `task` the tasks.
+  private static func work(_ agent: AgentRecord) -> String {
+    let kinds = agent.kinds.flatMap { $0 == TaskKind.task.rawValue ? agent.tasks.map { "task:\($0)" } : [$0] }
+    return kinds.isEmpty ? "-" : kinds.joined(separator: ",")
   }
 }
 

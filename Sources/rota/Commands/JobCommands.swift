@@ -98,6 +98,8 @@ enum JobTexts {
       case .shell(let script, _): "sh: " + script
       case .http(let request): request.method + " " + request.url
       case .noop: "noop"
+      case .task(let name, let payload):
+        "task: " + name + (payload == TaskSpec.defaultPayload ? "" : " " + payload)
       }
     return text.count > 40 ? text.prefix(39) + "…" : text
   }

@@ -12,6 +12,7 @@ struct SubmitCommand: AsyncParsableCommand, EnvironmentBacked {
         rota submit -- echo hi
         rota submit --wait --max-retries 2 --backoff 30s -- /usr/bin/make test
         rota submit --at 2026-12-24T18:00:00Z --shell 'date > /tmp/party'
+        rota submit --task resize --payload '{"width": 320}'
         rota submit --http https://example.org/hook --method POST --body '{}'
       """)
 

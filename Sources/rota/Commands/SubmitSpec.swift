@@ -58,7 +58,7 @@ struct SpecOptions: ParsableArguments {
 
   /// The specification, unchecked where a flag's text is readable.
   func spec() throws -> JobSpec {
-    var spec = JobSpec(task: try task.task())
+    var spec = JobSpec(task: try task.spec())
     spec.userID = userID ?? EnvironmentFlags.variable("USER") ?? ""
     spec.env = env.dictionary
     spec.workingDirectory = workingDirectory
@@ -118,6 +118,15 @@ struct TaskOptions: ParsableArguments {
   @Option(help: "The body of the HTTP request.")
   var body: String?
 
+  @Option(help: ArgumentHelp("A task that workers offer under this name.", valueName: "name"))
+  var task: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "What the task is given: a JSON text, @ and a file that holds one, or @- for standard input.",
+      valueName: "json"))
+  var payload: String?
+
   @Flag(help: "Nothing, which succeeds.")
   var noop = false
 
@@ -129,12 +138,12 @@ struct TaskOptions: ParsableArguments {
   /// Checks that the flags go together. Not ArgumentParser's `validate`, which would come before the
   /// complaint about a flag that does not exist.
   private func check() throws {
-    let given = [!argv.isEmpty, shell != nil, script != nil, http != nil, noop].count { $0 }
+    let given = [!argv.isEmpty, shell != nil, script != nil, http != nil, task != nil, noop].count { $0 }
     guard given == 1 else {
       throw ValidationError(
         given == 0
-          ? "nothing to run: give a program behind --, or --shell, --script, --http or --noop"
-          : "give only one of: a program behind --, --shell, --script, --http, --noop")
+          ? "nothing to run: give a program behind --, or --shell, --script, --http, --task or --noop"
+          : "give only one of: a program behind --, --shell, --script, --http, --task, --noop")
     }
     if interpreter != nil && shell == nil && script == nil {
       throw ValidationError("--interpreter goes with --shell or --script")
@@ -142,11 +151,13 @@ struct TaskOptions: ParsableArguments {
     if http == nil && (!header.isEmpty || body != nil || method != "GET") {
       throw ValidationError("--method, --header and --body go with --http")
     }
+    if payload != nil && task == nil { throw ValidationError("--payload goes with --task") }
   }
 
   /// The task, of which there has to be exactly one.
-  func task() throws -> TaskSpec {
+  func spec() throws -> TaskSpec {
     try check()
+    if let task { return .task(name: task, payload: try Self.text(of: payload ?? TaskSpec.defaultPayload)) }
     let interpreter = interpreter?.split(separator: " ").map(String.init) ?? TaskSpec.defaultInterpreter
     if let shell { return .shell(script: shell, interpreter: interpreter) }
     if let script { return .shell(script: try Self.contents(of: script), interpreter: interpreter) }
@@ -157,7 +168,12 @@ struct TaskOptions: ParsableArguments {
     return noop ? .noop : .exec(argv: argv)
   }
 
-  /// A script file, up to what a server takes at most anyway.
+  /// A payload, which may be in a file.
+  private static func text(of payload: String) throws -> String {
+    payload.utf8.first == UInt8(ascii: "@") ? try contents(of: String(payload.dropFirst())) : payload
+  }
+
+  /// A file with a text, up to what a server takes at most anyway.
   private static func contents(of path: String) throws -> String {
     let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
@@ -174,8 +190,8 @@ struct TaskOptions: ParsableArguments {
       }
       if count == 0 { break }
       bytes += chunk[..<count]
-      guard bytes.count <= maximumScriptBytes else {
-        throw CommandFailure("\(path) is larger than \(maximumScriptBytes) bytes, which no server takes")
+      guard bytes.count <= maximumFileBytes else {
+        throw CommandFailure("\(path) is larger than \(maximumFileBytes) bytes, which no server takes")
       }
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -184,5 +200,5 @@ struct TaskOptions: ParsableArguments {
     return text
   }
 
-  private static let maximumScriptBytes = 1 << 20
+  private static let maximumFileBytes = 1 << 20
 }
