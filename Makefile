@@ -32,7 +32,8 @@ test-module: ## Build and test one module alone: MODULE=SchedulerCore
 	@[[ -n "$(MODULE)" ]] || { echo "say which module: make test-module MODULE=SchedulerCore" >&2; exit 2; }
 	ROTA_TARGETS=$(MODULE) swift test --scratch-path .build-$(MODULE) $(ARGS)
 
-bench: bootstrap ## Measure throughput and latency on real processes; prints a table, writes JSON
+bench: venv ## Measure throughput and latency on real processes; prints a table, writes JSON
+	scripts/bootstrap bench
 	scripts/build-release rota rota-shim rota-bench
 	.build/release/rota-bench $(ARGS)
 

@@ -29,12 +29,8 @@ final class BenchCluster {
 
   func startEtcd() async throws {
     let peer = try freePort()
-    let path = ProcessInfo.processInfo.environment["PATH"]?.split(separator: ":").map(String.init) ?? []
-    guard let etcd = path.map({ $0 + "/etcd" }).first(where: FileManager.default.isExecutableFile) else {
-      throw BenchError("etcd is not in PATH; run scripts/bootstrap")
-    }
     try start(
-      "etcd", etcd,
+      "etcd", try tool("etcd"),
       [
         "--data-dir", folder.appendingPathComponent("etcd").path, "--listen-client-urls", etcdEndpoint,
         "--advertise-client-urls", etcdEndpoint, "--listen-peer-urls", "http://127.0.0.1:\(peer)",

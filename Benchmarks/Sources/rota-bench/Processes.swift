@@ -46,6 +46,20 @@ final class Child {
     return (kib ?? 0) / 1_024
   }
 
+  /// Waits until it has ended by itself.
+  /// - Throws: `BenchError` when it takes longer, which ends it, or fails.
+  func wait(seconds: Double) throws {
+    let end = Date(timeIntervalSinceNow: seconds)
+    while process.isRunning && Date() < end { usleep(20_000) }
+    guard !process.isRunning else {
+      stop()
+      throw BenchError("\(name) has not ended within \(seconds) s")
+    }
+    guard process.terminationStatus == 0 else {
+      throw BenchError("\(name) has failed with status \(process.terminationStatus)")
+    }
+  }
+
   /// Ends it in order, or, after ten seconds, at once.
   func stop() {
     guard process.isRunning else { return }
@@ -63,21 +77,50 @@ struct Usage {
   var peakRSSMiB: Double
 }
 
+/// The path of a program.
+func tool(_ name: String) throws -> String {
+  let folders = ProcessInfo.processInfo.environment["PATH"]?.split(separator: ":").map(String.init) ?? []
+  guard let path = folders.map({ "\($0)/\(name)" }).first(where: FileManager.default.isExecutableFile) else {
+    throw BenchError("\(name) is not in PATH; run scripts/bootstrap bench")
+  }
+  return path
+}
+
+/// Whether somebody listens on a port of the loopback.
+func canConnect(to port: Int) -> Bool {
+  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  guard descriptor >= 0 else { return false }
+  defer { close(descriptor) }
+  return withLoopback(port: port) { connect(descriptor, $0, $1) == 0 }
+}
+
+private func withLoopback<Value>(
+  port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Value
+) -> Value {
+  var address = sockaddr_in()
+  address.sin_family = sa_family_t(AF_INET)
+  address.sin_port = UInt16(port).bigEndian
+  address.sin_addr.s_addr = inet_addr("127.0.0.1")
+  let length = socklen_t(MemoryLayout<sockaddr_in>.size)
+  return withUnsafePointer(to: &address) { pointer in
+    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
+  }
+}
+
 /// A TCP port of the loopback that nobody uses at the moment.
 func freePort() throws -> Int {
   let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
   guard descriptor >= 0 else { throw BenchError("socket: errno \(errno)") }
   defer { close(descriptor) }
-  var address = sockaddr_in()
-  address.sin_family = sa_family_t(AF_INET)
-  address.sin_addr.s_addr = inet_addr("127.0.0.1")
-  var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-  let bound = withUnsafeMutablePointer(to: &address) { pointer in
-    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
-      bind(descriptor, raw, length) == 0 && getsockname(descriptor, raw, &length) == 0
-    }
+  guard withLoopback(port: 0, { bind(descriptor, $0, $1) == 0 }) else {
+    throw BenchError("bind: errno \(errno)")
   }
-  guard bound else { throw BenchError("bind: errno \(errno)") }
+  var address = sockaddr_in()
+  var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+  let isNamed = withUnsafeMutablePointer(to: &address) { pointer in
+    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) == 0 }
+  }
+  guard isNamed else { throw BenchError("getsockname: errno \(errno)") }
   return Int(UInt16(bigEndian: address.sin_port))
 }
 

@@ -21,6 +21,10 @@ struct RotaBench: AsyncParsableCommand {
   var slots = 256
   @Option(help: "Connections of the raw puts.")
   var connections = 64
+  @Option(help: "Unary calls of each load by h2load.")
+  var gets = 200_000
+  @Option(help: "A Python with grpcio, for the server that unary calls are compared with.")
+  var python = ".venv-test/bin/python"
   @Option(help: "The folder for the data; it is on the disk whose fsync is measured.")
   var folder = "."
   @Option(help: "Where the JSON goes.")
@@ -65,6 +69,9 @@ struct RotaBench: AsyncParsableCommand {
       try await measurements.throughput(
         "throughput: exec /bin/true", jobs: execs, task: .exec(argv: ["/bin/true"]), rawPuts: puts,
         target: "1,200 jobs/s in step 6"))
+    report.rows += try await GetLoad(
+      cluster: cluster, calls: gets, python: python, scripts: URL(fileURLWithPath: "Benchmarks")
+    ).rows()
     return report
   }
 
