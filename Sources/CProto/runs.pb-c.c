@@ -618,7 +618,7 @@ const ProtobufCMessageDescriptor rota__v1__list_executions_response__descriptor 
   (ProtobufCMessageInit) rota__v1__list_executions_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__execution__field_descriptors[6] =
+static const ProtobufCFieldDescriptor rota__v1__execution__field_descriptors[7] =
 {
   {
     "execution_id",
@@ -692,6 +692,18 @@ static const ProtobufCFieldDescriptor rota__v1__execution__field_descriptors[6] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "state",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Execution, state),
+    &rota__v1__run_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__execution__field_indices_by_name[] = {
   5,   /* field[5] = attempt */
@@ -700,11 +712,12 @@ static const unsigned rota__v1__execution__field_indices_by_name[] = {
   1,   /* field[1] = namespace */
   3,   /* field[3] = run_id */
   4,   /* field[4] = scheduled_time */
+  6,   /* field[6] = state */
 };
 static const ProtobufCIntRange rota__v1__execution__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor rota__v1__execution__descriptor =
 {
@@ -714,7 +727,7 @@ const ProtobufCMessageDescriptor rota__v1__execution__descriptor =
   "Rota__V1__Execution",
   "rota.v1",
   sizeof(Rota__V1__Execution),
-  6,
+  7,
   rota__v1__execution__field_descriptors,
   rota__v1__execution__field_indices_by_name,
   1,  rota__v1__execution__number_ranges,

@@ -56,6 +56,12 @@ enum ServerLimits {
   static let cancelReasonBytes = 1_024
   /// How often a compare-and-swap of a caller's is tried.
   static let casTries = 16
+  /// Submissions of one client stream that are being written at a time, and their bytes.
+  static let submitStreamInFlight = 256
+  static let submitStreamBytes = 4 << 20
+  /// How long a submission of a client stream waits while this server has too much to write, and how often it looks.
+  static let submitStreamPatience: Duration = .seconds(30)
+  static let submitStreamPause: Duration = .milliseconds(20)
   /// Times after which an idle REST connection is closed.
   static let httpIdleTimeout: Duration = .seconds(75)
 

@@ -49,7 +49,10 @@ struct MessageKind: Sendable, CustomTestStringConvertible {
         namespace: $0.maybe { $0.text() }, status: $0.maybe { $0.pick(JobStatus.allCases) },
         userID: $0.maybe { $0.text() }, pageSize: $0.number(), pageToken: $0.maybe { $0.text() })
     },
-    MessageKind { ListJobsResponse(jobs: $0.many { $0.job() }, nextPageToken: $0.maybe { $0.text() }) },
+    MessageKind {
+      ListJobsResponse(
+        jobs: $0.many { $0.job() }, nextPageToken: $0.maybe { $0.text() }, revision: $0.large())
+    },
     MessageKind { CancelJobRequest(key: $0.jobKey(), reason: $0.maybe { $0.text() }) },
     MessageKind { WatchJobRequest(key: $0.jobKey()) },
     MessageKind { $0.job() },
@@ -61,7 +64,45 @@ struct MessageKind: Sendable, CustomTestStringConvertible {
         state: $0.maybe { $0.pick(RunState.allCases) }, status: $0.maybe { $0.pick(JobStatus.allCases) },
         pageSize: $0.number(), pageToken: $0.maybe { $0.text() })
     },
-    MessageKind { ListRunsResponse(runs: $0.many { $0.run() }, nextPageToken: $0.maybe { $0.text() }) },
+    MessageKind {
+      ListRunsResponse(
+        runs: $0.many { $0.run() }, nextPageToken: $0.maybe { $0.text() }, revision: $0.large())
+    },
+    MessageKind {
+      ListExecutionsResponse(
+        executions: $0.many { $0.run() }.flatMap(\.executions), nextPageToken: $0.maybe { $0.text() })
+    },
+    MessageKind {
+      var response = SubmitStreamResponse()
+      response.accepted = $0.number()
+      response.created = $0.number()
+      response.refused = $0.number()
+      response.refusals = $0.many {
+        SubmitRefusal(
+          index: $0.number(), jobID: $0.maybe { $0.text() }, code: $0.count(16), message: $0.text())
+      }
+      return response
+    },
+    MessageKind {
+      let (jobs, runs) = $0.pick([(true, true), (true, false), (false, true)])
+      let jobID = $0.maybe { $0.text() }
+      let namespace = jobID == nil ? $0.maybe { $0.text() } : $0.text()
+      return WatchEventsRequest(
+        namespace: namespace, jobID: jobID, jobs: jobs, runs: runs, startRevision: $0.millis())
+    },
+    MessageKind {
+      WatchEventsResponse(
+        changes: $0.many {
+          let what: WatchEventsResponse.What =
+            switch $0.count(4) {
+            case 0: .job($0.job())
+            case 1: .run($0.run())
+            case 2: .removedJob($0.jobKey())
+            default: .removedRun(RunKey(job: $0.jobKey(), runID: $0.text()))
+            }
+          return WatchEventsResponse.Change(what, revision: $0.large())
+        }, revision: $0.large())
+    },
     MessageKind {
       LogsRequest(
         job: $0.jobKey(), runID: $0.maybe { $0.text() }, attempt: $0.maybe { 1 + $0.count(9) },
@@ -72,8 +113,10 @@ struct MessageKind: Sendable, CustomTestStringConvertible {
       LogChunk(
         stream: $0.pick(LogStream.allCases), offset: $0.large(), data: $0.bytes(), attempt: $0.number())
     },
-    MessageKind { _ in ListAgentsRequest() },
-    MessageKind { ListAgentsResponse(agents: $0.many { $0.agent() }) },
+    MessageKind { ListAgentsRequest(pageSize: $0.number(), pageToken: $0.maybe { $0.text() }) },
+    MessageKind {
+      ListAgentsResponse(agents: $0.many { $0.agent() }, nextPageToken: $0.maybe { $0.text() })
+    },
     MessageKind { $0.agent() },
     MessageKind { $0.agentMessage() },
     MessageKind { $0.serverMessage() },

@@ -41,23 +41,35 @@ struct RunService: Sendable {
     }
   }
 
+  /// The attempts of a page of runs, newest first; with `workerID`, only that agent's.
+  func listExecutions(_ request: ListRunsRequest) async throws -> ListExecutionsResponse {
+    let page = try await list(request)
+    let executions = page.runs.flatMap(\.executions).filter {
+      request.workerID == nil || $0.attempt.agent.agentID == request.workerID
+    }
+    return ListExecutionsResponse(executions: executions, nextPageToken: page.nextPageToken)
+  }
+
   // MARK: Agents
 
-  /// The agents that hold a lease, with what the leader knows of them if it can be reached.
-  func listAgents(isForwarded: Bool) async throws -> [AgentView] {
+  /// A page of the agents that hold a lease, with what the leader knows of them if it can be reached.
+  func listAgents(_ request: ListAgentsRequest, isForwarded: Bool) async throws -> ListAgentsResponse {
+    guard let size = Paging.size(request.pageSize) else { throw JobService.badPageSize }
+    // A token is the id of the last agent of the page before.
+    if let token = request.pageToken, !Identifier.isValid(token) { throw JobService.badPageToken }
     try await barrier.pass()
     guard !isForwarded, let leader = try? await replica.otherLeader() else {
-      return await replica.agentViews()
+      return await replica.listAgents(after: request.pageToken, limit: size)
     }
     do {
       let client = try await leaderLink.client(to: leader)
       let answer = try await client.unary(
-        "/rota.v1.Agents/List", ByteBuffer(bytes: ListAgentsRequest().wire()),
+        "/rota.v1.Agents/List", ByteBuffer(bytes: request.wire()),
         metadata: [LeaderLink.forwardedHeader: "1"], timeout: .seconds(2))
-      return try decode(ListAgentsResponse.self, answer).agents
+      return try decode(ListAgentsResponse.self, answer)
     } catch {
       // The leader is changing: what etcd holds is still worth showing.
-      return await replica.agentViews()
+      return await replica.listAgents(after: request.pageToken, limit: size)
     }
   }
 

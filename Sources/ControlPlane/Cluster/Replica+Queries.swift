@@ -17,7 +17,7 @@ extension Replica {
     let jobs = page.items.map {
       JobView(record: $0.job.record, status: $0.status, revision: $0.job.modRevision)
     }
-    return ListJobsResponse(jobs: jobs, nextPageToken: page.nextToken)
+    return ListJobsResponse(jobs: jobs, nextPageToken: page.nextToken, revision: cache.revision)
   }
 
   /// A run; nil when there is none. Without an id, the job's newest.
@@ -29,7 +29,8 @@ extension Replica {
   /// A page of runs.
   func listRuns(_ filter: RunFilter, after token: String?, limit: Int) throws -> ListRunsResponse {
     let page = try cache.listRuns(filter, after: token, limit: limit)
-    return ListRunsResponse(runs: page.items.map(view), nextPageToken: page.nextToken)
+    return ListRunsResponse(
+      runs: page.items.map(view), nextPageToken: page.nextToken, revision: cache.revision)
   }
 
   private func view(_ run: Versioned<RunRecord>) -> RunView {
@@ -40,15 +41,18 @@ extension Replica {
     return RunView(record: record, revision: run.modRevision)
   }
 
-  /// The agents that hold a lease, by id.
-  func agentViews() -> [AgentView] {
-    cache.agents.sorted { $0.key < $1.key }.map { id, agent in
+  /// A page of the agents that hold a lease, by id, after that of the token.
+  func listAgents(after token: String?, limit: Int) -> ListAgentsResponse {
+    let left = cache.agents.filter { agent in token.map { agent.key > $0 } ?? true }
+    let page = left.sorted { $0.key < $1.key }.prefix(limit)
+    let agents = page.map { id, agent in
       AgentView(
         record: agent.record, slotsUsed: cache.runsByAgent[id]?.count ?? 0,
         connected: leader?.isConnected(id) ?? false,
         draining: leader?.isDraining(id) ?? agent.record.draining, health: leader?.health(of: id),
         incarnation: agent.createRevision)
     }
+    return ListAgentsResponse(agents: agents, nextPageToken: left.count > limit ? page.last?.key : nil)
   }
 
   /// The leader's record when it is another server; nil when this one leads.

@@ -15,6 +15,9 @@ struct GRPCServices: Sendable {
         try await runs.get(request.job, runID: request.runID)
       },
       unary("/rota.v1.Runs/List") { (request: ListRunsRequest, _) in try await runs.list(request) },
+      unary("/rota.v1.Runs/ListExecutions") { (request: ListRunsRequest, _) in
+        try await runs.listExecutions(request)
+      },
       .serverStreaming("/rota.v1.Runs/Logs") { buffer, context, writer in
         try await answering {
           let request = try decode(LogsRequest.self, buffer)
@@ -24,9 +27,9 @@ struct GRPCServices: Sendable {
           }
         }
       },
-      unary("/rota.v1.Agents/List") { (_: ListAgentsRequest, context) in
+      unary("/rota.v1.Agents/List") { (request: ListAgentsRequest, context) in
         let isForwarded = context.metadata.first(LeaderLink.forwardedHeader) != nil
-        return ListAgentsResponse(agents: try await runs.listAgents(isForwarded: isForwarded))
+        return try await runs.listAgents(request, isForwarded: isForwarded)
       },
     ]
   }
@@ -36,6 +39,12 @@ struct GRPCServices: Sendable {
       unary("/rota.v1.Jobs/Submit") { (request: SubmitRequest, _) in try await jobs.submit(request) },
       unary("/rota.v1.Jobs/SubmitBatch") { (request: SubmitBatchRequest, _) in
         try await submit(batch: request)
+      },
+      .clientStreaming("/rota.v1.Jobs/SubmitStream") { messages, _ in
+        try await answering {
+          let response = try await SubmissionStream(submit: jobs.submit).run(messages)
+          return ByteBuffer(bytes: response.wire())
+        }
       },
       unary("/rota.v1.Jobs/Get") { (request: GetJobRequest, _) in try await jobs.get(request.key) },
       unary("/rota.v1.Jobs/List") { (request: ListJobsRequest, _) in try await jobs.list(request) },

@@ -195,14 +195,17 @@ extension Response {
 }
 
 extension JSONWriter {
-  /// Writes a page: an object with the items and, where there is one, the next page's token.
+  /// Writes a page: an object with the items and, where there are, the next page's token and the revision
+  /// that the page shows.
   mutating func list<Item>(
-    _ name: String, _ items: [Item], next: String? = nil, _ write: (Item, inout JSONWriter) -> Void
+    _ name: String, _ items: [Item], next: String? = nil, revision: Int64? = nil,
+    _ write: (Item, inout JSONWriter) -> Void
   ) {
     object { json in
       json.key(name)
       json.array { json in for item in items { write(item, &json) } }
       if let next { json.member("next_page_token", next) }
+      if let revision { json.member("revision", revision) }
     }
   }
 }

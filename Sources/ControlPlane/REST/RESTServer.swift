@@ -61,9 +61,13 @@ struct RESTServer: Sendable {
     group.get("jobs/:job_id/runs/:run_id/logs", use: logs)
     group.get("jobs/:job_id/logs", use: logs)
     group.get("agents") { request, _ in
-      _ = try RESTQuery(request, allowing: [])
-      let agents = try await runs.listAgents(isForwarded: false)
-      return Response.json(.ok) { $0.list("agents", agents) { $0.write(to: &$1) } }
+      let query = try RESTQuery(request, allowing: ["page_size", "page_token"])
+      let page = try await runs.listAgents(
+        ListAgentsRequest(pageSize: try query.number("page_size"), pageToken: query["page_token"]),
+        isForwarded: false)
+      return Response.json(.ok) {
+        $0.list("agents", page.agents, next: page.nextPageToken) { $0.write(to: &$1) }
+      }
     }
     addStatusRoutes(to: group)
   }
@@ -90,7 +94,9 @@ struct RESTServer: Sendable {
       ListJobsRequest(
         namespace: try query.identifier("namespace"), status: try query.word("status", JobStatus.self),
         userID: query["user_id"], pageSize: try query.number("page_size"), pageToken: query["page_token"]))
-    return .json(.ok) { $0.list("jobs", page.jobs, next: page.nextPageToken) { $0.write(to: &$1) } }
+    return .json(.ok) {
+      $0.list("jobs", page.jobs, next: page.nextPageToken, revision: page.revision) { $0.write(to: &$1) }
+    }
   }
 
   private func cancel(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
@@ -107,31 +113,30 @@ struct RESTServer: Sendable {
 
   // MARK: Runs
 
-  private func runsPage(_ request: Request) async throws -> (ListRunsResponse, RESTQuery) {
+  private func runsRequest(_ request: Request) throws -> ListRunsRequest {
     let query = try RESTQuery(
       request, allowing: ["namespace", "job_id", "worker_id", "state", "status", "page_size", "page_token"])
     let jobID = try query.identifier("job_id")
     let namespace = try query.identifier("namespace") ?? jobID.map { _ in JobSpec.Defaults.namespace }
-    let page = try await runs.list(
-      ListRunsRequest(
-        namespace: namespace, jobID: jobID, workerID: try query.identifier("worker_id"),
-        state: try query.word("state", RunState.self), status: try query.word("status", JobStatus.self),
-        pageSize: try query.number("page_size"), pageToken: query["page_token"]))
-    return (page, query)
+    return ListRunsRequest(
+      namespace: namespace, jobID: jobID, workerID: try query.identifier("worker_id"),
+      state: try query.word("state", RunState.self), status: try query.word("status", JobStatus.self),
+      pageSize: try query.number("page_size"), pageToken: query["page_token"])
   }
 
   private func listRuns(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-    let (page, _) = try await runsPage(request)
-    return .json(.ok) { $0.list("runs", page.runs, next: page.nextPageToken) { $0.write(to: &$1) } }
+    let page = try await runs.list(try runsRequest(request))
+    return .json(.ok) {
+      $0.list("runs", page.runs, next: page.nextPageToken, revision: page.revision) { $0.write(to: &$1) }
+    }
   }
 
   /// A page of runs, each shown by its attempts; with `worker_id`, only by that agent's.
   private func listExecutions(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-    let (page, query) = try await runsPage(request)
-    let executions = page.runs.flatMap(\.executions).filter {
-      query["worker_id"] == nil || $0.attempt.agent.agentID == query["worker_id"]
+    let page = try await runs.listExecutions(try runsRequest(request))
+    return .json(.ok) {
+      $0.list("executions", page.executions, next: page.nextPageToken) { $0.write(to: &$1) }
     }
-    return .json(.ok) { $0.list("executions", executions, next: page.nextPageToken) { $0.write(to: &$1) } }
   }
 
   private func logs(_ request: Request, _ context: BasicRequestContext) async throws -> Response {

@@ -55,6 +55,44 @@ public struct SubmitResult: Hashable, Sendable {
   }
 }
 
+/// What became of a stream of submissions.
+public struct SubmitStreamResponse: Hashable, Sendable {
+  /// The most refusals that are told of one by one.
+  public static let refusalsKept = 1_000
+
+  /// How many were accepted, those included that an earlier request had made already.
+  public var accepted = 0
+  /// How many jobs were made.
+  public var created = 0
+  /// How many were refused.
+  public var refused = 0
+  /// The refusals that came first, at most `refusalsKept`, by index.
+  public var refusals: [SubmitRefusal] = []
+
+  /// Makes an answer to nothing.
+  public init() {}
+}
+
+/// Why one submission of a stream was refused.
+public struct SubmitRefusal: Hashable, Sendable {
+  /// Which, from 0.
+  public var index: Int
+  /// The job's id, where the submission named one.
+  public var jobID: String?
+  /// The gRPC status code.
+  public var code: Int
+  /// Why.
+  public var message: String
+
+  /// Makes a refusal.
+  public init(index: Int, jobID: String?, code: Int, message: String) {
+    self.index = index
+    self.jobID = jobID
+    self.code = code
+    self.message = message
+  }
+}
+
 /// Asks for one job.
 public struct GetJobRequest: Hashable, Sendable {
   /// Which.
@@ -96,11 +134,14 @@ public struct ListJobsResponse: Hashable, Sendable {
   public var jobs: [JobView]
   /// Asks for the next page; nil on the last.
   public var nextPageToken: String?
+  /// Every change up to this etcd revision is shown.
+  public var revision: Int64
 
   /// Makes a page.
-  public init(jobs: [JobView], nextPageToken: String? = nil) {
+  public init(jobs: [JobView], nextPageToken: String? = nil, revision: Int64) {
     self.jobs = jobs
     self.nextPageToken = nextPageToken
+    self.revision = revision
   }
 }
 

@@ -52,10 +52,27 @@ public struct ListRunsResponse: Hashable, Sendable {
   public var runs: [RunView]
   /// Asks for the next page; nil on the last.
   public var nextPageToken: String?
+  /// Every change up to this etcd revision is shown.
+  public var revision: Int64
 
   /// Makes a page.
-  public init(runs: [RunView], nextPageToken: String? = nil) {
+  public init(runs: [RunView], nextPageToken: String? = nil, revision: Int64) {
     self.runs = runs
+    self.nextPageToken = nextPageToken
+    self.revision = revision
+  }
+}
+
+/// The attempts of a page of runs.
+public struct ListExecutionsResponse: Hashable, Sendable {
+  /// The attempts, newest first.
+  public var executions: [ExecutionView]
+  /// Asks for the next page; nil on the last.
+  public var nextPageToken: String?
+
+  /// Makes a page.
+  public init(executions: [ExecutionView], nextPageToken: String? = nil) {
+    self.executions = executions
     self.nextPageToken = nextPageToken
   }
 }
@@ -109,17 +126,30 @@ public struct LogChunk: Hashable, Sendable {
   }
 }
 
-/// Asks for the agents that hold a lease.
+/// Asks for a page of the agents that hold a lease, by id.
 public struct ListAgentsRequest: Hashable, Sendable {
+  /// At most `Paging.maximumSize`; 0 for the default.
+  public var pageSize: Int
+  /// What the page before ended with; nil for the first.
+  public var pageToken: String?
+
   /// Makes a request.
-  public init() {}
+  public init(pageSize: Int = 0, pageToken: String? = nil) {
+    self.pageSize = pageSize
+    self.pageToken = pageToken
+  }
 }
 
-/// The agents that hold a lease.
+/// A page of the agents that hold a lease.
 public struct ListAgentsResponse: Hashable, Sendable {
-  /// The agents.
+  /// The agents, in the order of their ids.
   public var agents: [AgentView]
+  /// Asks for the next page; nil on the last.
+  public var nextPageToken: String?
 
-  /// Makes an answer.
-  public init(agents: [AgentView]) { self.agents = agents }
+  /// Makes a page.
+  public init(agents: [AgentView], nextPageToken: String? = nil) {
+    self.agents = agents
+    self.nextPageToken = nextPageToken
+  }
 }

@@ -59,41 +59,23 @@ extension RunView {
 
   /// The run's attempts, newest first.
   public var executions: [ExecutionView] {
-    record.attempts.reversed().map { ExecutionView(run: record, attempt: $0) }
+    record.attempts.reversed().map { ExecutionView($0, of: record) }
   }
 }
 
-/// One attempt of a run, with the names of what it belongs to.
-public struct ExecutionView: Hashable, Sendable {
-  /// The run.
-  public var run: RunRecord
-  /// The attempt.
-  public var attempt: AttemptRecord
-
-  /// Makes a view.
-  public init(run: RunRecord, attempt: AttemptRecord) {
-    self.run = run
-    self.attempt = attempt
-  }
-
-  /// The run's state for its last attempt; of an earlier one, what came of it.
-  public var state: RunState {
-    attempt.attempt == run.attempts.last?.attempt && attempt.endReason?.isAgentsFault != true
-      ? (run.state == .retrying || run.state == .queued ? .failed : run.state) : .failed
-  }
-
+extension ExecutionView {
   /// Writes the execution as an object.
   public func write(to json: inout JSONWriter) {
     json.object { json in
-      json.member("execution_id", "\(run.key.job.jobID)/\(run.key.runID)/\(attempt.attempt)")
-      json.member("namespace", run.key.job.namespace)
-      json.member("job_id", run.key.job.jobID)
-      json.member("run_id", run.key.runID)
+      json.member("execution_id", executionID)
+      json.member("namespace", run.job.namespace)
+      json.member("job_id", run.job.jobID)
+      json.member("run_id", run.runID)
       json.member("attempt", attempt.attempt)
       json.member("worker_id", attempt.agent.agentID)
       json.member("state", state.rawValue)
       json.member("status", state.status.rawValue)
-      json.member("scheduled_time", run.scheduledTime.rfc3339)
+      json.member("scheduled_time", scheduledTime.rfc3339)
       json.member("assigned_at", attempt.assignedAt.rfc3339)
       if let time = attempt.startedAt { json.member("start_time", time.rfc3339) }
       if let time = attempt.endedAt { json.member("end_time", time.rfc3339) }
@@ -143,6 +125,46 @@ extension AgentView {
         json.member("disk_total_bytes", health.diskTotal)
         json.member("disk_available_bytes", health.diskAvailable)
       }
+    }
+  }
+}
+
+extension WatchEventsResponse {
+  /// Writes the step as an object.
+  public func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("revision", revision)
+      guard !changes.isEmpty else { return }
+      json.key("changes")
+      json.array { json in for change in changes { change.write(to: &json) } }
+    }
+  }
+}
+
+extension WatchEventsResponse.Change {
+  /// Writes the change as an object: its revision, and `job`, `run`, `removed_job` or `removed_run`.
+  public func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("revision", revision)
+      switch what {
+      case .job(let job):
+        json.key("job")
+        job.write(to: &json)
+      case .run(let run):
+        json.key("run")
+        run.write(to: &json)
+      case .removedJob(let key): Self.write("removed_job", key, run: nil, to: &json)
+      case .removedRun(let key): Self.write("removed_run", key.job, run: key.runID, to: &json)
+      }
+    }
+  }
+
+  private static func write(_ name: String, _ job: JobKey, run: String?, to json: inout JSONWriter) {
+    json.key(name)
+    json.object { json in
+      json.member("namespace", job.namespace)
+      json.member("job_id", job.jobID)
+      if let run { json.member("run_id", run) }
     }
   }
 }

@@ -65,6 +65,38 @@ public struct RunView: Hashable, Sendable {
   }
 }
 
+/// One attempt of a run, with the names of what it belongs to.
+public struct ExecutionView: Hashable, Sendable {
+  /// Which run's.
+  public var run: RunKey
+  /// When that run was due.
+  public var scheduledTime: Timestamp
+  /// The run's state for its last attempt; of an earlier one, what came of it.
+  public var state: RunState
+  /// The attempt.
+  public var attempt: AttemptRecord
+
+  /// Makes a view.
+  public init(run: RunKey, scheduledTime: Timestamp, state: RunState, attempt: AttemptRecord) {
+    self.run = run
+    self.scheduledTime = scheduledTime
+    self.state = state
+    self.attempt = attempt
+  }
+
+  /// Makes a view of an attempt of a run.
+  init(_ attempt: AttemptRecord, of run: RunRecord) {
+    let isLast = attempt.attempt == run.attempts.last?.attempt && attempt.endReason?.isAgentsFault != true
+    let isOver = run.state == .retrying || run.state == .queued
+    self.init(
+      run: run.key, scheduledTime: run.scheduledTime, state: isLast && !isOver ? run.state : .failed,
+      attempt: attempt)
+  }
+
+  /// `job_id/run_id/attempt`
+  public var executionID: String { "\(run.job.jobID)/\(run.runID)/\(attempt.attempt)" }
+}
+
 /// An agent that holds a lease, as the API shows it.
 public struct AgentView: Hashable, Sendable {
   /// How it describes itself.

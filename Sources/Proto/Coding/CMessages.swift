@@ -112,6 +112,34 @@ extension Rota__V1__LogsRequest: CMessage {
 extension Rota__V1__LogChunk: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__log_chunk__init(message) }
 }
+extension Rota__V1__WatchRequest: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__watch_request__init(message) }
+}
+extension Rota__V1__WatchResponse: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__watch_response__init(message) }
+}
+extension Rota__V1__Change: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__change__init(message) }
+}
+extension Rota__V1__Removed: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__removed__init(message) }
+}
+extension Rota__V1__SubmitStreamResponse: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) {
+    rota__v1__submit_stream_response__init(message)
+  }
+}
+extension Rota__V1__SubmitRefusal: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__submit_refusal__init(message) }
+}
+extension Rota__V1__ListExecutionsResponse: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) {
+    rota__v1__list_executions_response__init(message)
+  }
+}
+extension Rota__V1__Execution: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__execution__init(message) }
+}
 extension Rota__V1__JobSpec: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__job_spec__init(message) }
 }

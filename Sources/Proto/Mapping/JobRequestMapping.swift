@@ -60,12 +60,14 @@ extension ListJobsResponse: Mapped, WireMessage {
   init(raw: UnsafePointer<Rota__V1__ListJobsResponse>) throws(ProtoError) {
     self.init(
       jobs: try Decode.list(raw.pointee.n_jobs, raw.pointee.jobs, "jobs"),
-      nextPageToken: try Decode.optionalText(raw.pointee.next_page_token, "next_page_token"))
+      nextPageToken: try Decode.optionalText(raw.pointee.next_page_token, "next_page_token"),
+      revision: raw.pointee.revision)
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__ListJobsResponse>, _ arena: Arena) {
     raw.pointee.jobs = arena.list(jobs, &raw.pointee.n_jobs)
     raw.pointee.next_page_token = arena.text(nextPageToken)
+    raw.pointee.revision = revision
   }
 }
 

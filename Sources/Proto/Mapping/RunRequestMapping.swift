@@ -51,11 +51,29 @@ extension ListRunsResponse: Mapped, WireMessage {
   init(raw: UnsafePointer<Rota__V1__ListRunsResponse>) throws(ProtoError) {
     self.init(
       runs: try Decode.list(raw.pointee.n_runs, raw.pointee.runs, "runs"),
-      nextPageToken: try Decode.optionalText(raw.pointee.next_page_token, "next_page_token"))
+      nextPageToken: try Decode.optionalText(raw.pointee.next_page_token, "next_page_token"),
+      revision: raw.pointee.revision)
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__ListRunsResponse>, _ arena: Arena) {
     raw.pointee.runs = arena.list(runs, &raw.pointee.n_runs)
+    raw.pointee.next_page_token = arena.text(nextPageToken)
+    raw.pointee.revision = revision
+  }
+}
+
+extension ListExecutionsResponse: Mapped, WireMessage {
+  /// As `rota.v1.ListExecutionsResponse`.
+  public static var codec: WireCodec<ListExecutionsResponse> { .mapped }
+
+  init(raw: UnsafePointer<Rota__V1__ListExecutionsResponse>) throws(ProtoError) {
+    self.init(
+      executions: try Decode.list(raw.pointee.n_executions, raw.pointee.executions, "executions"),
+      nextPageToken: try Decode.optionalText(raw.pointee.next_page_token, "next_page_token"))
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__ListExecutionsResponse>, _ arena: Arena) {
+    raw.pointee.executions = arena.list(executions, &raw.pointee.n_executions)
     raw.pointee.next_page_token = arena.text(nextPageToken)
   }
 }
@@ -115,9 +133,16 @@ extension ListAgentsRequest: Mapped, WireMessage {
   /// As `rota.v1.ListAgentsRequest`.
   public static var codec: WireCodec<ListAgentsRequest> { .mapped }
 
-  init(raw: UnsafePointer<Rota__V1__ListAgentsRequest>) throws(ProtoError) { self.init() }
+  init(raw: UnsafePointer<Rota__V1__ListAgentsRequest>) throws(ProtoError) {
+    self.init(
+      pageSize: Int(raw.pointee.page_size),
+      pageToken: try Decode.optionalText(raw.pointee.page_token, "page_token"))
+  }
 
-  func fill(_ raw: UnsafeMutablePointer<Rota__V1__ListAgentsRequest>, _ arena: Arena) {}
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__ListAgentsRequest>, _ arena: Arena) {
+    raw.pointee.page_size = Int32(wire: pageSize)
+    raw.pointee.page_token = arena.text(pageToken)
+  }
 }
 
 extension ListAgentsResponse: Mapped, WireMessage {
@@ -125,10 +150,13 @@ extension ListAgentsResponse: Mapped, WireMessage {
   public static var codec: WireCodec<ListAgentsResponse> { .mapped }
 
   init(raw: UnsafePointer<Rota__V1__ListAgentsResponse>) throws(ProtoError) {
-    self.init(agents: try Decode.list(raw.pointee.n_agents, raw.pointee.agents, "agents"))
+    self.init(
+      agents: try Decode.list(raw.pointee.n_agents, raw.pointee.agents, "agents"),
+      nextPageToken: try Decode.optionalText(raw.pointee.next_page_token, "next_page_token"))
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__ListAgentsResponse>, _ arena: Arena) {
     raw.pointee.agents = arena.list(agents, &raw.pointee.n_agents)
+    raw.pointee.next_page_token = arena.text(nextPageToken)
   }
 }

@@ -92,3 +92,38 @@ extension SubmitResult: Mapped {
     raw.pointee.message = arena.text(message)
   }
 }
+
+extension SubmitStreamResponse: Mapped, WireMessage {
+  /// As `rota.v1.SubmitStreamResponse`.
+  public static var codec: WireCodec<SubmitStreamResponse> { .mapped }
+
+  init(raw: UnsafePointer<Rota__V1__SubmitStreamResponse>) throws(ProtoError) {
+    self.init()
+    accepted = Int(raw.pointee.accepted)
+    created = Int(raw.pointee.created)
+    refused = Int(raw.pointee.refused)
+    refusals = try Decode.list(raw.pointee.n_refusals, raw.pointee.refusals, "refusals")
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__SubmitStreamResponse>, _ arena: Arena) {
+    raw.pointee.accepted = Int64(accepted)
+    raw.pointee.created = Int64(created)
+    raw.pointee.refused = Int64(refused)
+    raw.pointee.refusals = arena.list(refusals, &raw.pointee.n_refusals)
+  }
+}
+
+extension SubmitRefusal: Mapped {
+  init(raw: UnsafePointer<Rota__V1__SubmitRefusal>) throws(ProtoError) {
+    self.init(
+      index: Int(raw.pointee.index), jobID: try Decode.optionalText(raw.pointee.job_id, "job_id"),
+      code: Int(raw.pointee.code), message: try Decode.text(raw.pointee.message, "message"))
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__SubmitRefusal>, _ arena: Arena) {
+    raw.pointee.index = Int64(index)
+    raw.pointee.job_id = arena.text(jobID)
+    raw.pointee.code = Int32(wire: code)
+    raw.pointee.message = arena.text(message)
+  }
+}

@@ -84,6 +84,31 @@ extension RunView: Mapped, WireMessage {
   }
 }
 
+extension ExecutionView: Mapped {
+  init(raw: UnsafePointer<Rota__V1__Execution>) throws(ProtoError) {
+    let job = JobKey(
+      namespace: try Decode.text(raw.pointee.namespace_, "namespace"),
+      jobID: try Decode.text(raw.pointee.job_id, "job_id"))
+    guard let state = try Decode.choice(raw.pointee.state, "state", as: RunState.self) else {
+      throw Decode.missing("state")
+    }
+    self.init(
+      run: RunKey(job: job, runID: try Decode.text(raw.pointee.run_id, "run_id")),
+      scheduledTime: try Decode.requiredTime(raw.pointee.scheduled_time, "scheduled_time"), state: state,
+      attempt: try Decode.required(raw.pointee.attempt, "attempt"))
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__Execution>, _ arena: Arena) {
+    raw.pointee.execution_id = arena.text(executionID)
+    raw.pointee.namespace_ = arena.text(run.job.namespace)
+    raw.pointee.job_id = arena.text(run.job.jobID)
+    raw.pointee.run_id = arena.text(run.runID)
+    raw.pointee.scheduled_time = arena.time(scheduledTime)
+    raw.pointee.state = state.raw
+    raw.pointee.attempt = arena.message(attempt)
+  }
+}
+
 extension AttemptRecord: Mapped {
   init(raw: UnsafePointer<Rota__V1__Attempt>) throws(ProtoError) {
     self.init(

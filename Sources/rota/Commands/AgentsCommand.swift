@@ -12,9 +12,12 @@ struct AgentsCommand: AsyncParsableCommand, EnvironmentBacked {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let answer: ListAgentsResponse = try await server.client().call(
-      "/rota.v1.Agents/List", ListAgentsRequest())
-    let agents = answer.agents.sorted { $0.record.agentID < $1.record.agentID }
+    let client = server.client()
+    let agents = try await Pages.collect(limit: 0) { size, token in
+      let answer: ListAgentsResponse = try await client.call(
+        "/rota.v1.Agents/List", ListAgentsRequest(pageSize: size, pageToken: token))
+      return (answer.agents, answer.nextPageToken)
+    }.entries
     if output.output == .json {
       return ViewJSON.print("agents", agents) { $0.write(to: &$1) }
     }

@@ -1,17 +1,25 @@
 """The client itself: a thin, typed layer over the generated stubs."""
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 import grpc
 
 from . import messages as m
-from ._generated.rota.v1 import agents_pb2_grpc, jobs_pb2_grpc, runs_pb2_grpc
+from ._generated.rota.v1 import agents_pb2_grpc, events_pb2_grpc, jobs_pb2_grpc, runs_pb2_grpc
 from .states import is_terminal
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 """How long a call other than a stream may take."""
+
+RESUME_PAUSE_SECONDS = (0.1, 2.0)
+"""The first and the longest wait before a watch that was cut off goes on."""
+
+RESUME_PATIENCE_SECONDS = 60.0
+"""How long a watch that was cut off may find no server."""
 
 
 class RotaError(Exception):
@@ -31,12 +39,14 @@ class Client:
     """Talks to any server of a cluster. Safe to use from several threads."""
 
     def __init__(self, server: str = "127.0.0.1:7070", timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
-        """`server` is host:port of a server's gRPC; nothing is sent before the first call."""
+        """`server` is host:port of a server's gRPC, or `ipv4:host:port,host:port` for several, of which one is
+        used while it can be reached. Nothing is sent before the first call."""
         self._timeout = timeout
         self._channel = grpc.insecure_channel(server)
         self._jobs = jobs_pb2_grpc.JobsStub(self._channel)
         self._runs = runs_pb2_grpc.RunsStub(self._channel)
         self._agents = agents_pb2_grpc.AgentsStub(self._channel)
+        self._events = events_pb2_grpc.EventsStub(self._channel)
 
     def __enter__(self) -> Client:
         return self
@@ -70,6 +80,19 @@ class Client:
         """Stores up to 1,000 jobs, each by itself; the results are in the order of the requests."""
         response = self._call(self._jobs.SubmitBatch, m.SubmitBatchRequest(requests=requests))
         return list(response.results)
+
+    def submit_stream(
+        self, requests: Iterable[m.SubmitRequest], *, timeout: float | None = None
+    ) -> m.SubmitStreamResponse:
+        """Stores any number of jobs, each by itself, taking them from `requests` no faster than they are written.
+
+        Once it returns, all that were accepted are durable. When it raises, some may have been stored: with job
+        ids or idempotency keys it is safe to send all again.
+        """
+        try:
+            return self._jobs.SubmitStream(iter(requests), timeout=timeout)
+        except grpc.RpcError as error:
+            raise RotaError(error.code(), error.details() or "") from error
 
     def job(self, job_id: str, *, namespace: str = "") -> m.Job:
         """A job with its runs."""
@@ -148,6 +171,32 @@ class Client:
                 return
             request.page_token = response.next_page_token
 
+    def executions(
+        self,
+        *,
+        namespace: str = "",
+        job_id: str = "",
+        worker_id: str = "",
+        state: m.RunState.ValueType = m.RunState.RUN_STATE_UNSPECIFIED,
+        status: m.JobStatus.ValueType = m.JobStatus.JOB_STATUS_UNSPECIFIED,
+        page_size: int = 0,
+    ) -> Iterator[m.Execution]:
+        """The attempts of all runs that match, newest first; with `worker_id`, only that agent's."""
+        request = m.ListRunsRequest(
+            namespace=namespace,
+            job_id=job_id,
+            worker_id=worker_id,
+            state=state,
+            status=status,
+            page_size=page_size,
+        )
+        while True:
+            response = self._call(self._runs.ListExecutions, request)
+            yield from response.executions
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
     def logs(
         self,
         job_id: str,
@@ -174,9 +223,55 @@ class Client:
 
     # Agents
 
-    def agents(self) -> list[m.Agent]:
-        """The agents that hold a lease."""
-        return list(self._call(self._agents.List, m.ListAgentsRequest()).agents)
+    def agents(self, *, page_size: int = 0) -> list[m.Agent]:
+        """All agents that hold a lease, by their ids."""
+        request = m.ListAgentsRequest(page_size=page_size)
+        agents: list[m.Agent] = []
+        while True:
+            response = self._call(self._agents.List, request)
+            agents += response.agents
+            if not response.next_page_token:
+                return agents
+            request.page_token = response.next_page_token
+
+    # Events
+
+    def events(
+        self,
+        start_revision: int = 0,
+        *,
+        namespace: str = "",
+        job_id: str = "",
+        jobs: bool = False,
+        runs: bool = False,
+        patience: float = RESUME_PATIENCE_SECONDS,
+    ) -> Iterator[m.WatchResponse]:
+        """What changes, without a gap and without an end; both kinds when neither is asked for.
+
+        Each step has `changes`, which may be none, and the `revision` up to which everything has been seen:
+        keep that, and go on from it after a restart. With `start_revision` 0, everything as it stands comes
+        first, in steps of revision 0; cut off meanwhile, it begins again.
+
+        When the server is lost, the watch goes on at the next one that answers, from the revision that it has
+        reached, and raises UNAVAILABLE only after `patience` seconds without one. It raises OUT_OF_RANGE when
+        the revision is too long ago: list, and watch from there.
+        """
+        request = m.WatchRequest(
+            namespace=namespace, job_id=job_id, jobs=jobs, runs=runs, start_revision=start_revision
+        )
+        shortest, longest = RESUME_PAUSE_SECONDS
+        pause, deadline = shortest, time.monotonic() + patience
+        while True:
+            try:
+                for step in self._stream(self._events.Watch, request, None):
+                    yield step
+                    request.start_revision = max(request.start_revision, step.revision)
+                    pause, deadline = shortest, time.monotonic() + patience
+            except RotaError as error:
+                if error.code != grpc.StatusCode.UNAVAILABLE or time.monotonic() >= deadline:
+                    raise
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, longest)
 
     # Calls
 

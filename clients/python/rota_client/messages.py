@@ -4,6 +4,7 @@ They are generated from `proto/`: run `clients/python/generate` once after a che
 """
 try:
     from ._generated.rota.v1.agents_pb2 import ListAgentsRequest, ListAgentsResponse
+    from ._generated.rota.v1.events_pb2 import Change, Removed, WatchRequest, WatchResponse
     from ._generated.rota.v1.jobs_pb2 import (
         CancelJobRequest,
         GetJobRequest,
@@ -11,13 +12,17 @@ try:
         ListJobsResponse,
         SubmitBatchRequest,
         SubmitBatchResponse,
+        SubmitRefusal,
         SubmitRequest,
         SubmitResponse,
         SubmitResult,
+        SubmitStreamResponse,
         WatchJobRequest,
     )
     from ._generated.rota.v1.runs_pb2 import (
+        Execution,
         GetRunRequest,
+        ListExecutionsResponse,
         ListRunsRequest,
         ListRunsResponse,
         LogChunk,

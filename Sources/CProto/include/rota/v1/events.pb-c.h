@@ -40,7 +40,8 @@ struct  Rota__V1__WatchRequest
    */
   ProtobufCBinaryData job_id;
   /*
-   * What to send; both when both are false.
+   * What to send; both when both are false. Who asks for jobs alone is also sent a job when one of its runs has
+   * changed, since its status may have followed.
    */
   protobuf_c_boolean jobs;
   protobuf_c_boolean runs;

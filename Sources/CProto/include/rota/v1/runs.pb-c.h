@@ -127,10 +127,14 @@ struct  Rota__V1__Execution
   ProtobufCBinaryData run_id;
   Google__Protobuf__Timestamp *scheduled_time;
   Rota__V1__Attempt *attempt;
+  /*
+   * The run's state for its last attempt; of an earlier one, what came of it.
+   */
+  Rota__V1__RunState state;
 };
 #define ROTA__V1__EXECUTION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__execution__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, NULL, NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, NULL, NULL, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED }
 
 
 struct  Rota__V1__LogsRequest
