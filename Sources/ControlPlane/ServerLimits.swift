@@ -65,6 +65,26 @@ enum ServerLimits {
   /// Times after which an idle REST connection is closed.
   static let httpIdleTimeout: Duration = .seconds(75)
 
+  // MARK: Change streams
+
+  /// Changes that are kept in memory for the streams, and about their bytes.
+  static let ringEvents = 20_000
+  static let ringBytes = 16 << 20
+  /// Change streams open at a time.
+  static let eventStreams = 500
+  /// What a stream takes at a time: so many changes or bytes of records are enough for one step.
+  static let eventPieceCount = 500
+  static let eventPieceBytes = 512 << 10
+  /// The largest step that is sent over gRPC, bytes, where it can be cut; a message may have 4 MiB.
+  static let eventStepBytes = 3 << 20
+  /// Records in one page of what stands.
+  static let standingPage = 200
+  /// How often an idle stream says how far it has come.
+  static let eventMarkerInterval: Duration = .seconds(5)
+  /// Streams that may read past changes from etcd at a time, and how long one piece may take.
+  static let catchUps = 8
+  static let catchUpPatience: Duration = .seconds(10)
+
   // MARK: Housekeeping
 
   /// How often history in etcd is compacted.

@@ -28,8 +28,9 @@ public final class ServerService: Service {
       grpcConfiguration, methods: parts.methods, group: parts.group, logger: logger)
     let record = serverRecord(grpcPort: grpc.port)
     let rest = RESTServer(
-      configuration: configuration, jobs: parts.jobs, runs: parts.runs, replica: parts.replica,
-      metrics: parts.metrics, pipeline: parts.pipeline, sessions: parts.sessions, logger: logger)
+      configuration: configuration, jobs: parts.jobs, runs: parts.runs, events: parts.events,
+      replica: parts.replica, metrics: parts.metrics, pipeline: parts.pipeline, sessions: parts.sessions,
+      logger: logger)
     let candidate = Candidate(
       store: store, replica: parts.replica, keyspace: keyspace, record: record,
       ttlSeconds: configuration.leaseTTLSeconds, logger: logger)
@@ -51,11 +52,14 @@ public final class ServerService: Service {
       group.addTask { await parts.pipeline.run(observer: parts.replica) }
       group.addTask { await parts.feeder.run() }
       group.addTask { await parts.housekeeping.run() }
+      group.addTask { await parts.changes.run() }
       group.addTask {
         let standing = Task { await candidate.run() }
         await withTaskCancellationHandler {
           try? await gracefulShutdown()
           standing.cancel()
+          // Change streams would go on for ever.
+          parts.changes.close()
           await standing.value
         } onCancel: {
           standing.cancel()
@@ -111,17 +115,20 @@ private struct ServerParts: Sendable {
   let feeder: CacheFeeder
   let housekeeping: Housekeeping
   let leaderLink: LeaderLink
+  let changes: ChangeHub
+  let events: EventService
   let jobs: JobService
   let runs: RunService
   let methods: [RPCMethod]
 
   init(_ configuration: ServerConfiguration, _ store: any EtcdStore, _ keyspace: Keyspace, _ logger: Logger) {
     let decoder = RecordDecoder(keyspace: keyspace, metrics: metrics, logger: logger)
+    changes = ChangeHub(keyspace: keyspace, metrics: metrics)
     pipeline = CommitPipeline(store: store, metrics: metrics, logger: logger)
     replica = Replica(
       Replica.Surroundings(
         keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
-        eventLoop: group.next(), logger: logger, serverID: configuration.serverID,
+        changes: changes, eventLoop: group.next(), logger: logger, serverID: configuration.serverID,
         machine: configuration.machine))
     feeder = CacheFeeder(store: store, replica: replica, decoder: decoder, metrics: metrics, logger: logger)
     housekeeping = Housekeeping(store: store, replica: replica, metrics: metrics, logger: logger)
@@ -131,8 +138,12 @@ private struct ServerParts: Sendable {
     jobs = JobService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace,
       idempotencyLeases: LeaseBucket(store: store), metrics: metrics)
+    events = EventService(
+      replica: replica, barrier: barrier, hub: changes, decoder: decoder,
+      history: EventHistory(
+        store: store, hub: changes, barrier: barrier, keyspace: keyspace, metrics: metrics))
     runs = RunService(replica: replica, barrier: barrier, logs: logs, leaderLink: leaderLink)
     let agents = AgentSessionService(replica: replica, sessions: sessions, logs: logs, logger: logger)
-    methods = GRPCServices(jobs: jobs, runs: runs, replica: replica).methods + agents.methods
+    methods = GRPCServices(jobs: jobs, runs: runs, events: events, replica: replica).methods + agents.methods
   }
 }

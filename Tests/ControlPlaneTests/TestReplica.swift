@@ -16,17 +16,21 @@ final class TestReplica: Sendable {
   let pipeline: CommitPipeline
   let replica: Replica
   let jobs: JobService
+  let changes: ChangeHub
+  let events: EventService
   private let tasks: [Task<Void, Never>]
 
-  init(_ store: FakeEtcd, id: String = "s1") {
+  init(_ store: FakeEtcd, id: String = "s1", ring: ChangeRing.Bounds = .init()) {
     self.store = store
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let decoder = RecordDecoder(keyspace: keyspace, metrics: metrics, logger: logger)
+    let changes = ChangeHub(keyspace: keyspace, metrics: metrics, bounds: ring)
     let pipeline = CommitPipeline(store: store, metrics: metrics, logger: logger)
     let replica = Replica(
       Replica.Surroundings(
         keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
-        eventLoop: MultiThreadedEventLoopGroup.singleton.next(), logger: logger, serverID: id,
+        changes: changes, eventLoop: MultiThreadedEventLoopGroup.singleton.next(), logger: logger,
+        serverID: id,
         machine: .init()))
     let barrier = ReadBarrier(store: store, replica: replica, keyspace: keyspace, serverID: id)
     self.pipeline = pipeline
@@ -34,6 +38,11 @@ final class TestReplica: Sendable {
     jobs = JobService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace,
       idempotencyLeases: LeaseBucket(store: store), metrics: metrics)
+    self.changes = changes
+    events = EventService(
+      replica: replica, barrier: barrier, hub: changes, decoder: decoder,
+      history: EventHistory(
+        store: store, hub: changes, barrier: barrier, keyspace: keyspace, metrics: metrics))
     let feeder = CacheFeeder(
       store: store, replica: replica, decoder: decoder, metrics: metrics, logger: logger)
     tasks = [
@@ -58,9 +67,10 @@ final class TestReplica: Sendable {
 
 /// Runs a test with the inner parts of a server.
 func withReplica(
-  _ store: FakeEtcd = FakeEtcd(), _ body: (TestReplica) async throws -> Void
+  _ store: FakeEtcd = FakeEtcd(), ring: ChangeRing.Bounds = .init(),
+  _ body: (TestReplica) async throws -> Void
 ) async throws {
-  let server = TestReplica(store)
+  let server = TestReplica(store, ring: ring)
   defer { server.stop() }
   try await body(server)
 }

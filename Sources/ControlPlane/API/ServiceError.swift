@@ -5,8 +5,8 @@ import SchedulerCore
 struct ServiceError: Error, Hashable, CustomStringConvertible {
   /// What kind of failure.
   enum Kind: Hashable {
-    case invalid, notFound, alreadyExists, failedPrecondition, aborted, overloaded, unavailable, noSpace,
-      internalError
+    case invalid, notFound, alreadyExists, failedPrecondition, aborted, outOfRange, overloaded, unavailable,
+      noSpace, internalError
   }
 
   var kind: Kind

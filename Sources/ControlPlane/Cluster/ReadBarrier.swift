@@ -71,7 +71,8 @@ actor ReadBarrier {
     if asking == question { asking = nil }
   }
 
-  private func nudge() async -> Int64? {
+  /// Writes a key of this server's own, so that every watch moves; its revision, or nil where that failed.
+  func nudge() async -> Int64? {
     nudges += 1
     return try? await store.put(keyspace.serverSync(serverID), Array("\(nudges)".utf8))
   }

@@ -33,6 +33,46 @@ extension Replica {
       runs: page.items.map(view), nextPageToken: page.nextToken, revision: cache.revision)
   }
 
+  // MARK: For change streams
+
+  /// How jobs stand, without their runs; one that is not held is left out.
+  func standing(of keys: Set<JobKey>) -> [JobKey: StandingJob] {
+    var standing: [JobKey: StandingJob] = [:]
+    for key in keys { standing[key] = cache.jobs[key].map(StandingJob.init) }
+    return standing
+  }
+
+  /// A page of the jobs that a stream has asked for, as they were at `revision`; without those that have
+  /// changed since.
+  func standingJobs(
+    _ request: WatchEventsRequest, upTo revision: Int64, after token: String?
+  ) throws -> StandingPage<JobView> {
+    guard request.jobs else { return StandingPage() }
+    if let jobID = request.jobID {
+      let key = JobKey(namespace: request.namespace ?? JobSpec.Defaults.namespace, jobID: jobID)
+      let job = cache.jobs[key].map { StandingJob($0).view }
+      return StandingPage(items: [job].compactMap { $0 }.filter { $0.revision <= revision })
+    }
+    let page = try cache.listJobs(
+      JobFilter(namespace: request.namespace), after: token, limit: ServerLimits.standingPage)
+    return StandingPage(
+      items: page.items.map { StandingJob($0).view }.filter { $0.revision <= revision },
+      nextToken: page.nextToken)
+  }
+
+  /// As `standingJobs`, of runs.
+  func standingRuns(
+    _ request: WatchEventsRequest, upTo revision: Int64, after token: String?
+  ) throws -> StandingPage<RunView> {
+    guard request.runs else { return StandingPage() }
+    let page = try cache.listRuns(
+      RunFilter(namespace: request.namespace, jobID: request.jobID), after: token,
+      limit: ServerLimits.standingPage)
+    let held = page.items.filter { $0.modRevision <= revision }
+    return StandingPage(
+      items: held.map { RunView(record: $0.record, revision: $0.modRevision) }, nextToken: page.nextToken)
+  }
+
   private func view(_ run: Versioned<RunRecord>) -> RunView {
     var record = run.record
     if record.state == .queued, let reason = leader?.waitingReason(of: record.key, cache) {
@@ -86,6 +126,26 @@ extension Replica {
     }
     return figures
   }
+}
+
+/// A job as it stands.
+struct StandingJob: Sendable {
+  /// Tells it from another job that had the same id.
+  var createRevision: Int64
+  /// Without its runs.
+  var view: JobView
+
+  init(_ entry: ClusterCache.Job) {
+    createRevision = entry.job.createRevision
+    view = JobView(record: entry.job.record, status: entry.status, revision: entry.job.modRevision)
+  }
+}
+
+/// A part of what stands.
+struct StandingPage<Item: Sendable>: Sendable {
+  var items: [Item] = []
+  /// Asks for the next page; nil on the last.
+  var nextToken: String?
 }
 
 /// A replica's figures at one moment.

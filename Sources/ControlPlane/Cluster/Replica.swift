@@ -14,6 +14,7 @@ actor Replica {
     let sessions: SessionRegistry
     let metrics: ServerMetrics
     let decoder: RecordDecoder
+    let changes: ChangeHub
     let eventLoop: any EventLoop
     let logger: Logger
     let serverID: String
@@ -54,6 +55,8 @@ actor Replica {
       if let change, cache.apply(change, at: event.kv.modRevision) { noticed(change, now: now) }
     }
     advance(to: revision, now: now)
+    // Last, so that the cache is never behind what the streams tell.
+    surroundings.changes.publish(events, upTo: revision)
   }
 
   /// Applies a page of a listing at `revision`. Returns how many records the watch should have
@@ -79,6 +82,7 @@ actor Replica {
     }
     isWarm = true
     advance(to: revision, now: now)
+    surroundings.changes.restart(after: revision)
     return removed
   }
 

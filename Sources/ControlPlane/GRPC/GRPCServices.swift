@@ -7,10 +7,12 @@ import Transport
 struct GRPCServices: Sendable {
   let jobs: JobService
   let runs: RunService
+  let events: EventService
   let replica: Replica
 
   var methods: [RPCMethod] {
     jobMethods + [
+      watchEvents,
       unary("/rota.v1.Runs/Get") { (request: GetRunRequest, _) in
         try await runs.get(request.job, runID: request.runID)
       },
@@ -112,7 +114,7 @@ private func unary<Request: WireMessage, Response: WireMessage>(
 }
 
 /// Turns the services' errors into gRPC's.
-private func answering<Value>(_ body: () async throws -> Value) async throws -> Value {
+func answering<Value>(_ body: () async throws -> Value) async throws -> Value {
   do {
     return try await body()
   } catch {
@@ -140,6 +142,7 @@ extension ServiceError {
     case .alreadyExists: .alreadyExists
     case .failedPrecondition: .failedPrecondition
     case .aborted: .aborted
+    case .outOfRange: .outOfRange
     case .overloaded, .noSpace: .resourceExhausted
     case .unavailable: .unavailable
     case .internalError: .internalError

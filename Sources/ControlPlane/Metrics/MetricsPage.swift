@@ -85,6 +85,10 @@ struct MetricsPage: Sendable {
   private func api(_ page: inout PrometheusText) {
     page.counter("rota_submissions_total", "Jobs accepted.", metrics.submissions.current)
     page.counter("rota_submissions_refused_total", "Submissions refused.", metrics.submissionsRefused.current)
+    page.gauge("rota_event_streams", "Change streams open.", metrics.eventStreams.current)
+    page.counter(
+      "rota_event_catch_ups_total", "Pieces of past changes read from etcd for streams that were behind.",
+      metrics.eventCatchUps.current)
     page.counter("rota_http_requests_total", "REST requests.", metrics.httpRequests.current)
     page.counter("rota_http_errors_total", "REST requests that failed.", metrics.httpErrors.current)
   }

@@ -27,6 +27,8 @@ final class ServerMetrics: Sendable {
   let elections = Counter()
   let submissions = Counter()
   let submissionsRefused = Counter()
+  let eventStreams = Gauge()
+  let eventCatchUps = Counter()
   let httpRequests = Counter()
   let httpErrors = Counter()
   let databaseBytes = Gauge()

@@ -172,6 +172,7 @@ extension ServiceError {
       case .alreadyExists: (.conflict, "already_exists")
       case .failedPrecondition: (.conflict, "failed_precondition")
       case .aborted: (.conflict, "aborted")
+      case .outOfRange: (.gone, "out_of_range")
       case .overloaded: (.tooManyRequests, "resource_exhausted")
       case .noSpace:
         (HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage"), "resource_exhausted")

@@ -12,6 +12,7 @@ struct RESTServer: Sendable {
   let configuration: ServerConfiguration
   let jobs: JobService
   let runs: RunService
+  let events: EventService
   let replica: Replica
   let metrics: ServerMetrics
   let pipeline: CommitPipeline
@@ -69,6 +70,7 @@ struct RESTServer: Sendable {
         $0.list("agents", page.agents, next: page.nextPageToken) { $0.write(to: &$1) }
       }
     }
+    group.get("events", use: watchEvents)
     addStatusRoutes(to: group)
   }
 
@@ -187,7 +189,7 @@ extension BasicRequestContext {
 }
 
 /// A response body's writer where a closure can keep it.
-private final class ResponseSink {
+final class ResponseSink {
   var writer: any ResponseBodyWriter
 
   init(_ writer: any ResponseBodyWriter) { self.writer = writer }
