@@ -4,6 +4,9 @@ public struct TransportLimits: Sendable {
   public var maxReceiveMessageBytes = 4 * 1_024 * 1_024
   /// The largest message that may be sent, in bytes. Larger ones: RESOURCE_EXHAUSTED.
   public var maxSendMessageBytes = 4 * 1_024 * 1_024
+  /// Compressed messages are decompressed as the application takes them; a batch of them is complete when it has this many
+  /// bytes. With a last message of `maxReceiveMessageBytes`, that bounds what they can become at a time.
+  public var decompressedBatchBytes = 64 * 1_024
   /// HTTP/2 flow-control window of each stream, in bytes: how much a peer may send ahead of the application.
   public var streamWindowBytes = 1_024 * 1_024
   /// HTTP/2 flow-control window of the connection, in bytes.

@@ -10,7 +10,7 @@ import Testing
     try await withServer { server in
       let output = try await PythonChild("grpcio_client.py", "\(server.port)").finish()
       #expect(output.status == 0, "\(output.text)")
-      #expect(output.text.split(separator: "\n").filter { $0.hasPrefix("ok ") }.count == 17, "\(output.text)")
+      #expect(output.text.split(separator: "\n").filter { $0.hasPrefix("ok ") }.count == 16, "\(output.text)")
     }
   }
 

@@ -13,7 +13,8 @@ private func unexpected(_ what: Comment, location: SourceLocation = #_sourceLoca
   @Test func singleRequestStartsAtTheEnd() {
     var state = ServerStreamState(takesSingleRequest: true)
     guard case .none = state.receive([message]) else { return unexpected("started early") }
-    guard case .start(message) = state.receiveEnd(pendingBytes: 0) else { return unexpected("not started") }
+    guard case .start(let start) = state.receiveEnd(pendingBytes: 0) else { return unexpected("not started") }
+    #expect(start.bytes == message)
     #expect(state.sendHeaders() == true)
     #expect(state.sendHeaders() == false)
     #expect(state.finish() == .trailers)

@@ -27,7 +27,7 @@ private func frame(_ payload: String, flag: UInt8 = 0) -> ByteBuffer {
         for range in [0..<first, first..<second, second..<all.count] {
           reader.append(
             ByteBuffer(bytes: all[all.startIndex + range.lowerBound..<all.startIndex + range.upperBound]))
-          for message in try reader.takeMessages() { messages.append(String(buffer: message)) }
+          for message in try reader.takeMessages() { messages.append(String(buffer: message.bytes)) }
         }
         #expect(messages == expected)
         #expect(reader.pendingBytes == 0)
@@ -47,17 +47,21 @@ private func frame(_ payload: String, flag: UInt8 = 0) -> ByteBuffer {
     var reader = LengthPrefixedReader(maxMessageBytes: 4)
     reader.append(frame("four"))
     let message = try reader.next()
-    #expect(message == ByteBuffer(string: "four"))
+    #expect(message == WireMessage(bytes: ByteBuffer(string: "four")))
   }
 
-  @Test func compressionFlags() {
-    for (flag, announced, code) in [
-      (1, false, StatusCode.internalError), (1, true, .unimplemented), (2, true, .internalError),
-    ] {
-      var reader = LengthPrefixedReader(maxMessageBytes: 100, encodingAnnounced: announced)
+  @Test func compressionFlags() throws {
+    var reader = LengthPrefixedReader(maxMessageBytes: 100, encoding: .gzip)
+    var wire = frame("compressed", flag: 1)
+    wire.writeImmutableBuffer(frame("plain"))
+    reader.append(wire)
+    let messages = try reader.takeMessages()
+    #expect(messages.map(\.isCompressed) == [true, false])
+    for (flag, encoding) in [(1, MessageEncoding.identity), (2, .gzip), (2, .identity)] {
+      var reader = LengthPrefixedReader(maxMessageBytes: 100, encoding: encoding)
       reader.append(frame("x", flag: UInt8(flag)))
       let error = #expect(throws: RPCError.self) { () throws in _ = try reader.next() }
-      #expect(error?.code == code)
+      #expect(error?.code == .internalError)
     }
   }
 
@@ -189,7 +193,7 @@ private func frame(_ payload: String, flag: UInt8 = 0) -> ByteBuffer {
       _ = try RequestHead(fields: [HeaderField(":method", "GET")] + good.dropFirst())
     }
     for (field, code) in [
-      (HeaderField("grpc-encoding", "gzip"), StatusCode.unimplemented),
+      (HeaderField("grpc-encoding", "snappy"), StatusCode.unimplemented),
       (HeaderField("grpc-timeout", "soon"), .internalError),
     ] {
       let rejection = #expect(throws: RequestHead.Rejection.self) {
@@ -204,7 +208,20 @@ private func frame(_ payload: String, flag: UInt8 = 0) -> ByteBuffer {
 
   @Test func unknownEncodingNamesWhatIsAccepted() {
     let fields = GRPCHeaders.rejection(.grpc(code: .unimplemented, message: "no"))
-    #expect(fields.value(of: "grpc-accept-encoding") == "identity")
+    #expect(fields.value(of: "grpc-accept-encoding") == "identity,gzip")
+    let rejection = #expect(throws: RequestHead.Rejection.self) {
+      _ = try RequestHead(fields: good + [HeaderField("grpc-encoding", "snappy")])
+    }
+    guard case .grpc(_, let message) = rejection else { return }
+    #expect(message.contains("'snappy'") && message.contains("identity,gzip"))
+  }
+
+  @Test func encodings() throws {
+    let plain = try RequestHead(fields: good)
+    #expect(plain.encoding == .identity && !plain.acceptsGZip)
+    let compressed = try RequestHead(
+      fields: good + [HeaderField("grpc-encoding", "gzip"), HeaderField("grpc-accept-encoding", "gzip")])
+    #expect(compressed.encoding == .gzip && compressed.acceptsGZip && compressed.metadata.isEmpty)
   }
 
   @Test func longStatusMessagesAreCut() throws {

@@ -51,7 +51,7 @@ final class ClientConnection: HTTP2Connection<ClientStream> {
       return
     }
     guard let body = stream.body, !work.messages.isEmpty || work.endsStream else { return }
-    for message in work.messages { body.append(message: message) }
+    body.append(contentsOf: work.messages)
     if work.endsStream { body.end = .endStream }
     do {
       try session.bodyChanged(stream: id)
@@ -88,9 +88,10 @@ final class ClientConnection: HTTP2Connection<ClientStream> {
     let fields = try GRPCHeaders.request(
       path: request.path, scheme: configuration.scheme, authority: authority,
       userAgent: configuration.userAgent,
-      timeoutNanoseconds: request.deadline.map { ($0 - now).nanoseconds }, metadata: request.metadata)
+      timeoutNanoseconds: request.deadline.map { ($0 - now).nanoseconds }, encoding: request.encoding,
+      metadata: request.metadata)
     let body = OutboundBody()
-    for message in work.messages { body.append(message: message) }
+    body.append(contentsOf: work.messages)
     if work.endsStream { body.end = .endStream }
     let id = try session.submitRequest(fields, body: body)
     call.streamID.store(id, ordering: .relaxed)
@@ -115,7 +116,7 @@ final class ClientConnection: HTTP2Connection<ClientStream> {
   }
 
   override func messagesReceived(
-    _ stream: ClientStream, _ messages: [ByteBuffer], charge: Int, partialBytes: Int
+    _ stream: ClientStream, _ messages: MessageBatch, charge: Int, partialBytes: Int
   ) -> Call.Delivery {
     guard stream.state.phase == .open else { return Call.Delivery(isDrained: true, credit: charge) }
     switch stream.state.receive(messages) {
@@ -135,9 +136,9 @@ final class ClientConnection: HTTP2Connection<ClientStream> {
     switch action {
     case .none, .deliver:
       break
-    case .begin(let metadata, let encodingAnnounced):
+    case .begin(let metadata, let encoding):
       stream.reader = LengthPrefixedReader(
-        maxMessageBytes: limits.maxReceiveMessageBytes, encodingAnnounced: encodingAnnounced)
+        maxMessageBytes: limits.maxReceiveMessageBytes, encoding: encoding)
       stream.call.begin(initialMetadata: metadata)
     case .finish(let status):
       if status.code == .ok {

@@ -73,12 +73,15 @@ public final class GRPCClient: Sendable {
 
   /// One request message, one response message.
   ///
-  /// - Parameter timeout: From now; nil: no deadline.
+  /// - Parameters:
+  ///   - timeout: From now; nil: no deadline.
+  ///   - encoding: How the request is compressed. Responses may be compressed whatever this is.
   /// - Throws: `RPCError`: the call's status. Cancelling the task cancels the call.
   public func unary(
-    _ path: String, _ message: ByteBuffer, metadata: Metadata = [:], timeout: Duration? = nil
+    _ path: String, _ message: ByteBuffer, metadata: Metadata = [:], timeout: Duration? = nil,
+    encoding: MessageEncoding = .identity
   ) async throws -> ByteBuffer {
-    let call = try begin(path, metadata, timeout, expectsSingleResponse: true, message: message)
+    let call = try begin(path, metadata, timeout, encoding, expectsSingleResponse: true, message: message)
     return try await GRPCClient.single(call.collect())
   }
 
@@ -87,9 +90,10 @@ public final class GRPCClient: Sendable {
   /// The call's status, when it is not OK, is thrown from the iteration. Dropping the stream, or cancelling the task that
   /// reads it, cancels the call.
   public func serverStreaming(
-    _ path: String, _ message: ByteBuffer, metadata: Metadata = [:], timeout: Duration? = nil
+    _ path: String, _ message: ByteBuffer, metadata: Metadata = [:], timeout: Duration? = nil,
+    encoding: MessageEncoding = .identity
   ) async throws -> MessageStream {
-    let call = try begin(path, metadata, timeout, expectsSingleResponse: false, message: message)
+    let call = try begin(path, metadata, timeout, encoding, expectsSingleResponse: false, message: message)
     return MessageStream(call, cancelsWhenDropped: true)
   }
 
@@ -97,9 +101,9 @@ public final class GRPCClient: Sendable {
   /// by an error cancels the call.
   public func clientStreaming(
     _ path: String, metadata: Metadata = [:], timeout: Duration? = nil,
-    _ body: (ClientStreamWriter) async throws -> Void
+    encoding: MessageEncoding = .identity, _ body: (ClientStreamWriter) async throws -> Void
   ) async throws -> ByteBuffer {
-    let call = try begin(path, metadata, timeout, expectsSingleResponse: true, message: nil)
+    let call = try begin(path, metadata, timeout, encoding, expectsSingleResponse: true, message: nil)
     do {
       try await body(ClientStreamWriter(call: call))
     } catch {
@@ -115,9 +119,10 @@ public final class GRPCClient: Sendable {
   /// Any number of messages each way. Leaving `body` cancels the call if it has not finished.
   public func bidirectional<R: Sendable>(
     _ path: String, metadata: Metadata = [:], timeout: Duration? = nil,
+    encoding: MessageEncoding = .identity,
     _ body: @Sendable (MessageStream, ClientStreamWriter) async throws -> R
   ) async throws -> R {
-    let call = try begin(path, metadata, timeout, expectsSingleResponse: false, message: nil)
+    let call = try begin(path, metadata, timeout, encoding, expectsSingleResponse: false, message: nil)
     defer { call.cancel() }
     return try await withTaskCancellationHandler {
       try await body(MessageStream(call, cancelsWhenDropped: false), ClientStreamWriter(call: call))
@@ -127,8 +132,8 @@ public final class GRPCClient: Sendable {
   }
 
   private func begin(
-    _ path: String, _ metadata: Metadata, _ timeout: Duration?, expectsSingleResponse: Bool,
-    message: ByteBuffer?
+    _ path: String, _ metadata: Metadata, _ timeout: Duration?, _ encoding: MessageEncoding,
+    expectsSingleResponse: Bool, message: ByteBuffer?
   ) throws -> Call {
     let limit = configuration.limits.maxSendMessageBytes
     if let message, message.readableBytes > limit {
@@ -138,12 +143,16 @@ public final class GRPCClient: Sendable {
     }
     let deadline = timeout.map { NIODeadline.after(nanoseconds: $0.cappedNanoseconds) }
     let request = Call.Request(
-      path: path, metadata: metadata, deadline: deadline, expectsSingleResponse: expectsSingleResponse)
+      path: path, metadata: metadata, deadline: deadline, encoding: encoding,
+      expectsSingleResponse: expectsSingleResponse)
     let call = Call(request: request, mailbox: mailbox, limits: configuration.limits)
+    let first = try message.map { message throws(RPCError) in
+      encoding == .gzip ? try WireMessage(compressing: message) : WireMessage(bytes: message)
+    }
     call.schedule { state in
-      guard let message else { return }
-      state.unsentBytes = MessagePrefix.wireBytes(message)
-      state.work.messages = [message]
+      guard let first else { return }
+      state.unsentBytes = MessagePrefix.wireBytes(first.bytes)
+      state.work.messages.append(first.bytes, isCompressed: first.isCompressed)
       state.work.endsStream = true
     }
     return call
@@ -179,15 +188,16 @@ public struct ClientStreamWriter: Sendable {
 
   /// Sends a message. Suspends while `TransportLimits.sendBufferBytes` of this call wait for the server.
   ///
+  /// - Parameter compressed: False: as it is, even in a call whose encoding is gzip.
   /// - Throws: `RPCError`: the call's status when it is over already; RESOURCE_EXHAUSTED when the message is larger than
   ///   `TransportLimits.maxSendMessageBytes`.
-  public func send(_ message: ByteBuffer) async throws {
-    try await call.send(CollectionOfOne(message))
+  public func send(_ message: ByteBuffer, compressed: Bool = true) async throws {
+    try await call.send(CollectionOfOne(message), compressed: compressed)
   }
 
-  /// Sends messages, in fewer steps than one by one. Errors and suspension as in `send(_:)`.
-  public func send(contentsOf messages: [ByteBuffer]) async throws {
-    try await call.send(messages)
+  /// Sends messages, in fewer steps than one by one. Errors and suspension as in `send(_:compressed:)`.
+  public func send(contentsOf messages: [ByteBuffer], compressed: Bool = true) async throws {
+    try await call.send(messages, compressed: compressed)
   }
 
   /// Ends the requests. Further messages are an error; further `finish` are not.

@@ -11,6 +11,8 @@ final class Call: Sendable {
     var path: String
     var metadata: Metadata
     var deadline: NIODeadline?
+    /// How its messages are compressed.
+    var encoding: MessageEncoding
     /// The server answers with one message.
     var expectsSingleResponse: Bool
   }
@@ -19,7 +21,7 @@ final class Call: Sendable {
   struct Work {
     var sendsHeaders = false
     var headers = Metadata()
-    var messages: [ByteBuffer] = []
+    var messages = MessageBatch()
     /// Client: no more messages follow.
     var endsStream = false
     /// Server: the call is over.
@@ -31,7 +33,7 @@ final class Call: Sendable {
   }
 
   struct State {
-    var inbox: [ByteBuffer] = []
+    var inbox = MessageBatch()
     var inboxCharge = 0
     /// Received bytes of a message that is not complete, for which no credit was given.
     var partialBytes = 0
@@ -41,6 +43,8 @@ final class Call: Sendable {
     var initialMetadata: Metadata?
 
     var work = Work()
+    /// Server: the event loop was told to send the headers.
+    var areHeadersTaken = false
     var isScheduled = false
     var unsentBytes = 0
     var outboundError: RPCError?
@@ -54,12 +58,15 @@ final class Call: Sendable {
   let limits: TransportLimits
   /// Zero until the stream exists. Written by the event loop.
   let streamID = Atomic<Int32>(0)
+  /// Whether messages are compressed. A server's call gets there before its headers are sent, and stays so.
+  let compressesOutbound: Atomic<Bool>
   let state = Mutex(State())
 
   init(request: Request?, mailbox: Mailbox, limits: TransportLimits) {
     self.request = request
     self.mailbox = mailbox
     self.limits = limits
+    compressesOutbound = Atomic(request?.encoding == .gzip)
   }
 
   /// Tells the event loop that there is work; the caller has set `isScheduled`.
@@ -87,6 +94,22 @@ extension Call.State {
     return true
   }
 
+  /// All that has arrived, or, where messages may be compressed, one message. Its credit becomes due.
+  mutating func takeInbox() -> MessageBatch {
+    guard inbox.mayBeCompressed, let first = inbox.popFirst() else {
+      defer {
+        inbox = MessageBatch()
+        work.credit += inboxCharge
+        inboxCharge = 0
+      }
+      return inbox
+    }
+    let charge = inbox.isEmpty ? inboxCharge : min(inboxCharge, MessagePrefix.wireBytes(first.bytes))
+    work.credit += charge
+    inboxCharge -= charge
+    return MessageBatch(first)
+  }
+
   mutating func takeReader() -> CheckedContinuation<Void, Never>? {
     defer { reader = nil }
     return reader
@@ -110,11 +133,11 @@ extension Call {
   }
 
   /// Hands over messages that cost `charge` bytes of window.
-  func deliver(_ messages: [ByteBuffer], charge: Int, partialBytes: Int) -> Delivery {
+  func deliver(_ messages: MessageBatch, charge: Int, partialBytes: Int) -> Delivery {
     let (delivery, reader) = state.withLock { state in
       let waits = state.reader != nil
       let collects = request?.expectsSingleResponse ?? false
-      if state.inbox.isEmpty { state.inbox = messages } else { state.inbox += messages }
+      state.inbox.append(contentsOf: messages)
       // A single response is bounded by the message limit; its window is not worth holding back.
       if collects { state.work.credit += charge } else { state.inboxCharge += charge }
       let isDrained = collects || waits || state.inbox.isEmpty
@@ -146,10 +169,10 @@ extension Call {
     let (reader, writers) = state.withLock { state in
       if state.inboundResult == nil {
         state.inboundResult = .failure(error)
-        if discardingInbox { state.inbox = [] }
+        if discardingInbox { state.inbox = MessageBatch() }
       }
       if state.outboundError == nil { state.outboundError = error }
-      state.work.messages = []
+      state.work.messages = MessageBatch()
       return (state.takeReader(), state.takeWriters())
     }
     reader?.resume()
@@ -169,6 +192,7 @@ extension Call {
     state.withLock { state in
       state.isScheduled = false
       let headers = state.work.headers
+      if state.work.sendsHeaders || !state.work.messages.isEmpty { state.areHeadersTaken = true }
       defer {
         state.work = Work()
         // Kept until a message or `sendHeaders` needs them.
@@ -193,18 +217,20 @@ extension Call {
 
 extension Call {
   private enum Take {
-    case batch([ByteBuffer], mustPost: Bool)
+    case batch(MessageBatch, mustPost: Bool)
     case end(Result<Metadata, RPCError>)
     case wait
   }
 
-  /// All messages that have arrived, at least one; nil at the end of the stream.
-  func nextBatch() async throws -> [ByteBuffer]? {
+  /// The messages that have arrived, at least one, decompressed and with the flag that they had; nil at the end of the
+  /// stream. All of them, unless there are compressed ones: their sizes are not known, so a batch of those ends with the
+  /// message that takes it past `TransportLimits.decompressedBatchBytes`.
+  func nextBatch() async throws -> MessageBatch? {
     while true {
       switch takeBatch() {
       case .batch(let messages, let mustPost):
         if mustPost { post() }
-        return messages
+        return messages.mayBeCompressed ? try decompressBatch(startingWith: messages) : messages
       case .end(let result):
         _ = try result.get()
         return nil
@@ -221,7 +247,8 @@ extension Call {
       let outcome = state.withLock { state in state.inboundResult.map { ($0, state.inbox) } }
       if let (result, messages) = outcome {
         _ = try result.get()
-        return messages
+        guard messages.mayBeCompressed else { return messages.bytes }
+        return try messages.map { try $0.decompressed(limit: limits.maxReceiveMessageBytes) }
       }
       try await waitForInbound(untilEnd: true)
     }
@@ -230,16 +257,50 @@ extension Call {
   private func takeBatch() -> Take {
     state.withLock { state in
       guard !state.inbox.isEmpty else { return state.inboundResult.map { .end($0) } ?? .wait }
-      let messages = state.inbox
-      state.inbox = []
-      state.work.credit += state.inboxCharge
-      state.inboxCharge = 0
+      let messages = state.takeInbox()
       // Credit travels in large pieces: the peer always has three quarters of the window left.
       let owed = state.work.credit + state.partialBytes
       let isDue = owed >= limits.streamWindowBytes / 4 || mailbox.isStarved.load(ordering: .relaxed)
       let mustPost = isDue && owed > 0 && state.inboundResult == nil && state.markScheduled()
       return .batch(messages, mustPost: mustPost)
     }
+  }
+
+  /// Decompresses the message that was taken, and takes more of those that are here.
+  private func decompressBatch(startingWith first: MessageBatch) throws -> MessageBatch {
+    var batch = MessageBatch()
+    var byteCount = 0
+    var next = first
+    while true {
+      for message in next {
+        do {
+          let bytes = try message.decompressed(limit: limits.maxReceiveMessageBytes)
+          byteCount += bytes.readableBytes
+          batch.append(bytes, isCompressed: message.isCompressed)
+        } catch {
+          fail(error)
+          throw error
+        }
+      }
+      guard byteCount < limits.decompressedBatchBytes,
+        case .batch(let more, let mustPost) = takeBatch()
+      else { return batch }
+      if mustPost { post() }
+      next = more
+    }
+  }
+
+  /// The peer sent what cannot be read. A client's call ends; on a server the handler decides.
+  private func fail(_ error: RPCError) {
+    let mustPost = state.withLock { state in
+      let isOver = state.inboundResult != nil
+      state.inboundResult = .failure(error)
+      state.inbox = MessageBatch()
+      guard request != nil, !isOver else { return false }
+      state.work.isCancelled = true
+      return state.markScheduled()
+    }
+    if mustPost { post() }
   }
 
   private func waitForInbound(untilEnd: Bool) async throws {
@@ -284,16 +345,29 @@ extension Call {
   }
 
   /// Sends messages in order. Suspends while more than `sendBufferBytes` of this call are unsent.
-  func send(_ messages: some Collection<ByteBuffer>) async throws {
+  ///
+  /// - Parameter compressed: Whether to compress them, if the call has compression at all.
+  func send(_ messages: some Collection<ByteBuffer>, compressed: Bool) async throws {
     for message in messages where message.readableBytes > limits.maxSendMessageBytes {
       throw RPCError(
         .resourceExhausted,
         "message of \(message.readableBytes) bytes; the limit for sending is \(limits.maxSendMessageBytes) bytes"
       )
     }
+    if compressed, compressesOutbound.load(ordering: .relaxed) {
+      for message in messages {
+        let wire = try WireMessage(compressing: message)
+        try await send(wire: CollectionOfOne(wire.bytes), isCompressed: wire.isCompressed)
+      }
+    } else {
+      try await send(wire: messages, isCompressed: false)
+    }
+  }
+
+  private func send(wire messages: some Collection<ByteBuffer>, isCompressed: Bool) async throws {
     var rest = messages[...]
     while !rest.isEmpty {
-      switch offer(rest) {
+      switch offer(rest, isCompressed: isCompressed) {
       case .accepted(let count, let mustPost):
         rest = rest.dropFirst(count)
         if mustPost { post() }
@@ -306,7 +380,7 @@ extension Call {
     }
   }
 
-  private func offer(_ messages: some Collection<ByteBuffer>) -> Offer {
+  private func offer(_ messages: some Collection<ByteBuffer>, isCompressed: Bool) -> Offer {
     state.withLock { state in
       if let error = state.outboundError { return .refused(error) }
       guard !state.work.endsStream, state.work.status == nil else {
@@ -315,7 +389,7 @@ extension Call {
       var count = 0
       for message in messages {
         guard state.unsentBytes < limits.sendBufferBytes else { break }
-        state.work.messages.append(message)
+        state.work.messages.append(message, isCompressed: isCompressed)
         state.unsentBytes += MessagePrefix.wireBytes(message)
         count += 1
       }
@@ -342,6 +416,14 @@ extension Call {
       }
     } onCancel: {
       state.withLock { $0.writers.removeValue(forKey: id) }?.resume()
+    }
+  }
+
+  /// Server: compresses messages from here on. False when the headers, which say so, are on their way already.
+  func compressOutbound() -> Bool {
+    state.withLock { state in
+      if !state.areHeadersTaken { compressesOutbound.store(true, ordering: .relaxed) }
+      return compressesOutbound.load(ordering: .relaxed)
     }
   }
 

@@ -50,7 +50,7 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
 
   func headersReceived(_ id: Int32, _ fields: [HeaderField], endStream: Bool, isOversized: Bool) {}
   /// Messages for `stream`. Returns credit to give back, and whether the application waits for more.
-  func messagesReceived(_ stream: Stream, _ messages: [ByteBuffer], charge: Int, partialBytes: Int)
+  func messagesReceived(_ stream: Stream, _ messages: MessageBatch, charge: Int, partialBytes: Int)
     -> Call.Delivery
   {
     stream.call.deliver(messages, charge: charge, partialBytes: partialBytes)
@@ -284,7 +284,7 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
       let messages = try stream.reader.takeMessages()
       var charge = 0
       if !messages.isEmpty {
-        charge = messages.reduce(-stream.creditedPartialBytes) { $0 + MessagePrefix.wireBytes($1) }
+        charge = messages.wireBytes - stream.creditedPartialBytes
         stream.creditedPartialBytes = 0
       }
       let partialBytes = stream.reader.pendingBytes - stream.creditedPartialBytes

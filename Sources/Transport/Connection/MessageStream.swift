@@ -31,7 +31,13 @@ public struct MessageStream: AsyncSequence, Sendable {
   /// - Throws: `RPCError` when the call ended otherwise than in order.
   public func nextBatch() async throws -> [ByteBuffer]? {
     defer { withExtendedLifetime(owner) {} }
-    return try await call.nextBatch()
+    return try await call.nextBatch()?.bytes
+  }
+
+  /// As `nextBatch()`, and says of each message whether it came compressed.
+  public func nextBatchWithCompression() async throws -> [(message: ByteBuffer, wasCompressed: Bool)]? {
+    defer { withExtendedLifetime(owner) {} }
+    return try await call.nextBatch()?.map { ($0.bytes, $0.isCompressed) }
   }
 
   /// On a client, the trailing metadata of a call that ended with status OK; nil before.

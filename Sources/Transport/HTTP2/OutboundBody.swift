@@ -24,9 +24,13 @@ final class OutboundBody {
   /// nghttp2 was told that there is nothing to send for now.
   var isDeferred = false
 
-  func append(message: ByteBuffer) {
+  func append(contentsOf messages: MessageBatch) {
+    for message in messages { append(message.bytes, isCompressed: message.isCompressed) }
+  }
+
+  private func append(_ message: ByteBuffer, isCompressed: Bool) {
     byteCount += MessagePrefix.wireBytes(message)
-    tail.writeInteger(UInt8(0))
+    tail.writeInteger(UInt8(isCompressed ? 1 : 0))
     tail.writeInteger(UInt32(message.readableBytes))
     if message.readableBytes <= OutboundBody.copyLimit {
       tail.writeImmutableBuffer(message)

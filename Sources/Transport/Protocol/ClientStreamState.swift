@@ -19,8 +19,8 @@ struct ClientStreamState {
   enum Action {
     case none
     /// The response begins.
-    case begin(Metadata, encodingAnnounced: Bool)
-    case deliver([ByteBuffer])
+    case begin(Metadata, MessageEncoding)
+    case deliver(MessageBatch)
     /// The call is over.
     case finish(RPCStatus)
     /// The server broke the protocol: reset the stream and end the call with this error.
@@ -45,9 +45,14 @@ struct ClientStreamState {
         return fail(RPCError(.unknown, "the response is not gRPC: its content-type is not application/grpc"))
       }
       guard !endStream else { return fail(RPCError(.unknown, "the response ended without grpc-status")) }
+      let encodingName = fields.value(of: "grpc-encoding")
+      guard let encoding = MessageEncoding(header: encodingName) else {
+        let name = (encodingName ?? "").prefix(32)
+        let message = "the response's grpc-encoding '\(name)' is none of \(MessageEncoding.accepted)"
+        return fail(RPCError(.internalError, message))
+      }
       phase = .open
-      let encoding = fields.value(of: "grpc-encoding") ?? "identity"
-      return .begin(Metadata(receivedFields: fields), encodingAnnounced: encoding != "identity")
+      return .begin(Metadata(receivedFields: fields), encoding)
     case .open:
       guard endStream else {
         return fail(RPCError(.internalError, "a second header block without END_STREAM"))
@@ -62,7 +67,7 @@ struct ClientStreamState {
     }
   }
 
-  mutating func receive(_ messages: [ByteBuffer]) -> Action {
+  mutating func receive(_ messages: MessageBatch) -> Action {
     guard phase == .open, !messages.isEmpty else { return .none }
     messageCount += messages.count
     if expectsSingleResponse, messageCount > 1 {

@@ -12,15 +12,16 @@ enum MessagePrefix {
 /// Cuts a stream of DATA payload into messages, however it is split. Pure.
 ///
 /// A message whose prefix announces more than the limit is refused when the prefix is complete; nothing is reserved for it.
+/// Compressed messages stay so: who takes them decompresses them, one at a time.
 struct LengthPrefixedReader {
   private var buffer = ByteBuffer()
   private let maxMessageBytes: Int
-  /// Whether the peer announced an encoding (other than identity) that could explain a set compression flag.
-  private let encodingAnnounced: Bool
+  /// What the peer's `grpc-encoding` says.
+  private let encoding: MessageEncoding
 
-  init(maxMessageBytes: Int, encodingAnnounced: Bool = false) {
+  init(maxMessageBytes: Int, encoding: MessageEncoding = .identity) {
     self.maxMessageBytes = maxMessageBytes
-    self.encodingAnnounced = encodingAnnounced
+    self.encoding = encoding
   }
 
   /// Bytes of the message that is not complete yet, its prefix included.
@@ -36,14 +37,16 @@ struct LengthPrefixedReader {
   }
 
   /// The next complete message; nil when more bytes are needed.
-  mutating func next() throws(RPCError) -> ByteBuffer? {
+  mutating func next() throws(RPCError) -> WireMessage? {
     guard let flag: UInt8 = buffer.getInteger(at: buffer.readerIndex),
       let length: UInt32 = buffer.getInteger(at: buffer.readerIndex + 1)
     else { return nil }
-    guard flag == 0 else {
-      throw flag == 1 && encodingAnnounced
-        ? RPCError(.unimplemented, "compressed messages are not supported")
-        : RPCError(.internalError, "message with compression flag \(flag) but no grpc-encoding")
+    guard flag == 0 || (flag == 1 && encoding != .identity) else {
+      throw RPCError(
+        .internalError,
+        flag == 1
+          ? "received a message with the compression flag, but grpc-encoding is identity"
+          : "received a message with compression flag \(flag); expected 0 or 1")
     }
     guard Int(length) <= maxMessageBytes else {
       throw RPCError(
@@ -51,15 +54,15 @@ struct LengthPrefixedReader {
     }
     guard buffer.readableBytes >= MessagePrefix.byteCount + Int(length) else { return nil }
     buffer.moveReaderIndex(forwardBy: MessagePrefix.byteCount)
-    let message = buffer.readSlice(length: Int(length))
+    guard let bytes = buffer.readSlice(length: Int(length)) else { return nil }
     if buffer.readableBytes == 0 { buffer = ByteBuffer() }
-    return message
+    return WireMessage(bytes: bytes, isCompressed: flag == 1)
   }
 
   /// All complete messages.
-  mutating func takeMessages() throws(RPCError) -> [ByteBuffer] {
-    var messages: [ByteBuffer] = []
-    while let message = try next() { messages.append(message) }
+  mutating func takeMessages() throws(RPCError) -> MessageBatch {
+    var messages = MessageBatch()
+    while let message = try next() { messages.append(message.bytes, isCompressed: message.isCompressed) }
     return messages
   }
 }

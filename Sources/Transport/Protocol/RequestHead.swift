@@ -3,6 +3,10 @@ struct RequestHead: Sendable {
   var path: String
   /// Nanoseconds from now; nil when the caller set no deadline.
   var timeoutNanoseconds: Int64?
+  /// How the caller may compress its messages.
+  var encoding: MessageEncoding
+  /// Whether the caller can read gzip.
+  var acceptsGZip: Bool
   var metadata: Metadata
 
   /// Why a request does not reach a handler.
@@ -20,11 +24,16 @@ struct RequestHead: Sendable {
       throw .http(status: 415)
     }
     guard let path = fields.value(of: ":path") else { throw .http(status: 400) }
-    if let encoding = fields.value(of: "grpc-encoding"), encoding != "identity" {
+    let encodingName = fields.value(of: "grpc-encoding")
+    guard let encoding = MessageEncoding(header: encodingName) else {
       throw .grpc(
         code: .unimplemented,
-        message: "grpc-encoding '\(encoding.prefix(32))' is not supported: send identity")
+        message:
+          "grpc-encoding '\((encodingName ?? "").prefix(32))' is not supported; accepted: \(MessageEncoding.accepted)"
+      )
     }
+    self.encoding = encoding
+    acceptsGZip = MessageEncoding.gzip.isAccepted(by: fields.value(of: "grpc-accept-encoding"))
     self.path = path
     if let text = fields.value(of: "grpc-timeout") {
       guard let timeout = GRPCTimeout.decode(text) else {
@@ -52,13 +61,15 @@ struct RequestHead: Sendable {
 enum GRPCHeaders {
   static func request(
     path: String, scheme: String, authority: String, userAgent: String, timeoutNanoseconds: Int64?,
-    metadata: Metadata
+    encoding: MessageEncoding, metadata: Metadata
   ) throws(RPCError) -> [HeaderField] {
     var fields = [
       HeaderField(":method", "POST"), HeaderField(":scheme", scheme), HeaderField(":path", path),
       HeaderField(":authority", authority), HeaderField("te", "trailers"),
       HeaderField("content-type", "application/grpc"), HeaderField("user-agent", userAgent),
+      acceptEncoding,
     ]
+    if encoding != .identity { fields.append(HeaderField("grpc-encoding", encoding.rawValue)) }
     if let timeoutNanoseconds {
       fields.append(HeaderField("grpc-timeout", GRPCTimeout.encode(nanoseconds: timeoutNanoseconds)))
     }
@@ -66,12 +77,15 @@ enum GRPCHeaders {
     return fields
   }
 
+  private static let acceptEncoding = HeaderField("grpc-accept-encoding", MessageEncoding.accepted)
+
   private static let responseStart = [
     HeaderField(":status", "200"), HeaderField("content-type", "application/grpc"),
   ]
 
-  static func response(metadata: Metadata) throws(RPCError) -> [HeaderField] {
+  static func response(encoding: MessageEncoding, metadata: Metadata) throws(RPCError) -> [HeaderField] {
     var fields = responseStart
+    if encoding != .identity { fields.append(HeaderField("grpc-encoding", encoding.rawValue)) }
     try metadata.append(to: &fields)
     return fields
   }
@@ -101,7 +115,7 @@ enum GRPCHeaders {
       var fields = responseStart
       fields.append(HeaderField("grpc-status", String(code.rawValue)))
       fields.append(HeaderField("grpc-message", PercentEncoding.encode(clipped(message))))
-      if code == .unimplemented { fields.append(HeaderField("grpc-accept-encoding", "identity")) }
+      if code == .unimplemented { fields.append(acceptEncoding) }
       return fields
     }
   }

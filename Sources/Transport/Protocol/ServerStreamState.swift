@@ -11,7 +11,7 @@ struct ServerStreamState {
   let takesSingleRequest: Bool
   private(set) var isInboundOpen = true
   private(set) var outbound = Outbound.idle
-  private var request: ByteBuffer?
+  private var request: WireMessage?
 
   init(takesSingleRequest: Bool) {
     self.takesSingleRequest = takesSingleRequest
@@ -20,9 +20,9 @@ struct ServerStreamState {
   enum InboundAction {
     case none
     /// Hand these to the handler's message stream.
-    case deliver([ByteBuffer])
+    case deliver(MessageBatch)
     /// All requests of a single-request method are here: start its handler.
-    case start(ByteBuffer)
+    case start(WireMessage)
     /// The caller will send no more.
     case finishInbound
     /// End the call with this status.
@@ -30,14 +30,15 @@ struct ServerStreamState {
   }
 
   /// Messages arrived. A message after the caller's end or our own status is a benign race, and dropped.
-  mutating func receive(_ messages: [ByteBuffer]) -> InboundAction {
+  mutating func receive(_ messages: MessageBatch) -> InboundAction {
     guard isInboundOpen, outbound != .ended, !messages.isEmpty else { return .none }
     guard takesSingleRequest else { return .deliver(messages) }
     guard request == nil, messages.count == 1 else {
       isInboundOpen = false
       return .fail(RPCError(.unimplemented, "this method takes one request message; more than one was sent"))
     }
-    request = messages[0]
+    var messages = messages
+    request = messages.popFirst()
     return .none
   }
 

@@ -84,10 +84,12 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
     call.streamID.store(id, ordering: .relaxed)
     let deadline = head.timeoutNanoseconds.map { ContinuousClock.now.advanced(by: .nanoseconds($0)) }
     let context = ServerCallContext(
-      path: head.path, metadata: head.metadata, peer: peer, deadline: deadline, call: call)
+      path: head.path, metadata: head.metadata, peer: peer, deadline: deadline, call: call,
+      acceptsGZip: head.acceptsGZip)
     let stream = ServerStream(
       id: id, method: method, context: context,
-      reader: LengthPrefixedReader(maxMessageBytes: limits.maxReceiveMessageBytes))
+      reader: LengthPrefixedReader(
+        maxMessageBytes: limits.maxReceiveMessageBytes, encoding: head.encoding))
     streams[id] = stream
     idleSince = nil
     if let timeout = head.timeoutNanoseconds {
@@ -104,7 +106,7 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
   }
 
   override func messagesReceived(
-    _ stream: ServerStream, _ messages: [ByteBuffer], charge: Int, partialBytes: Int
+    _ stream: ServerStream, _ messages: MessageBatch, charge: Int, partialBytes: Int
   ) -> Call.Delivery {
     switch stream.state.receive(messages) {
     case .deliver(let messages):
@@ -124,7 +126,12 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
     switch stream.state.receiveEnd(pendingBytes: stream.reader.pendingBytes) {
     case .start(let message):
       guard case .single(let handler) = stream.method.handler else { return }
-      run(stream) { context, writer in try await handler(message, context, writer) }
+      let limit = limits.maxReceiveMessageBytes
+      run(stream) { context, writer in
+        var context = context
+        context.isRequestCompressed = message.isCompressed
+        try await handler(message.decompressed(limit: limit), context, writer)
+      }
     case .finishInbound: stream.call.finishInbound(.success([:]))
     case .fail(let error): streamFailed(stream, error)
     case .none, .deliver: break
@@ -180,7 +187,7 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
     if work.sendsHeaders || !work.messages.isEmpty, stream.state.sendHeaders() {
       do {
         let body = OutboundBody()
-        respond(stream.id, try GRPCHeaders.response(metadata: work.headers), body: body)
+        respond(stream.id, try responseHeaders(work, call), body: body)
         stream.body = body
       } catch {
         logger.error("response metadata cannot be sent", metadata: ["error": "\(error)"])
@@ -189,7 +196,7 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
       }
     }
     if let body = stream.body, stream.state.outbound == .headersSent {
-      for message in work.messages { body.append(message: message) }
+      body.append(contentsOf: work.messages)
     }
     if let status = work.status {
       stream.task = nil
@@ -197,6 +204,11 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
     } else {
       bodyChanged(stream)
     }
+  }
+
+  private func responseHeaders(_ work: Call.Work, _ call: Call) throws(RPCError) -> [HeaderField] {
+    let compresses = call.compressesOutbound.load(ordering: .relaxed)
+    return try GRPCHeaders.response(encoding: compresses ? .gzip : .identity, metadata: work.headers)
   }
 
   private func finish(_ stream: ServerStream, _ status: RPCStatus) {

@@ -155,12 +155,6 @@ def oversize(channel):
     assert unary(channel, "Echo")(b"still here", timeout=10) == b"still here"
 
 
-@case
-def compressed_request(channel):
-    call = lambda: unary(channel, "Echo")(b"a" * 1000, timeout=10, compression=grpc.Compression.Gzip)
-    expect_status(grpc.StatusCode.UNIMPLEMENTED, call)
-
-
 def run():
     failures = 0
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
