@@ -11,7 +11,7 @@ Messages are those of `proto/rota/v1`; `rota_client.messages` holds them all.
 """
 from . import messages
 from .client import Client, RotaError
-from .specs import constraint, exec_job, http_job, noop_job, shell_job
+from .specs import constraint, exec_job, http_job, noop_job, shell_job, task_job
 from .states import end_reason_name, is_terminal, run_state_name, status_name
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "run_state_name",
     "shell_job",
     "status_name",
+    "task_job",
 ]

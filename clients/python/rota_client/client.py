@@ -3,10 +3,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
+from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from . import messages as m
 from ._generated.rota.v1 import agents_pb2_grpc, events_pb2_grpc, jobs_pb2_grpc, runs_pb2_grpc
@@ -102,7 +104,7 @@ class Client:
         self,
         *,
         namespace: str = "",
-        status: m.JobStatus.ValueType = m.JobStatus.JOB_STATUS_UNSPECIFIED,
+        status: m.JobStatus = m.JobStatus.JOB_STATUS_UNSPECIFIED,
         user_id: str = "",
         page_size: int = 0,
     ) -> Iterator[m.Job]:
@@ -151,8 +153,8 @@ class Client:
         namespace: str = "",
         job_id: str = "",
         worker_id: str = "",
-        state: m.RunState.ValueType = m.RunState.RUN_STATE_UNSPECIFIED,
-        status: m.JobStatus.ValueType = m.JobStatus.JOB_STATUS_UNSPECIFIED,
+        state: m.RunState = m.RunState.RUN_STATE_UNSPECIFIED,
+        status: m.JobStatus = m.JobStatus.JOB_STATUS_UNSPECIFIED,
         page_size: int = 0,
     ) -> Iterator[m.Run]:
         """All runs that match, newest first; pages are fetched as needed."""
@@ -177,8 +179,8 @@ class Client:
         namespace: str = "",
         job_id: str = "",
         worker_id: str = "",
-        state: m.RunState.ValueType = m.RunState.RUN_STATE_UNSPECIFIED,
-        status: m.JobStatus.ValueType = m.JobStatus.JOB_STATUS_UNSPECIFIED,
+        state: m.RunState = m.RunState.RUN_STATE_UNSPECIFIED,
+        status: m.JobStatus = m.JobStatus.JOB_STATUS_UNSPECIFIED,
         page_size: int = 0,
     ) -> Iterator[m.Execution]:
         """The attempts of all runs that match, newest first; with `worker_id`, only that agent's."""
@@ -204,7 +206,7 @@ class Client:
         *,
         namespace: str = "",
         attempt: int = 0,
-        stream: m.LogStream.ValueType = m.LogStream.LOG_STREAM_UNSPECIFIED,
+        stream: m.LogStream = m.LogStream.LOG_STREAM_UNSPECIFIED,
         follow: bool = False,
         tail_bytes: int = 0,
         timeout: float | None = None,
@@ -275,14 +277,14 @@ class Client:
 
     # Calls
 
-    def _call(self, method, request):
+    def _call(self, method: Callable[..., Any], request: Message) -> Any:
         try:
             return method(request, timeout=self._timeout)
         except grpc.RpcError as error:
             raise RotaError(error.code(), error.details() or "") from error
 
     @staticmethod
-    def _stream(method, request, timeout: float | None):
+    def _stream(method: Callable[..., Any], request: Message, timeout: float | None) -> Iterator[Any]:
         call = method(request, timeout=timeout)
         try:
             yield from call

@@ -1,6 +1,7 @@
 """Builds job specifications. Lengths of time are in seconds."""
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -46,6 +47,13 @@ def http_job(
     spec = JobSpec()
     spec.http.url, spec.http.method, spec.http.body = url, method, body
     spec.http.headers.update(headers or {})
+    return _with_options(spec, **options)
+
+
+def task_job(name: str, payload: Any = None, **options: Any) -> JobSpec:
+    """A task that workers offer under this name; `payload` is any JSON value. For `options` see `_with_options`."""
+    spec = JobSpec()
+    spec.task.name, spec.task.payload = name, json.dumps(payload)
     return _with_options(spec, **options)
 
 

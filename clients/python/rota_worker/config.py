@@ -1,0 +1,88 @@
+"""How a worker works."""
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import grpc
+
+from .lease import margin_ms
+from .model import is_identifier
+from .tls import TLS
+
+
+def default_slots() -> int:
+    """Four for each core, at least 8."""
+    return max(8, 4 * (os.cpu_count() or 1))
+
+
+def default_worker_id() -> str:
+    """The host's name, made an identifier."""
+    name = re.sub(r"[^a-z0-9._-]", "-", socket.gethostname().lower()).lstrip("._-")[:128]
+    return name or "worker"
+
+
+@dataclass
+class Configuration:
+    """See `Worker` for what the fields mean."""
+
+    worker_id: str
+    etcd: Sequence[str]
+    slots: int
+    labels: Mapping[str, str]
+    pool: Literal["process", "thread"]
+    data_dir: Path
+    prefix: str = "/rota"
+    lease_ttl: int = 6
+    drain_timeout: float = 30.0
+    log_bytes: int = 20 << 20
+    tls: TLS | None = None
+    etcd_tls: TLS | None = None
+
+    def validate(self, tasks: Mapping[str, object]) -> None:
+        """Raises `ValueError` that names the setting."""
+
+        def check(holds: bool, message: str) -> None:
+            if not holds:
+                raise ValueError(message)
+
+        rule = "[a-z0-9][a-z0-9._-]{0,127}"
+        check(is_identifier(self.worker_id), f"worker_id: {self.worker_id!r} does not match {rule}")
+        check(1 <= self.slots <= 100_000, f"slots: it is {self.slots}; it has to be 1 to 100000")
+        check(self.pool in ("process", "thread"), f"pool: it is {self.pool!r}; it has to be process or thread")
+        check(2 <= self.lease_ttl <= 3_600, f"lease_ttl: it is {self.lease_ttl}; it has to be 2 to 3600 seconds")
+        check(margin_ms(self.lease_ttl) * 2 <= self.lease_ttl * 1_000, "lease_ttl: it is too short")
+        check(self.drain_timeout >= 0, f"drain_timeout: it is {self.drain_timeout}; it must not be negative")
+        check(self.log_bytes >= 4_096, f"log_bytes: it is {self.log_bytes}; it has to be at least 4096")
+        check(self.prefix.startswith("/") and not self.prefix.endswith("/"), "prefix: it is /like/this")
+        check(len(tasks) > 0, "tasks: the worker offers none; add one with @worker.task(\"name\")")
+
+    def etcd_context(self) -> ssl.SSLContext | None:
+        """For https; None where `etcd_tls` is absent, which leaves https to the system's authorities."""
+        if self.etcd_tls is None:
+            return None
+        context = ssl.create_default_context(cafile=_text(self.etcd_tls.ca))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.etcd_tls.cert is not None:
+            context.load_cert_chain(self.etcd_tls.cert, self.etcd_tls.key)
+        return context
+
+    def channel_credentials(self) -> grpc.ChannelCredentials | None:
+        """For the leader; None for a connection without TLS."""
+        if self.tls is None:
+            return None
+
+        def content(path: Path | str | None) -> bytes | None:
+            return Path(path).read_bytes() if path is not None else None
+
+        return grpc.ssl_channel_credentials(content(self.tls.ca), content(self.tls.key), content(self.tls.cert))
+
+
+def _text(path: Path | str | None) -> str | None:
+    return str(path) if path is not None else None
