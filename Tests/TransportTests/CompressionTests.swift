@@ -5,7 +5,10 @@ import Testing
 
 /// Something that gzip makes smaller, but not by much.
 private func text(_ count: Int) -> ByteBuffer {
-  ByteBuffer(bytes: (0..<count).map { UInt8(truncatingIfNeeded: $0 &* $0 >> 7) })
+  let part = (0..<min(count, 1_000)).map { UInt8(truncatingIfNeeded: $0 &* $0 >> 7) }
+  var text = ByteBuffer()
+  while text.readableBytes < count { text.writeBytes(part.prefix(count - text.readableBytes)) }
+  return text
 }
 
 private func status(of body: () throws(RPCError) -> ByteBuffer) -> StatusCode {
@@ -18,7 +21,7 @@ private func status(of body: () throws(RPCError) -> ByteBuffer) -> StatusCode {
 }
 
 @Suite struct GZipTests {
-  @Test(arguments: [21, 1_000, 65_536, 300_000, 1_000_000])
+  @Test(arguments: [21, 1_000, 65_536, 200_000])
   func roundTrip(count: Int) throws {
     for message in [ByteBuffer(repeating: 0, count: count), text(count)] {
       guard let file = try GZip.compress(message) else { continue }

@@ -6,14 +6,6 @@ import Testing
 
 /// grpcio, the reference implementation's Python face, against our server and our client.
 @Suite(.serialized, .timeLimit(.minutes(2))) struct GRPCIOTests {
-  @Test func grpcioClientAgainstOurServer() async throws {
-    try await withServer { server in
-      let output = try await PythonChild("grpcio_client.py", "\(server.port)").finish()
-      #expect(output.status == 0, "\(output.text)")
-      #expect(output.text.split(separator: "\n").filter { $0.hasPrefix("ok ") }.count == 16, "\(output.text)")
-    }
-  }
-
   @Test func rawFramesAgainstOurServer() async throws {
     try await withServer({
       $0.limits.streamResetBurst = 200

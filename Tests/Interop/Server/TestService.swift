@@ -19,22 +19,28 @@ enum TestService {
   private static let unaryCall = RPCMethod.unary(path("UnaryCall")) { bytes, context in
     echoMetadata(context)
     let request = try decode(SimpleRequest.self, bytes)
+    try check(context.isRequestCompressed, against: request.expectCompressed)
     try end(with: request.responseStatus)
+    if request.responseCompressed == true { context.compressResponses() }
     return SimpleResponse(payload: try zeros(request.responseSize)).wire()
   }
 
   private static let streamingOutputCall = RPCMethod.serverStreaming(path("StreamingOutputCall")) {
     bytes, context, responses in
     echoMetadata(context)
-    try await answer(decode(StreamingOutputRequest.self, bytes), responses)
+    try await answer(decode(StreamingOutputRequest.self, bytes), context, responses)
   }
 
   private static let streamingInputCall = RPCMethod.clientStreaming(path("StreamingInputCall")) {
     requests, context in
     echoMetadata(context)
     var total = 0
-    for try await bytes in requests {
-      total += try decode(StreamingInputRequest.self, bytes).payload?.count ?? 0
+    while let batch = try await requests.nextBatchWithCompression() {
+      for (bytes, wasCompressed) in batch {
+        let request = try decode(StreamingInputRequest.self, bytes)
+        try check(wasCompressed, against: request.expectCompressed)
+        total += request.payload?.count ?? 0
+      }
     }
     return StreamingInputResponse(aggregatedPayloadSize: total).wire()
   }
@@ -43,7 +49,7 @@ enum TestService {
     requests, context, responses in
     echoMetadata(context)
     for try await bytes in requests {
-      try await answer(decode(StreamingOutputRequest.self, bytes), responses)
+      try await answer(decode(StreamingOutputRequest.self, bytes), context, responses)
     }
   }
 
@@ -53,18 +59,22 @@ enum TestService {
     echoMetadata(context)
     var all: [StreamingOutputRequest] = []
     for try await bytes in requests { all.append(try decode(StreamingOutputRequest.self, bytes)) }
-    for request in all { try await answer(request, responses) }
+    for request in all { try await answer(request, context, responses) }
   }
 
   private static func path(_ method: String) -> String { "/grpc.testing.TestService/\(method)" }
 
-  private static func answer(_ request: StreamingOutputRequest, _ responses: ResponseWriter) async throws {
+  private static func answer(
+    _ request: StreamingOutputRequest, _ context: ServerCallContext, _ responses: ResponseWriter
+  ) async throws {
     try end(with: request.responseStatus)
+    if request.parameters.contains(where: { $0.compressed == true }) { context.compressResponses() }
     for parameters in request.parameters {
       if parameters.intervalMicroseconds > 0 {
         try await Task.sleep(for: .microseconds(parameters.intervalMicroseconds))
       }
-      try await responses.send(StreamingOutputResponse(payload: zeros(parameters.size)).wire())
+      let response = StreamingOutputResponse(payload: try zeros(parameters.size))
+      try await responses.send(response.wire(), compressed: parameters.compressed == true)
     }
   }
 
@@ -78,6 +88,13 @@ enum TestService {
       metadata.add(trailing, binary: bytes)
       context.setTrailingMetadata(metadata)
     }
+  }
+
+  /// Refuses a message that is compressed though the caller says that it is not, or the other way round.
+  private static func check(_ isCompressed: Bool, against expected: Bool?) throws {
+    guard let expected, expected != isCompressed else { return }
+    throw RPCError(
+      .invalidArgument, "expect_compressed is \(expected), but the message's flag is \(isCompressed)")
   }
 
   private static func end(with status: EchoStatus?) throws {
