@@ -14,7 +14,8 @@ struct Rota: AsyncParsableCommand {
     version: Version.text,
     subcommands: [
       SubmitCommand.self, JobsCommand.self, JobCommand.self, RunsCommand.self, LogsCommand.self,
-      CancelCommand.self, AgentsCommand.self, ServerCommand.self, AgentCommand.self, DevCommand.self,
+      CancelCommand.self, AgentsCommand.self, EventsCommand.self, ServerCommand.self, AgentCommand.self,
+      DevCommand.self,
       VersionCommand.self, CompletionsCommand.self,
     ])
 

@@ -13,6 +13,8 @@ enum ClientLimits {
   static let callTimeout = Duration.seconds(15)
   /// How long a call that may be repeated is repeated while no server takes it.
   static let patience = Duration.seconds(3)
+  /// How long servers may refuse to go on with a stream of changes.
+  static let eventPatience = Duration.seconds(30)
   /// The first and the longest pause between two rounds of all servers.
   static let pause: ClosedRange<Duration> = .milliseconds(100)...(.seconds(1))
 }
