@@ -62,6 +62,18 @@ enum ServerLimits {
   /// How long a submission of a client stream waits while this server has too much to write, and how often it looks.
   static let submitStreamPatience: Duration = .seconds(30)
   static let submitStreamPause: Duration = .milliseconds(20)
+  /// What a caller is told to wait before it tries again where the server is overloaded or not available; whole
+  /// seconds.
+  static let retryDelay: Duration = .seconds(1)
+  /// The longest sentence and the longest path of a field in the status of a gRPC call. Together, twice and encoded,
+  /// they have to fit in the 8 KiB of headers that clients accept.
+  static let errorMessageBytes = 1_024
+  static let errorFieldBytes = 256
+  /// How many callers may watch the server's health.
+  static let healthWatchers = 1_000
+  /// How often the server's health is looked at, and how long after the last good look it is still good.
+  static let healthInterval: Duration = .milliseconds(500)
+  static let healthPatience: Duration = .seconds(3)
   /// Times after which an idle REST connection is closed.
   static let httpIdleTimeout: Duration = .seconds(75)
 

@@ -53,10 +53,12 @@ public final class ServerService: Service {
       group.addTask { await parts.feeder.run() }
       group.addTask { await parts.housekeeping.run() }
       group.addTask { await parts.changes.run() }
+      group.addTask { await parts.health.run() }
       group.addTask {
         let standing = Task { await candidate.run() }
         await withTaskCancellationHandler {
           try? await gracefulShutdown()
+          parts.health.board.close()
           standing.cancel()
           // Change streams would go on for ever.
           parts.changes.close()
@@ -119,6 +121,7 @@ private struct ServerParts: Sendable {
   let events: EventService
   let jobs: JobService
   let runs: RunService
+  let health: ServerHealth
   let methods: [RPCMethod]
 
   init(_ configuration: ServerConfiguration, _ store: any EtcdStore, _ keyspace: Keyspace, _ logger: Logger) {
@@ -144,6 +147,18 @@ private struct ServerParts: Sendable {
         store: store, hub: changes, barrier: barrier, keyspace: keyspace, metrics: metrics))
     runs = RunService(replica: replica, barrier: barrier, logs: logs, leaderLink: leaderLink)
     let agents = AgentSessionService(replica: replica, sessions: sessions, logs: logs, logger: logger)
-    methods = GRPCServices(jobs: jobs, runs: runs, events: events, replica: replica).methods + agents.methods
+    let api =
+      GRPCServices(jobs: jobs, runs: runs, events: events, replica: replica).methods + agents.methods
+    let reflection = ReflectionService(services: api.services + [HealthService.name])
+    let board = HealthBoard(services: reflection.services)
+    health = ServerHealth(board: board, replica: replica, barrier: barrier, logger: logger)
+    methods = api + HealthService(board: board).methods + reflection.methods
+  }
+}
+
+extension [RPCMethod] {
+  /// The full names of the services that have these methods.
+  fileprivate var services: [String] {
+    Set(map { String($0.path.dropFirst().prefix { $0 != "/" }) }).sorted()
   }
 }

@@ -217,3 +217,30 @@ struct Samples {
     }
   }
 }
+
+extension Samples {
+  mutating func reflectionRequest() -> ReflectionRequest {
+    let question: ReflectionRequest.Question? =
+      switch count(5) {
+      case 0: .file(named: text())
+      case 1: .fileContaining(symbol: text())
+      case 2: .fileContainingExtension(of: text(), number: Int32(count(100)))
+      case 3: .extensionNumbers(of: text())
+      case 4: .services(text())
+      default: nil
+      }
+    return ReflectionRequest(host: text(), question: question)
+  }
+
+  mutating func reflectionResponse() -> ReflectionResponse {
+    let answer: ReflectionResponse.Answer? =
+      switch count(4) {
+      case 0: .files(many { $0.bytes() })
+      case 1: .extensionNumbers(of: text(), many { Int32($0.count(1_000)) })
+      case 2: .services(many { $0.text() })
+      case 3: .error(code: Int32(count(16)), message: text())
+      default: nil
+      }
+    return ReflectionResponse(request: reflectionRequest(), answer: answer)
+  }
+}

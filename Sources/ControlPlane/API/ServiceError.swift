@@ -38,6 +38,9 @@ struct ServiceError: Error, Hashable, CustomStringConvertible {
     ServiceError(kind: .unavailable, message: message)
   }
 
+  static let noLeader = unavailable(
+    "there is no leader at the moment: the servers are electing one; try again in a few seconds")
+
   /// What a failed write means for the caller.
   init(_ error: EtcdError) {
     switch error.code {

@@ -43,8 +43,7 @@ struct SubmissionStream: Sendable {
     } catch {
       let status = rpcError(for: error)
       guard Self.isRefusal(status.code) else {
-        throw RPCError(
-          status.code, "request \(index) of the stream: \(status.message)", metadata: status.metadata)
+        throw rpcError(for: error, at: "request \(index) of the stream: ")
       }
       return .failure(
         SubmitRefusal(index: index, jobID: jobID, code: status.code.rawValue, message: status.message))

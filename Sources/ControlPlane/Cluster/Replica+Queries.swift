@@ -100,7 +100,7 @@ extension Replica {
   func otherLeader() throws(ServiceError) -> ServerRecord? {
     if leader != nil { return nil }
     guard let record = cache.leader?.candidate.record else {
-      throw .unavailable("there is no leader at the moment; try again")
+      throw .noLeader
     }
     if record.serverID == surroundings.serverID {
       throw .unavailable("this server is about to lead; try again")

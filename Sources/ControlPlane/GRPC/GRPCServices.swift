@@ -38,13 +38,13 @@ struct GRPCServices: Sendable {
 
   private var jobMethods: [RPCMethod] {
     [
-      unary("/rota.v1.Jobs/Submit") { (request: SubmitRequest, _) in try await jobs.submit(request) },
+      unary("/rota.v1.Jobs/Submit") { (request: SubmitRequest, _) in try await submit(request) },
       unary("/rota.v1.Jobs/SubmitBatch") { (request: SubmitBatchRequest, _) in
         try await submit(batch: request)
       },
       .clientStreaming("/rota.v1.Jobs/SubmitStream") { messages, _ in
         try await answering {
-          let response = try await SubmissionStream(submit: jobs.submit).run(messages)
+          let response = try await SubmissionStream(submit: submit).run(messages)
           return ByteBuffer(bytes: response.wire())
         }
       },
@@ -75,6 +75,14 @@ struct GRPCServices: Sendable {
     }
   }
 
+  private func submit(_ request: SubmitRequest) async throws -> SubmitResponse {
+    do {
+      return try await jobs.submit(request)
+    } catch let error as ServiceError {
+      throw error.ofSubmitMessage
+    }
+  }
+
   /// Submits each request by itself; together they share transactions.
   private func submit(batch: SubmitBatchRequest) async throws -> SubmitBatchResponse {
     guard batch.requests.count <= SubmitBatchRequest.maximumCount else {
@@ -93,59 +101,11 @@ struct GRPCServices: Sendable {
 
   private func result(of request: Result<SubmitRequest, ProtoError>) async -> SubmitResult {
     do {
-      let response = try await jobs.submit(try request.get())
+      let response = try await submit(try request.get())
       return SubmitResult(jobID: response.job.key.jobID, created: response.created)
     } catch {
       let status = rpcError(for: error)
       return SubmitResult(jobID: nil, created: false, code: status.code.rawValue, message: status.message)
-    }
-  }
-}
-
-/// A unary method on Swift messages.
-private func unary<Request: WireMessage, Response: WireMessage>(
-  _ path: String, _ handler: @escaping @Sendable (Request, ServerCallContext) async throws -> Response
-) -> RPCMethod {
-  .unary(path) { buffer, context in
-    try await answering {
-      ByteBuffer(bytes: try await handler(decode(Request.self, buffer), context).wire())
-    }
-  }
-}
-
-/// Turns the services' errors into gRPC's.
-func answering<Value>(_ body: () async throws -> Value) async throws -> Value {
-  do {
-    return try await body()
-  } catch {
-    throw rpcError(for: error)
-  }
-}
-
-/// The gRPC status that an error of a service means.
-func rpcError(for error: any Error) -> RPCError {
-  switch error {
-  case let error as RPCError: error
-  case let error as ServiceError: RPCError(error.statusCode, "\(error)")
-  case let error as FieldError: RPCError(.invalidArgument, "\(error)")
-  case let error as ProtoError: RPCError(.invalidArgument, "\(error)")
-  case is CancellationError: RPCError(.cancelled, "the call was cancelled")
-  default: RPCError(.internalError, "an unexpected error; the server's log has its facts")
-  }
-}
-
-extension ServiceError {
-  var statusCode: StatusCode {
-    switch kind {
-    case .invalid: .invalidArgument
-    case .notFound: .notFound
-    case .alreadyExists: .alreadyExists
-    case .failedPrecondition: .failedPrecondition
-    case .aborted: .aborted
-    case .outOfRange: .outOfRange
-    case .overloaded, .noSpace: .resourceExhausted
-    case .unavailable: .unavailable
-    case .internalError: .internalError
     }
   }
 }

@@ -156,7 +156,7 @@ struct RESTErrors<Context: RequestContext>: RouterMiddleware {
       }
     }
     if failure.status == .tooManyRequests || failure.status == .serviceUnavailable {
-      response.headers[.retryAfter] = "1"
+      response.headers[.retryAfter] = "\(ServerLimits.retryDelay.components.seconds)"
     }
     return response
   }

@@ -27,9 +27,11 @@ struct AgentSessionService: Sendable {
   private func connect(_ requests: MessageStream, peer: String, _ writer: ResponseWriter) async throws {
     var iterator = requests.makeAsyncIterator()
     guard let first = try await iterator.next(), case .hello(let hello) = try decode(AgentMessage.self, first)
-    else { throw RPCError(.invalidArgument, "message: the first message of a session must be a Hello") }
+    else {
+      throw rpcError(for: ServiceError.invalid("message", "the first message of a session must be a Hello"))
+    }
     guard Identifier.isValid(hello.agentID) else {
-      throw RPCError(.invalidArgument, "hello.worker_id: an identifier has \(Identifier.rule)")
+      throw rpcError(for: ServiceError.invalid("hello.worker_id", "an identifier has \(Identifier.rule)"))
     }
     await waitUntilKnown(hello)
     let (id, outbox) = sessions.add()
@@ -90,7 +92,8 @@ struct AgentSessionService: Sendable {
 
   private func decodeStatus(_ buffer: ByteBuffer) throws -> AgentStatus {
     guard case .status(let status) = try decode(AgentMessage.self, buffer) else {
-      throw RPCError(.invalidArgument, "message: only the first message of a session may be a Hello")
+      throw rpcError(
+        for: ServiceError.invalid("message", "only the first message of a session may be a Hello"))
     }
     return status
   }
@@ -102,7 +105,8 @@ struct AgentSessionService: Sendable {
     guard let first = try await iterator.next() else { return }
     let introduction = try decode(LogReply.self, first)
     guard introduction.request == 0, let agentID = introduction.error, Identifier.isValid(agentID) else {
-      throw RPCError(.invalidArgument, "request: the first message must have request 0 and name the agent")
+      throw rpcError(
+        for: ServiceError.invalid("request", "the first message must have request 0 and name the agent"))
     }
     let channel = logs.open(agentID)
     defer { logs.close(channel) }
@@ -123,19 +127,9 @@ struct AgentSessionService: Sendable {
   }
 }
 
-/// Decodes a message of a call.
-/// - Throws: `RPCError` INVALID_ARGUMENT that names the field.
-func decode<Message: WireMessage>(_ type: Message.Type, _ buffer: ByteBuffer) throws -> Message {
-  do {
-    return try buffer.withUnsafeReadableBytes { try Message(wire: $0) }
-  } catch let error as ProtoError {
-    throw RPCError(.invalidArgument, "\(error)")
-  }
-}
-
 extension NotTheLeader {
   var rpcError: RPCError {
-    guard let leader else { return RPCError(.unavailable, "there is no leader at the moment; try again") }
+    guard let leader else { return ControlPlane.rpcError(for: ServiceError.noLeader) }
     return RPCError(
       .failedPrecondition, "this server does not lead; '\(leader.serverID)' at \(leader.grpcAddress) does",
       metadata: ["rota-leader": leader.grpcAddress])

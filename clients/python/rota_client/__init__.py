@@ -10,12 +10,15 @@
 Messages are those of `proto/rota/v1`; `rota_client.messages` holds them all.
 """
 from . import messages
-from .client import Client, RotaError
+from .client import Client
+from .errors import BadRequestError, FieldViolation, RotaError
 from .specs import constraint, exec_job, http_job, noop_job, shell_job, task_job
 from .states import end_reason_name, is_terminal, run_state_name, status_name
 
 __all__ = [
+    "BadRequestError",
     "Client",
+    "FieldViolation",
     "RotaError",
     "constraint",
     "end_reason_name",

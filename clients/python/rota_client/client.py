@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from . import messages as m
 from ._generated.rota.v1 import agents_pb2_grpc, events_pb2_grpc, jobs_pb2_grpc, runs_pb2_grpc
+from .errors import RotaError, rota_error
 from .states import is_terminal
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -22,19 +23,6 @@ RESUME_PAUSE_SECONDS = (0.1, 2.0)
 
 RESUME_PATIENCE_SECONDS = 60.0
 """How long a watch that was cut off may find no server."""
-
-
-class RotaError(Exception):
-    """A call that failed. `code` says how, the text says why, in the server's words.
-
-    UNAVAILABLE and DEADLINE_EXCEEDED do not say whether a submit took effect: repeat it with the same
-    idempotency key.
-    """
-
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(f"{code.name}: {message}")
-        self.code = code
-        self.message = message
 
 
 class Client:
@@ -94,7 +82,7 @@ class Client:
         try:
             return self._jobs.SubmitStream(iter(requests), timeout=timeout)
         except grpc.RpcError as error:
-            raise RotaError(error.code(), error.details() or "") from error
+            raise rota_error(error) from error
 
     def job(self, job_id: str, *, namespace: str = "") -> m.Job:
         """A job with its runs."""
@@ -281,7 +269,7 @@ class Client:
         try:
             return method(request, timeout=self._timeout)
         except grpc.RpcError as error:
-            raise RotaError(error.code(), error.details() or "") from error
+            raise rota_error(error) from error
 
     @staticmethod
     def _stream(method: Callable[..., Any], request: Message, timeout: float | None) -> Iterator[Any]:
@@ -289,6 +277,6 @@ class Client:
         try:
             yield from call
         except grpc.RpcError as error:
-            raise RotaError(error.code(), error.details() or "") from error
+            raise rota_error(error) from error
         finally:
             call.cancel()
