@@ -14,7 +14,7 @@ from processes import processes_of, wait_until
 DOCUMENTS = sorted(
     [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md"), *CHECKOUT.glob("k8s/*.md"), *CHECKOUT.glob("clients/*/*.md")]
 )
-COMMANDS = "server agent dev submit jobs job runs logs cancel agents version completions".split()
+COMMANDS = "server agent dev submit jobs job runs logs cancel agents events version completions".split()
 
 
 def shell_lines(document: Path) -> list[str]:

@@ -35,6 +35,22 @@ private func frame(_ payload: String, flag: UInt8 = 0) -> ByteBuffer {
     }
   }
 
+  @Test func aLongStreamHoldsNoMoreThanWhatIsNotRead() throws {
+    // 1,000 messages of 105 bytes, in pieces that never end with one.
+    var wire = ByteBuffer()
+    for _ in 0..<1_000 { wire.writeImmutableBuffer(frame(String(repeating: "x", count: 100))) }
+    wire.moveReaderIndex(to: 0)
+    var reader = LengthPrefixedReader(maxMessageBytes: 100)
+    var kept: [ByteBuffer] = []
+    while let piece = wire.readSlice(length: min(256, wire.readableBytes)), piece.readableBytes > 0 {
+      reader.append(ByteBuffer(bytes: piece.readableBytesView))
+      kept += try reader.takeMessages().map(\.bytes)
+      #expect(reader.heldBytes <= 1_024)
+    }
+    #expect(kept.count == 1_000)
+    #expect((kept.map(\.storageCapacity).max() ?? 0) <= 1_024, "what a kept message keeps besides itself")
+  }
+
   @Test func oversizeIsRefusedByItsPrefixAlone() throws {
     var reader = LengthPrefixedReader(maxMessageBytes: 100)
     reader.append(ByteBuffer(bytes: [0, 0xff, 0xff, 0xff, 0xff]))

@@ -24,8 +24,10 @@ struct SubmissionStream: Sendable {
         let (number, size) = (index, message.readableBytes)
         while !tally.hasRoom(for: size), let concluded = try await group.next() { tally.add(concluded) }
         tally.began(size)
+        // Decoded here, so that the bytes, which share memory with what came beside them, are not kept.
+        let request = Result { try decode(SubmitRequest.self, message) }
         group.addTask {
-          Concluded(index: number, size: size, result: try await conclude(message, number))
+          Concluded(index: number, size: size, result: try await conclude(request, number))
         }
         index += 1
       }
@@ -34,19 +36,20 @@ struct SubmissionStream: Sendable {
     }
   }
 
-  private func conclude(_ message: ByteBuffer, _ index: Int) async throws -> Result<Bool, SubmitRefusal> {
-    var jobID: String?
+  private func conclude(
+    _ request: Result<SubmitRequest, any Error>, _ index: Int
+  ) async throws -> Result<Bool, SubmitRefusal> {
     do {
-      let request = try decode(SubmitRequest.self, message)
-      jobID = request.jobID
-      return .success(try await patiently(request).created)
+      return .success(try await patiently(try request.get()).created)
     } catch {
       let status = rpcError(for: error)
       guard Self.isRefusal(status.code) else {
         throw rpcError(for: error, at: "request \(index) of the stream: ")
       }
       return .failure(
-        SubmitRefusal(index: index, jobID: jobID, code: status.code.rawValue, message: status.message))
+        SubmitRefusal(
+          index: index, jobID: (try? request.get())?.jobID, code: status.code.rawValue,
+          message: status.message))
     }
   }
 

@@ -27,13 +27,22 @@ struct LengthPrefixedReader {
   /// Bytes of the message that is not complete yet, its prefix included.
   var pendingBytes: Int { buffer.readableBytes }
 
+  /// The memory behind that, bytes.
+  var heldBytes: Int { buffer.readableBytes == 0 ? 0 : buffer.storageCapacity }
+
   mutating func append(_ bytes: ByteBuffer) {
-    if buffer.readableBytes == 0 {
+    guard buffer.readableBytes > 0 else {
       buffer = bytes
-    } else {
-      var bytes = bytes
-      buffer.writeBuffer(&bytes)
+      return
     }
+    if buffer.readerIndex > 0 {
+      // What was read before lies in the same memory, and messages cut from it share it: writing behind the rest
+      // would keep all of that, and copy it for each message that somebody holds.
+      var rest = ByteBufferAllocator().buffer(capacity: buffer.readableBytes + bytes.readableBytes)
+      rest.writeImmutableBuffer(buffer)
+      buffer = rest
+    }
+    buffer.writeImmutableBuffer(bytes)
   }
 
   /// The next complete message; nil when more bytes are needed.
