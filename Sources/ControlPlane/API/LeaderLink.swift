@@ -12,31 +12,43 @@ actor LeaderLink {
   private let group: any EventLoopGroup
   private let logger: Logger
   private var current: (address: String, client: GRPCClient)?
+  private var connecting: (address: String, task: Task<GRPCClient, any Error>)?
 
   init(group: any EventLoopGroup, logger: Logger) {
     self.group = group
     self.logger = logger
   }
 
-  /// A connection to a server.
+  /// A connection to a server. Callers that come while it is being made share it. A connection that is lost, or to a
+  /// server that leads no more, is let go: it closes with the last call on it.
+  ///
+  /// - Throws: `ServiceError` UNAVAILABLE within `ServerLimits.leaderConnectTimeout`.
   func client(to record: ServerRecord) async throws -> GRPCClient {
-    if let current, current.address == record.grpcAddress, current.client.isConnected {
-      return current.client
-    }
-    guard let address = HostPort(record.grpcAddress) else {
-      throw ServiceError.unavailable("the leader's address '\(record.grpcAddress)' is not host:port")
-    }
-    let client: GRPCClient
-    do {
-      client = try await GRPCClient.connect(
-        GRPCClientConfiguration(host: address.host, port: address.port), group: group, logger: logger)
-    } catch {
-      throw ServiceError.unavailable("the leader at \(record.grpcAddress) cannot be reached: \(error)")
-    }
-    let old = current
-    current = (record.grpcAddress, client)
-    await old?.client.close()
+    let address = record.grpcAddress
+    if let current, current.address == address, current.client.isConnected { return current.client }
+    if let connecting, connecting.address == address { return try await connecting.task.value }
+    let task = Task { try await connect(to: address) }
+    connecting = (address, task)
+    let result = await task.result
+    if connecting?.task == task { connecting = nil }
+    let client = try result.get()
+    current = (address, client)
     return client
+  }
+
+  private nonisolated func connect(to address: String) async throws -> GRPCClient {
+    guard let target = HostPort(address) else {
+      throw ServiceError.unavailable("the leader's address '\(address)' is not host:port")
+    }
+    var configuration = GRPCClientConfiguration(host: target.host, port: target.port)
+    configuration.connectTimeout = ServerLimits.leaderConnectTimeout
+    do {
+      return try await GRPCClient.connect(configuration, group: group, logger: logger)
+    } catch {
+      throw ServiceError.unavailable(
+        "the leader at \(address) cannot be reached; try again in a few seconds, when another one may lead "
+          + "(\(error))")
+    }
   }
 
   /// Closes the connection.

@@ -90,6 +90,12 @@ struct RunService: Sendable {
     let client = try await leaderLink.client(to: leader)
     let chunks = try await client.serverStreaming(
       "/rota.v1.Runs/Logs", ByteBuffer(bytes: request.wire()), metadata: [LeaderLink.forwardedHeader: "1"])
-    for try await chunk in chunks { try await send(decode(LogChunk.self, chunk)) }
+    do {
+      for try await chunk in chunks { try await send(decode(LogChunk.self, chunk)) }
+    } catch let error as RPCError where error.code == .unavailable {
+      throw ServiceError.unavailable("the leader at \(leader.grpcAddress) left; try again: \(error.message)")
+    }
+    // The connection lives as long as it is held.
+    withExtendedLifetime(client) {}
   }
 }

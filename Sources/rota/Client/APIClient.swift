@@ -67,8 +67,11 @@ final class APIClient: Sendable {
   }
 
   /// Forgets the connection, so that the next call tries the next server.
-  func moveOn() {
+  ///
+  /// - Parameter index: The server that failed; of no effect when another call has moved on from it already.
+  func moveOn(from index: Int? = nil) {
     state.withLock { state in
+      if let index, index != state.index { return }
       state.client = nil
       state.index = (state.index + 1) % addresses.count
     }
@@ -84,26 +87,27 @@ final class APIClient: Sendable {
     while true {
       var failures: [String] = []
       for _ in addresses {
+        let (client, index) = state.withLock { ($0.client, $0.index) }
         do {
-          return try await body(connection())
+          return try await body(connection(client, index))
         } catch let error as RPCError where error.code == .unavailable {
-          if !failures.contains(error.message) { failures.append(error.message) }
-          moveOn()
+          failures.append("\(addresses[index]): \(error.message)")
+          moveOn(from: index)
         } catch let error as RPCError {
           throw CommandFailure(Self.sentence(error))
         }
       }
       guard ContinuousClock.now + pause < deadline else {
-        throw CommandFailure("no server answers: " + failures.joined(separator: "; "))
+        throw CommandFailure("no server can do it now; tried " + failures.joined(separator: "; "))
       }
       try await Task.sleep(for: pause * Double.random(in: 0.8...1.2))
       pause = min(pause * 2, ClientLimits.pause.upperBound)
     }
   }
 
-  private func connection() async throws -> GRPCClient {
-    let (present, address) = state.withLock { ($0.client, addresses[$0.index]) }
+  private func connection(_ present: GRPCClient?, _ index: Int) async throws -> GRPCClient {
     if let present, present.isConnected { return present }
+    let address = addresses[index]
     var configuration = GRPCClientConfiguration(host: address.host, port: address.port)
     configuration.connectTimeout = ClientLimits.connectTimeout
     configuration.userAgent = "rota/\(Version.text)"
@@ -112,9 +116,11 @@ final class APIClient: Sendable {
       client = try await GRPCClient.connect(
         configuration, group: MultiThreadedEventLoopGroup.singleton, logger: logger)
     } catch let error as RPCError {
-      throw RPCError(.unavailable, "cannot connect to \(address): \(Self.cause(error, address))")
+      throw RPCError(.unavailable, Self.cause(error, address))
     }
-    state.withLock { $0.client = client }
+    state.withLock { state in
+      if state.index == index { state.client = client }
+    }
     return client
   }
 
