@@ -4,17 +4,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from cluster import Cluster
-from processes import is_alive, wait_until
+from cluster import CHECKOUT, Cluster
+from processes import Child, is_alive, wait_until
 from rota_client import exec_job, messages, task_job
 from rota_client.messages import EndReason, JobStatus, RunState
-from worker_cluster import PythonWorker, start
+from worker_cluster import PythonWorker, start, wait_connected
 
 
 @dataclass
@@ -185,3 +186,25 @@ def test_killed_minder_takes_the_task_with_it(field: Field) -> None:
         EndReason.END_REASON_AGENT_STOPPED,
         EndReason.END_REASON_CANCELLED,
     ]
+
+
+def test_the_example_worker(field: Field) -> None:
+    """As a user runs it: the program itself, with a worker at its top level."""
+    cluster = field.cluster
+    example = CHECKOUT / "clients" / "python" / "examples" / "worker.py"
+    argv = [sys.executable, str(example), "--etcd", cluster.etcd.address, "--id", "example"]
+    argv += ["--data-dir", str(cluster.folder / "workers" / "example")]
+    worker = Child("example", argv, cluster.folder, cluster.env)
+    worker.start()
+    try:
+        wait_connected(cluster, ["example"])
+        done = cluster.rota("submit", "--job-id", "greeting", "--task", "greet", "--payload", '{"name": "Ada"}', "--wait")
+        assert done.returncode == 0, done.stderr
+        assert '"greeting": "Hello, Ada!"' in cluster.rota("logs", "greeting").stdout
+        job = field.cluster.run_job(task_job("count", {"to": 20, "pause_ms": 1}), seconds=30)
+        assert job.status == JobStatus.JOB_STATUS_COMPLETED
+        assert worker.stop(20) == 0, worker.log_tail()
+    finally:
+        worker.kill()
+        print(worker.log_tail())
+
