@@ -21,7 +21,7 @@ worker = Worker(
     labels={"name": os.environ["WORKER_ID"]},
     pool=cast(Literal["process", "thread"], os.environ["WORKER_POOL"]),
     data_dir=os.environ["WORKER_DATA"],
-    drain_timeout=float(os.environ.get("WORKER_DRAIN", "10")),
+    drain_timeout=float(os.environ["WORKER_DRAIN"]),
 )
 
 
@@ -104,24 +104,6 @@ def save(context: Context, payload: dict[str, int]) -> str:
     except CheckpointError as error:
         return f"refused: {error}"
     return "saved"
-
-
-@worker.task("save-late")
-def save_late(context: Context, payload: dict[str, float]) -> str:
-    """Waits until its run is somebody else's, then saves a checkpoint."""
-    note(context, "start")
-    if context.attempt > 1:
-        time.sleep(payload["seconds"])
-        return (context.checkpoint or b"none").decode()
-    while not (NOTES / "now").exists():
-        time.sleep(0.05)
-    try:
-        context.save_checkpoint(b"stale")
-    except CheckpointError as error:
-        note(context, f"refused-{str(error).replace(' ', '_')}")
-        raise
-    note(context, "accepted")
-    return "accepted"
 
 
 @worker.task("exit")

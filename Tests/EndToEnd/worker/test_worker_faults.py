@@ -173,8 +173,24 @@ def test_restarted_worker_goes_on_as_the_same_incarnation(fleet: Fleet) -> None:
     fleet.cluster.wait_job(job_id, 30)
 
 
-def test_checkpoint_that_is_too_large_is_refused(fleet: Fleet) -> None:
-    fleet.add("w1")
+def test_thread_that_never_stops_ends_with_the_worker_and_keeps_the_lease(fleet: Fleet) -> None:
+    """A drain cannot kill a thread: the worker exits, and its work moves when the lease has lapsed, not before."""
+    worker = fleet.add("w1", pool="thread", drain=0.5)
+    job_id = fleet.submit("deaf", {"seconds": 600})
+    fleet.wait_note(job_id, "start")
+    fleet.add("w2")
+    worker.send(signal.SIGTERM)
+    assert worker.wait(30) == 70
+    assert "/rota/agents/w1" in fleet.cluster.etcd.pairs("/rota/agents/")
+    fleet.wait_note(job_id, "start", attempt=2)
+    assert not any(note[0] == "end" for note in fleet.notes(job_id))
+    fleet.cluster.client().cancel(job_id)
+    fleet.cluster.wait_job(job_id, 30)
+
+
+@pytest.mark.parametrize("pool", ["process", "thread"])
+def test_checkpoint_that_is_too_large_is_refused(fleet: Fleet, pool: str) -> None:
+    fleet.add("w1", pool=pool)
     limit = 256 << 10
     for size, said in ((limit, "saved"), (limit + 1, "refused")):
         job = fleet.cluster.wait_job(fleet.submit("save", {"bytes": size}))

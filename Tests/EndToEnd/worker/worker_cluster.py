@@ -17,7 +17,9 @@ TASKS = Path(__file__).resolve().parent / "tasks.py"
 class PythonWorker(Child):
     """A worker with the tasks of `tasks.py`, started as a user would start it."""
 
-    def __init__(self, cluster: Cluster, name: str, pool: str = "process", slots: int = 8) -> None:
+    def __init__(
+        self, cluster: Cluster, name: str, pool: str = "process", slots: int = 8, drain: float = 10
+    ) -> None:
         self.data_dir = cluster.folder / "workers" / name
         self.notes = cluster.folder / "notes"
         self.notes.mkdir(exist_ok=True)
@@ -27,6 +29,7 @@ class PythonWorker(Child):
             "WORKER_ETCD": cluster.etcd.address,
             "WORKER_POOL": pool,
             "WORKER_SLOTS": str(slots),
+            "WORKER_DRAIN": str(drain),
             "WORKER_DATA": str(self.data_dir),
             "WORKER_NOTES": str(self.notes),
             "PYTHONPATH": os.pathsep.join([str(CHECKOUT / "clients" / "python"), str(TASKS.parent)]),

@@ -29,6 +29,8 @@ CHANNEL_OPTIONS = [
     # A dead peer is noticed within 10 s.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 4_000),
+    # Without this the answer to a keepalive's ping is waited for much longer.
+    ("grpc.http2.ping_timeout_ms", 4_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # Waits between connections are the session's business.
