@@ -12,6 +12,7 @@ from typing import Literal
 
 import grpc
 
+from .etcd import parse_endpoint
 from .lease import margin_ms
 from .model import is_identifier
 from .tls import TLS
@@ -61,6 +62,8 @@ class Configuration:
         check(self.drain_timeout >= 0, f"drain_timeout: it is {self.drain_timeout}; it must not be negative")
         check(self.log_bytes >= 4_096, f"log_bytes: it is {self.log_bytes}; it has to be at least 4096")
         check(self.prefix.startswith("/") and not self.prefix.endswith("/"), "prefix: it is /like/this")
+        for endpoint in self.etcd:
+            parse_endpoint(endpoint, self.etcd_tls is not None)
         check(len(tasks) <= 1_024, f"tasks: the worker offers {len(tasks)}; at most 1024 are looked at")
         check(len(tasks) > 0, "tasks: the worker offers none; add one with @worker.task(\"name\")")
 

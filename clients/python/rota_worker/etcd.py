@@ -36,20 +36,11 @@ class Etcd:
         """`endpoints` are host:port, or http(s) URLs; `context` is for https."""
         if not endpoints:
             raise ValueError("etcd: at least one endpoint is needed")
-        self._endpoints = [self._parse(endpoint, context) for endpoint in endpoints]
+        self._endpoints = [parse_endpoint(endpoint, context is not None) for endpoint in endpoints]
         self._timeout = timeout
         self._context = context
         self._current = 0
         self._connection: http.client.HTTPConnection | None = None
-
-    @staticmethod
-    def _parse(endpoint: str, context: ssl.SSLContext | None) -> tuple[bool, str, int]:
-        if "//" not in endpoint:
-            endpoint = ("https://" if context else "http://") + endpoint
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"etcd: {endpoint!r} is neither host:port nor an http(s) URL")
-        return parts.scheme == "https", parts.hostname, parts.port or 2379
 
     # Requests
 
@@ -171,6 +162,16 @@ class Etcd:
             self._current = (self._current + 1) % len(self._endpoints)
             self.close()
         raise EtcdError(f"{path}: {status}: {text}", not_found="lease not found" in text)
+
+
+def parse_endpoint(endpoint: str, secure: bool) -> tuple[bool, str, int]:
+    """Whether an endpoint takes TLS, its host and its port; `secure` is for one without a scheme."""
+    if "//" not in endpoint:
+        endpoint = ("https://" if secure else "http://") + endpoint
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"etcd: {endpoint!r} is neither host:port nor an http(s) URL")
+    return parts.scheme == "https", parts.hostname, parts.port or 2379
 
 
 def _encode(value: str | bytes) -> str:
