@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -395,3 +396,23 @@ def test_the_command_line_follows_through_the_loss_of_a_server():
         )
         assert f"job default/{before}  pending" in plain.stdout or f"job default/{before}  completed" in plain.stdout
         assert f"run default/{last}/" in plain.stdout
+
+
+def test_a_server_that_is_shut_down_says_so_and_does_not_wait_for_its_streams():
+    with Cluster(servers=1, agents=1) as cluster:
+        server = cluster.servers[0]
+        channel = grpc.insecure_channel(server.grpc)
+        call = channel.unary_stream(
+            "/rota.v1.Events/Watch", messages.WatchRequest.SerializeToString, messages.WatchResponse.FromString
+        )(messages.WatchRequest(start_revision=etcd_revision(cluster)))
+        next(call)
+        lines = rest_lines(server.http, "/events")
+        next(lines)
+        server.send(signal.SIGTERM)
+        with pytest.raises(grpc.RpcError) as ended:
+            list(call)
+        assert ended.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert "stopping" in ended.value.details()
+        assert server.wait(20) == 0
+        list(lines)  # ends, since the connection was closed
+        channel.close()

@@ -16,13 +16,15 @@ final class ChangeHub: Sendable {
     var isClosed = false
   }
 
-  private let keyspace: Keyspace
+  private let jobs: String
+  private let runs: String
   private let metrics: ServerMetrics
   private let bounds: ChangeRing.Bounds
   private let state = Mutex(State())
 
   init(keyspace: Keyspace, metrics: ServerMetrics, bounds: ChangeRing.Bounds = .init()) {
-    self.keyspace = keyspace
+    jobs = keyspace.jobs
+    runs = keyspace.runs
     self.metrics = metrics
     self.bounds = bounds
   }
@@ -51,7 +53,7 @@ final class ChangeHub: Sendable {
 
   /// Whether an event is of a job or a run.
   func isRelevant(_ event: WatchEvent) -> Bool {
-    event.kv.key.hasPrefix(keyspace.jobs) || event.kv.key.hasPrefix(keyspace.runs)
+    event.kv.key.hasPrefix(jobs) || event.kv.key.hasPrefix(runs)
   }
 
   // MARK: Reading

@@ -8,7 +8,7 @@ import SchedulerCore
 /// keeps nothing of etcd's or this server's busy. So many may read at a time; others wait for their turn.
 struct EventHistory: Sendable {
   let store: any EtcdStore
-  let hub: ChangeHub
+  var hub: ChangeHub
   let barrier: ReadBarrier
   let keyspace: Keyspace
   let metrics: ServerMetrics

@@ -5,9 +5,9 @@ import SchedulerCore
 struct EventService: Sendable {
   let replica: Replica
   let barrier: ReadBarrier
-  let hub: ChangeHub
+  var hub: ChangeHub
   let decoder: RecordDecoder
-  let history: EventHistory
+  var history: EventHistory
 
   /// Opens a stream. What can be refused is refused here, before anything is sent.
   func open(_ request: WatchEventsRequest) async throws(ServiceError) -> EventStream {

@@ -42,18 +42,20 @@ struct EventStream: Sendable {
     while let reading = hub.read(after: position) {
       let events: [WatchEvent]
       let upTo: Int64
+      var isPast = false
       switch reading {
       case .nothingNew(let head): return (max(position, head), hasSent)
       case .events(let found, let revision): (events, upTo) = (found, revision)
       case .tooOld:
         let piece = try await history.read(after: position)
-        (events, upTo) = (piece.events, piece.upTo)
+        (events, upTo, isPast) = (piece.events, piece.upTo, true)
         // What is told of how jobs stand must not be older than the change.
         _ = await replica.reached(upTo, within: ServerLimits.barrierPatience)
       }
       let changes = await view.changes(in: events)
       position = upTo
-      guard !changes.isEmpty else { continue }
+      // A long past in which nothing concerns the reader is told as progress, so that it need not be read again.
+      guard !changes.isEmpty || isPast else { continue }
       try await send(WatchEventsResponse(changes: changes, revision: position))
       hasSent = true
     }
