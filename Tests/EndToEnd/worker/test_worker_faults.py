@@ -49,6 +49,10 @@ class Fleet:
             worker.kill()
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
     with Cluster(servers=1, agents=0) as cluster:
@@ -153,6 +157,23 @@ def test_drain_lets_tasks_finish_and_gives_the_rest_back(fleet: Fleet) -> None:
     assert (attempt.worker_id, attempt.end_reason) == ("w1", EndReason.END_REASON_AGENT_STOPPED)
     fleet.cluster.client().cancel(slow)
     fleet.cluster.wait_job(slow, 30)
+
+
+def test_killed_fork_server_ends_the_worker_and_its_tasks(fleet: Fleet) -> None:
+    """Without it nothing can be started nor minded: the tasks die, the worker says why and ends, its work moves."""
+    worker = fleet.add("w1")
+    job_id = fleet.submit("deaf", {"seconds": 600})
+    pid = int(fleet.wait_note(job_id, "start")[3])
+    server = parent_of(parent_of(pid))
+    assert parent_of(server) == worker.pid
+    fleet.add("w2")
+    os.kill(server, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid), 5, "the task is dead")
+    assert worker.wait(30) == 1
+    assert "fork server" in worker.log_tail()
+    fleet.wait_note(job_id, "start", attempt=2)
+    fleet.cluster.client().cancel(job_id)
+    fleet.cluster.wait_job(job_id, 30)
 
 
 def test_restarted_worker_goes_on_as_the_same_incarnation(fleet: Fleet) -> None:

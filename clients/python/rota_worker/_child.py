@@ -149,6 +149,8 @@ def run(handlers: dict[str, Handler], folder: Path, worker: socket.socket) -> in
     try:
         signal.signal(signal.SIGTERM, context.on_term)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        if spec["working_directory"]:
+            os.chdir(spec["working_directory"])
         result = handlers[info.name](context, json.loads(spec["payload"] or "null"))
         if result is not None:
             print(json.dumps(result), flush=True)

@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,8 @@ class Minder:
                 for descriptor in [*close_in_task, self._control.fileno(), *(end for pair in ends for end in pair)]:
                     os.close(descriptor)
                 code = task()
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
         for stream, (read_end, write_end) in zip(STREAMS, ends, strict=True):

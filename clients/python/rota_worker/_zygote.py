@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,16 @@ class Zygote:
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
+            code = 1
             try:
                 die_with_parent(server)
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 self._mind(request, descriptors)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
-                os._exit(0)
+                os._exit(code)
         self._minders.add(pid)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for descriptor in descriptors:

@@ -61,6 +61,7 @@ def prepare(folder: DataFolder, assignment: Assignment, worker_id: str) -> tuple
         "retry_count": assignment.retry_count,
         "worker_id": worker_id,
         "user_id": assignment.user_id,
+        "working_directory": assignment.working_directory,
         "env": dict(assignment.env),
         "deadline_ns": wall_ns() + timeout * 1_000_000 if timeout is not None else 0,
     }

@@ -69,7 +69,6 @@ class Attempt:
     queued: bool = False
     checkpoint: CheckpointMessage | None = None
     """The one that is not acknowledged."""
-    checkpoint_sent: bool = False
     checkpoints: int = 0
 
 
@@ -96,6 +95,8 @@ class Machine:
         self.attempts: dict[AttemptKey, Attempt] = {}
         self._waiting: deque[AttemptKey] = deque()
         self._memory: OrderedDict[AttemptKey, None] = OrderedDict()
+        self._unsent: set[AttemptKey] = set()
+        """Whose checkpoint has to be sent."""
         self._session: Session | None = None
         self._effects = Effects()
         self._active = 0
@@ -241,7 +242,7 @@ class Machine:
             self._effects.answers.append(CheckpointResult(attempt.ref, sequence, error))
         else:
             attempt.checkpoint = CheckpointMessage(attempt.ref, sequence, data)
-            attempt.checkpoint_sent = False
+            self._unsent.add(ref.key)
         return sequence
 
     def checkpoint_acknowledged(self, ref: AttemptRef, sequence: int, error: str) -> None:
@@ -346,8 +347,8 @@ class Machine:
         self._session = Session(tell_draining=self.is_draining)
         for attempt in self.attempts.values():
             attempt.queued = False
-            attempt.checkpoint_sent = False
             self._enqueue(attempt)
+        self._unsent = {key for key, attempt in self.attempts.items() if attempt.checkpoint is not None}
         return True
 
     def session_closed(self) -> None:
@@ -382,10 +383,11 @@ class Machine:
         if session is None:
             return []
         messages: list[Status | CheckpointMessage] = []
-        for attempt in self.attempts.values():
-            if attempt.checkpoint is not None and not attempt.checkpoint_sent:
-                attempt.checkpoint_sent = True
+        for key in sorted(self._unsent):
+            attempt = self.attempts.get(key)
+            if attempt is not None and attempt.checkpoint is not None:
                 messages.append(attempt.checkpoint)
+        self._unsent.clear()
         updates = self._take_updates(session) if len(session.in_flight) < limits.STATUSES_IN_FLIGHT else []
         if updates or session.health is not None or session.tell_draining:
             sequence = 0

@@ -82,6 +82,7 @@ class Assignment:
     kill_grace_ms: int | None = None
     checkpoint: bytes = b""
     user_id: str = ""
+    working_directory: str = ""
     env: tuple[tuple[str, str], ...] = ()
 
 

@@ -60,6 +60,7 @@ def assignment_from_wire(message: pb.Assignment) -> Assignment:
         kill_grace_ms=_milliseconds(spec.kill_grace) if spec.HasField("kill_grace") else None,
         checkpoint=message.checkpoint,
         user_id=spec.user_id,
+        working_directory=spec.working_directory,
         env=tuple(sorted(spec.env.items())),
     )
 
