@@ -6,7 +6,7 @@ import Testing
 
 @testable import ControlPlane
 
-/// A reader of a change stream, which may be made to wait.
+/// A reader of a change stream, which may be made to wait, or take no more than so many steps.
 private final class Reader: Sendable {
   private struct State {
     var steps: [WatchEventsResponse] = []
@@ -19,14 +19,15 @@ private final class Reader: Sendable {
 
   /// Opens a stream and reads it.
   init(
-    _ server: TestReplica, _ request: WatchEventsRequest, held: Bool = false, events: EventService? = nil
+    _ server: TestReplica, _ request: WatchEventsRequest, held: Bool = false, stopsAfter most: Int = .max,
+    events: EventService? = nil
   ) async throws {
     state.withLock { $0.isHeld = held }
     let stream = try await (events ?? server.events).open(request)
     let reading = Task { [self] in
       do {
         try await stream.run { step in
-          while state.withLock({ $0.isHeld }) {
+          while state.withLock({ $0.isHeld || $0.steps.count >= most }) {
             try Task.checkCancellation()
             await Task.yield()
           }
@@ -128,6 +129,46 @@ private final class Reader: Sendable {
       #expect(server.metrics.eventCatchUps.current > 0, "the slow one had to read the past")
       slow.stop()
       quick.stop()
+    }
+  }
+
+  @Test func `readers that stop in the middle of the past keep nobody else from it`() async throws {
+    try await withReplica(ring: smallRing) { server in
+      try await warm(server)
+      let start = try await put(server, key("first"))
+      var last: Int64 = 0
+      for number in 0..<20 { last = try await put(server, key("j\(number)")) }
+      try await caughtUp(server, to: last)
+      var stuck: [Reader] = []
+      for _ in 0..<(2 * ServerLimits.catchUps) {
+        stuck.append(try await Reader(server, WatchEventsRequest(startRevision: start), stopsAfter: 1))
+      }
+      let reader = try await Reader(server, WatchEventsRequest(startRevision: start))
+      try await eventually("it has all") { reader.changes.count == 20 }
+      try await eventually("all have had their turn") {
+        server.metrics.eventCatchUps.current > 2 * ServerLimits.catchUps
+      }
+      #expect(stuck.allSatisfy { $0.steps.count == 1 })
+      for one in stuck + [reader] { one.stop() }
+    }
+  }
+
+  @Test func `a long past comes in bounded pieces`() async throws {
+    try await withReplica(ring: smallRing) { server in
+      try await warm(server)
+      let start = try await put(server, key("first"))
+      var revisions: [Int64] = []
+      for number in 0..<(3 * ServerLimits.eventPieceCount) {
+        revisions.append(try await put(server, key("j\(number)")))
+      }
+      try await caughtUp(server, to: revisions.last ?? 0)
+      let reader = try await Reader(server, WatchEventsRequest(startRevision: start))
+      try await eventually("it has all") { reader.changes.count >= revisions.count }
+      #expect(reader.changes.map(\.revision) == revisions)
+      // The fake tells up to 1,000 revisions at a time, and a batch is taken whole.
+      #expect(reader.steps.allSatisfy { $0.changes.count <= ServerLimits.eventPieceCount + 1_000 })
+      #expect(reader.steps.count > 2)
+      reader.stop()
     }
   }
 
