@@ -104,6 +104,10 @@ let allTargets: [Target] = [
       "InteropMessages", "Transport", nioCore, nioPosix, swiftLog,
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
     ], path: "Tests/Interop/Server", swiftSettings: strict),
+  .executableTarget(
+    name: "interop-client",
+    dependencies: ["InteropMessages", "Transport", nioCore, nioPosix, swiftLog], path: "Tests/Interop/Client",
+    swiftSettings: strict),
 
   // Tests.
   .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),

@@ -16,6 +16,9 @@ public struct TransportLimits: Sendable {
   public var connectionBufferBytes = 16 * 1_024 * 1_024
   /// Bytes of one call that may wait to be sent before its writers are suspended.
   public var sendBufferBytes = 256 * 1_024
+  /// Client: what a call may have sent before the server's first answer and still be made again, when the server certainly
+  /// did not begin to process it, in bytes. Any single message that may be sent at all fits the default.
+  public var retryBufferBytes = 4 * 1_024 * 1_024
   /// The largest header list that is accepted, in bytes as RFC 9113, 6.5.2 counts them.
   public var maxHeaderListBytes = 16 * 1_024
   /// Server: streams a client may have open at a time. Client: calls that may be open or waiting at a time.

@@ -4,13 +4,13 @@ import Testing
 
 @testable import Transport
 
-/// Rates over loopback, printed; the bounds only catch a collapse, since tests run unoptimized and in parallel.
+/// Rates over loopback, printed. No bounds: tests run unoptimized, in parallel and on loaded machines.
 @Suite(.timeLimit(.minutes(2))) struct ThroughputTests {
   @Test func unaryCalls() async throws {
     try await withServerAndClient { _, client in
       let message = ByteBuffer(repeating: 1, count: 200)
       let perTask = 2_000
-      let rate = try await measure("unary calls", count: 32 * perTask / scale) {
+      try await measure("unary calls", count: 32 * perTask / scale) {
         try await withThrowingTaskGroup { group in
           for _ in 0..<32 {
             group.addTask {
@@ -20,7 +20,6 @@ import Testing
           try await group.waitForAll()
         }
       }
-      #expect(rate > 200)
     }
   }
 
@@ -28,20 +27,19 @@ import Testing
     try await withServerAndClient { _, client in
       let message = ByteBuffer(repeating: 1, count: 100)
       let total = 500_000 / scale
-      let rate = try await measure("streamed messages", count: total) {
+      try await measure("streamed messages", count: total) {
         let answer = try await client.clientStreaming("/test.Test/Sum") { writer in
           for _ in 0..<total { try await writer.send(message) }
         }
         #expect(String(buffer: answer) == "\(total * 100)")
       }
-      #expect(rate > 200)
     }
   }
 
   /// `ROTA_THROUGHPUT=1` makes the runs long enough to be worth quoting.
   private var scale: Int { ProcessInfo.processInfo.environment["ROTA_THROUGHPUT"] == nil ? 50 : 1 }
 
-  private func measure(_ what: String, count: Int, _ body: () async throws -> Void) async throws -> Double {
+  private func measure(_ what: String, count: Int, _ body: () async throws -> Void) async throws {
     let cpu = clock()
     let begin = ContinuousClock.now
     try await body()
@@ -50,6 +48,5 @@ import Testing
     print(
       "\(what): \(Int(Double(count) / elapsed))/s with \(String(format: "%.2f", cores)) cores, both sides together"
     )
-    return Double(count) / elapsed
   }
 }

@@ -41,8 +41,7 @@ final class ClientConnection: HTTP2Connection<ClientStream> {
   override func perform(_ work: Call.Work, for call: Call) {
     let id = call.streamID.load(ordering: .relaxed)
     if id == 0 {
-      if !work.isCancelled { start(call, work) }
-      return
+      return start(call, work)
     }
     guard let stream = streams[id], stream.call === call else { return }
     if work.isCancelled {

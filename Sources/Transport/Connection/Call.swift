@@ -42,6 +42,15 @@ final class Call: Sendable {
     var readerWaitsForEnd = false
     var initialMetadata: Metadata?
 
+    /// The way to the call's connection. Nil: a client's call that has none yet, or none any more.
+    var mailbox: Mailbox?
+    /// Client: what keeps the connection open.
+    var connection: (any AnyObject & Sendable)?
+    /// Client: who makes the call again when it was refused.
+    var home: (any CallHome)?
+    /// Client: what to send again on another connection. Nil: the call cannot be made again.
+    var replay: Replay?
+
     var work = Work()
     /// Server: the event loop was told to send the headers.
     var areHeadersTaken = false
@@ -54,24 +63,33 @@ final class Call: Sendable {
   }
 
   let request: Request?
-  let mailbox: Mailbox
   let limits: TransportLimits
   /// Zero until the stream exists. Written by the event loop.
   let streamID = Atomic<Int32>(0)
   /// Whether messages are compressed. A server's call gets there before its headers are sent, and stays so.
   let compressesOutbound: Atomic<Bool>
-  let state = Mutex(State())
+  let state: Mutex<State>
 
-  init(request: Request?, mailbox: Mailbox, limits: TransportLimits) {
-    self.request = request
-    self.mailbox = mailbox
+  /// A server's call.
+  init(mailbox: Mailbox, limits: TransportLimits) {
+    request = nil
     self.limits = limits
-    compressesOutbound = Atomic(request?.encoding == .gzip)
+    compressesOutbound = Atomic(false)
+    state = Mutex(State(mailbox: mailbox))
+  }
+
+  /// A client's call, which a connection has to adopt.
+  init(request: Request, limits: TransportLimits) {
+    self.request = request
+    self.limits = limits
+    compressesOutbound = Atomic(request.encoding == .gzip)
+    state = Mutex(State(isScheduled: true))
   }
 
   /// Tells the event loop that there is work; the caller has set `isScheduled`.
   func post() {
-    guard !mailbox.post(self) else { return }
+    // Without a mailbox the call is over, or on its way to another connection, which will look at it.
+    guard let mailbox = state.withLock({ $0.mailbox }), !mailbox.post(self) else { return }
     close(
       streamID.load(ordering: .relaxed) == 0
         ? .refused("the connection is closed") : RPCError(.unavailable, "the connection was lost"))
@@ -152,7 +170,10 @@ extension Call {
   }
 
   func begin(initialMetadata: Metadata) {
-    state.withLock { $0.initialMetadata = initialMetadata }
+    state.withLock { state in
+      state.initialMetadata = initialMetadata
+      state.replay = nil
+    }
   }
 
   /// No more messages follow. Those that wait can still be taken.
@@ -165,18 +186,27 @@ extension Call {
   }
 
   /// The call is over in both directions. The first reason counts.
-  func close(_ error: RPCError, discardingInbox: Bool = false) {
-    let (reader, writers) = state.withLock { state in
+  ///
+  /// - Parameter isFinal: A call that the server certainly did not begin to process is over, too, instead of being made
+  ///   again on another connection.
+  func close(_ error: RPCError, discardingInbox: Bool = false, isFinal: Bool = false) {
+    if !isFinal, error.isRefusedBeforeProcessing, returnHome() { return }
+    let (reader, writers, connection) = state.withLock { state in
       if state.inboundResult == nil {
         state.inboundResult = .failure(error)
         if discardingInbox { state.inbox = MessageBatch() }
       }
       if state.outboundError == nil { state.outboundError = error }
       state.work.messages = MessageBatch()
-      return (state.takeReader(), state.takeWriters())
+      state.replay = nil
+      state.home = nil
+      defer { state.connection = nil }
+      return (state.takeReader(), state.takeWriters(), state.connection)
     }
     reader?.resume()
     for writer in writers { writer.resume() }
+    // Not under the lock: this may be what closes the connection.
+    withExtendedLifetime(connection) {}
   }
 
   /// Bytes of this call went to the socket.
@@ -188,9 +218,13 @@ extension Call {
     for writer in writers { writer.resume() }
   }
 
-  func takeWork() -> Work {
+  /// Nil: the call is not, or no longer, that connection's business, or it ended before it was sent.
+  func takeWork(for mailbox: Mailbox) -> Work? {
     state.withLock { state in
+      let isOver = request != nil && state.inboundResult != nil && streamID.load(ordering: .relaxed) == 0
+      guard state.mailbox === mailbox, !isOver else { return nil }
       state.isScheduled = false
+      state.record(state.work, limit: limits.retryBufferBytes)
       let headers = state.work.headers
       if state.work.sendsHeaders || !state.work.messages.isEmpty { state.areHeadersTaken = true }
       defer {
@@ -260,7 +294,8 @@ extension Call {
       let messages = state.takeInbox()
       // Credit travels in large pieces: the peer always has three quarters of the window left.
       let owed = state.work.credit + state.partialBytes
-      let isDue = owed >= limits.streamWindowBytes / 4 || mailbox.isStarved.load(ordering: .relaxed)
+      let isStarved = state.mailbox?.isStarved.load(ordering: .relaxed) ?? false
+      let isDue = owed >= limits.streamWindowBytes / 4 || isStarved
       let mustPost = isDue && owed > 0 && state.inboundResult == nil && state.markScheduled()
       return .batch(messages, mustPost: mustPost)
     }
@@ -424,6 +459,15 @@ extension Call {
     state.withLock { state in
       if !state.areHeadersTaken { compressesOutbound.store(true, ordering: .relaxed) }
       return compressesOutbound.load(ordering: .relaxed)
+    }
+  }
+
+  /// Client, before the call is made: its only message.
+  func prepare(_ message: WireMessage) {
+    state.withLock { state in
+      state.unsentBytes = MessagePrefix.wireBytes(message.bytes)
+      state.work.messages = MessageBatch(message)
+      state.work.endsStream = true
     }
   }
 

@@ -145,7 +145,7 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
   private func drainMailbox() {
     let (calls, commands) = mailbox.take()
     for call in calls {
-      let work = call.takeWork()
+      guard let work = call.takeWork(for: mailbox) else { continue }
       if let stream = streams[call.streamID.load(ordering: .relaxed)] {
         credit(stream, work.credit)
         if stream.call.isInboxEmpty { creditPartial(stream) }
@@ -252,7 +252,9 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
       case .endStreamSent(let id): endStreamSent(id)
       case .streamClosed(let id, let code): if let stream = remove(id) { streamClosed(stream, code: code) }
       case .requestNotSent(let id):
-        if let stream = remove(id) { streamClosed(stream, code: HTTP2ErrorCode.refusedStream) }
+        guard let stream = remove(id) else { continue }
+        stream.call.streamID.store(0, ordering: .relaxed)
+        streamClosed(stream, code: HTTP2ErrorCode.refusedStream)
       case .settings:
         hasSettings = true
         settingsReceived()

@@ -80,7 +80,7 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
   }
 
   private func begin(_ id: Int32, _ method: RPCMethod, _ head: RequestHead) {
-    let call = Call(request: nil, mailbox: mailbox, limits: limits)
+    let call = Call(mailbox: mailbox, limits: limits)
     call.streamID.store(id, ordering: .relaxed)
     let deadline = head.timeoutNanoseconds.map { ContinuousClock.now.advanced(by: .nanoseconds($0)) }
     let context = ServerCallContext(
