@@ -104,7 +104,7 @@ def test_dead_leader_is_noticed_within_ten_seconds(tmp_path: Path) -> None:
     async def check() -> None:
         core, leaders = Core(), Leaders()
         leaders.leader = leader
-        loop = asyncio.create_task(SessionLoop(core, leaders, None).run())
+        loop = asyncio.create_task(SessionLoop(core, leaders, lambda: None).run())
         await until(lambda: core.opened == 1, 10, "a session")
         os.kill(child.pid, signal.SIGSTOP)
         stopped = time.monotonic()
@@ -126,7 +126,7 @@ def test_no_end_is_lost_when_leaders_go_away(tmp_path: Path) -> None:
 
     async def check() -> None:
         core, leaders = Core(), Leaders()
-        loop = asyncio.create_task(SessionLoop(core, leaders, None).run())
+        loop = asyncio.create_task(SessionLoop(core, leaders, lambda: None).run())
         told: list[str] = []
         for epoch in range(1, 4):
             child, leaders.leader = fake_leader(tmp_path, f"leader-{epoch}", epoch, port)
@@ -154,7 +154,7 @@ def test_deposed_leader_is_refused(tmp_path: Path) -> None:
 
     async def check() -> None:
         core, leaders = Core(), Leaders()
-        loop = asyncio.create_task(SessionLoop(core, leaders, None).run())
+        loop = asyncio.create_task(SessionLoop(core, leaders, lambda: None).run())
         leaders.leader = leader
         await until(lambda: core.opened == 1, 10, "a session")
         leaders.leader = deposed

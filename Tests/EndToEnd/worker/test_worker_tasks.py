@@ -198,7 +198,8 @@ def test_the_example_worker(field: Field) -> None:
     worker.start()
     try:
         wait_connected(cluster, ["example"])
-        done = cluster.rota("submit", "--job-id", "greeting", "--task", "greet", "--payload", '{"name": "Ada"}', "--wait")
+        payload = ["--payload", '{"name": "Ada"}']
+        done = cluster.rota("submit", "--job-id", "greeting", "--task", "greet", *payload, "--wait")
         assert done.returncode == 0, done.stderr
         assert '"greeting": "Hello, Ada!"' in cluster.rota("logs", "greeting").stdout
         job = field.cluster.run_job(task_job("count", {"to": 20, "pause_ms": 1}), seconds=30)

@@ -5,7 +5,7 @@ import base64
 import http.client
 import json
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,11 +32,19 @@ class KeyValue:
 class Etcd:
     """Asks one endpoint at a time and goes to the next when it does not answer. For one thread."""
 
-    def __init__(self, endpoints: Sequence[str], timeout: float, context: ssl.SSLContext | None = None) -> None:
-        """`endpoints` are host:port, or http(s) URLs; `context` is for https."""
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        timeout: float,
+        context: Callable[[], ssl.SSLContext | None] = lambda: None,
+    ) -> None:
+        """`endpoints` are host:port, or http(s) URLs; host:port takes TLS where there is a context.
+
+        `context` is asked for each connection, since certificates change.
+        """
         if not endpoints:
             raise ValueError("etcd: at least one endpoint is needed")
-        self._endpoints = [parse_endpoint(endpoint, context is not None) for endpoint in endpoints]
+        self._endpoints = [parse_endpoint(endpoint, context() is not None) for endpoint in endpoints]
         self._timeout = timeout
         self._context = context
         self._current = 0
@@ -129,7 +137,7 @@ class Etcd:
     def _connect(self) -> http.client.HTTPConnection:
         secure, host, port = self._endpoints[self._current]
         if secure:
-            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._context)
+            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._context())
         return http.client.HTTPConnection(host, port, timeout=self._timeout)
 
     def _post(self, path: str, request: Mapping[str, Any]) -> dict[str, Any]:

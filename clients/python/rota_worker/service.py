@@ -12,8 +12,6 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from importlib import metadata
 
-import grpc
-
 from rota_client._generated.rota.v1 import agent_session_pb2 as pb
 
 from . import limits, logs, wire
@@ -85,7 +83,7 @@ class Service:
         self._pool = self._make_pool(lock)
         await self._pool.begin(self)
         self._recover()
-        context = self.configuration.etcd_context()
+        context = self.configuration.etcd_context
         patience = max(0.2, self.ttl_seconds / 4)
         keeper = LeaseKeeper(
             Etcd(self.configuration.etcd, patience, context),
@@ -98,7 +96,7 @@ class Service:
         finder = LeaderFinder(lambda: Etcd(self.configuration.etcd, 2.0, context), self.configuration.prefix)
         self._install_signals()
         keeper.start(self, lambda error: self._later(self.fatal, f"the lease's thread failed: {error!r}"))
-        sessions = SessionLoop(self, finder, self.configuration.channel_credentials())
+        sessions = SessionLoop(self, finder, self.configuration.channel_credentials)
         jobs = [
             self._loop.create_task(job)
             for job in (sessions.run(), self._watch_trust(), self._sample(), self._pass_on(), self._clean_up())

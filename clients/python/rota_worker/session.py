@@ -4,10 +4,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
@@ -17,7 +17,7 @@ from rota_client._generated.rota.v1 import agent_session_pb2 as pb
 
 from . import limits
 from .clock import jittered
-from .etcd import Etcd, EtcdError
+from .etcd import Etcd, EtcdError, KeyValue
 
 log = logging.getLogger("rota_worker.session")
 
@@ -84,13 +84,12 @@ class LeaderFinder:
     def __init__(self, connect: Callable[[], Etcd], prefix: str) -> None:
         self._etcd = connect()
         self._prefix = f"{prefix}/leader/"
-        # One connection, one question at a time.
-        self._lock = asyncio.Lock()
+        # One connection, one question at a time; a question whose asker was cancelled goes on in its thread.
+        self._lock = threading.Lock()
 
     async def find(self) -> Leader | None:
         """None while nobody leads; raises `EtcdError` when etcd does not answer."""
-        async with self._lock:
-            found = await asyncio.to_thread(self._etcd.oldest, self._prefix)
+        found = await asyncio.to_thread(self._ask)
         if found is None:
             return None
         try:
@@ -99,11 +98,18 @@ class LeaderFinder:
         except (ValueError, KeyError, TypeError) as error:
             raise EtcdError(f"the leader's record {found.key} cannot be read: {error!r}") from error
 
+    def _ask(self) -> KeyValue | None:
+        with self._lock:
+            return self._etcd.oldest(self._prefix)
+
 
 class SessionLoop:
     """Looks often at first, since work waits for workers to be back after a leader was lost, then more seldom."""
 
-    def __init__(self, core: Core, finder: LeaderFinder, credentials: grpc.ChannelCredentials | None) -> None:
+    def __init__(
+        self, core: Core, finder: LeaderFinder, credentials: Callable[[], grpc.ChannelCredentials | None]
+    ) -> None:
+        """`credentials` is asked for each connection, since certificates change; None is for one without TLS."""
         self._core = core
         self._finder = finder
         self._credentials = credentials
@@ -154,13 +160,17 @@ class SessionLoop:
             return None
 
     def _channel(self, address: str) -> grpc.aio.Channel:
-        if self._credentials is None:
+        credentials = self._credentials()
+        if credentials is None:
             return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        return grpc.aio.secure_channel(address, self._credentials, options=CHANNEL_OPTIONS)
+        return grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
 
     async def _session(self, leader: Leader) -> str:
         """One connection: the session and the log stream on it, until either ends or the leader changes."""
-        channel = self._channel(leader.address)
+        try:
+            channel = self._channel(leader.address)
+        except OSError as error:
+            return f"a certificate cannot be read: {error}"
         jobs = [
             asyncio.create_task(job)
             for job in (self._converse(channel), self._serve_logs(channel), self._watch(leader))
