@@ -36,6 +36,14 @@ class Proxy:
         with self._lock:
             self._stalled = True
 
+    def cut(self) -> None:
+        """Closes all connections, for both sides to see."""
+        with self._lock:
+            sockets, self._sockets = self._sockets, []
+        for one in sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
     def resume(self) -> None:
         """Forwards new connections again. The old ones have lost bytes: they stay silent."""
         with self._lock:

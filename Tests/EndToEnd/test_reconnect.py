@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from types import SimpleNamespace
 
@@ -168,6 +169,41 @@ def test_without_a_leader_the_answer_says_so():
                 return False
 
         wait_until(again, 30, "the new leader answers", every=0.5)
+
+
+def test_calls_for_the_leader_share_one_connection_that_comes_back(behind_proxy):
+    cluster, proxy = behind_proxy
+    follower = Server("s2", cluster.etcd, cluster.folder, cluster.env, [])
+    cluster.servers.append(follower)
+    follower.start()
+    follower.wait_ready()
+    job_id = cluster.client().submit(shell_job("echo hi")).job_id
+    cluster.wait_job(job_id)
+    client = cluster.client(follower)
+
+    def logs() -> bytes:
+        return b"".join(chunk.data for chunk in client.logs(job_id, timeout=30))
+
+    before = proxy.accepted
+    with ThreadPoolExecutor(50) as pool:
+        assert set(pool.map(lambda _: logs(), range(200))) == {b"hi\n"}
+    assert proxy.accepted == before + 1, "one connection for 200 calls, 50 at a time"
+
+    proxy.cut()
+    cluster.wait_connected()
+    assert logs() == b"hi\n", "the next call makes a new one"
+
+    proxy.stall()
+    asked = time.monotonic()
+    for _ in range(2):  # on the connection that went silent, then without one
+        with pytest.raises(RotaError) as caught:
+            logs()
+        assert caught.value.code == grpc.StatusCode.UNAVAILABLE
+        assert proxy.address in caught.value.message and "try again" in caught.value.message
+    assert time.monotonic() - asked < 25, "a caller is told, and does not wait for ever"
+    proxy.resume()
+    cluster.wait_connected()
+    assert logs() == b"hi\n"
 
 
 # The command line

@@ -1,8 +1,6 @@
 import Logging
 import Proto
-import SchedulerCore
 import Synchronization
-import Transport
 
 /// Keeps a health board up to date with what this server can do:
 ///
@@ -21,15 +19,12 @@ struct ServerHealth: Sendable {
 
   /// Runs until the task is cancelled.
   func run() async {
-    // What a probe found, so that a probe that hangs is noticed by its silence.
+    // One task asks, another one alone writes the board: a question that hangs is noticed by its silence.
     let lastPassed = LastPassed()
     await withDiscardingTaskGroup { group in
       group.addTask {
         while !Task.isCancelled {
-          if await passes() {
-            lastPassed.time.withLock { $0 = .now }
-            await show(isHealthy: true)
-          }
+          if await passes() { lastPassed.time.withLock { $0 = .now } }
           try? await Task.sleep(for: ServerLimits.healthInterval)
         }
       }
@@ -74,6 +69,7 @@ struct ServerHealth: Sendable {
   }
 }
 
+/// When the question was last answered well.
 private final class LastPassed: Sendable {
   let time = Mutex<ContinuousClock.Instant?>(nil)
 }

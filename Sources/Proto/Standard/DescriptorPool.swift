@@ -16,6 +16,8 @@ public struct DescriptorPool: Sendable {
   private var files: [String: File] = [:]
   /// By full name: the name of the file that declares it.
   private var symbols: [String: String] = [:]
+  /// The full names of all messages.
+  private var messages: Set<String> = []
 
   /// The checked-in descriptors.
   public static let shared: DescriptorPool = {
@@ -37,9 +39,8 @@ public struct DescriptorPool: Sendable {
   /// The file that declares a full name: that of a service, method, message, field, oneof, enum or enum value.
   public func file(containing symbol: String) -> File? { symbols[symbol].flatMap { files[$0] } }
 
-  /// Whether a full name is that of a message; there is no file with extensions, so that no message has any.
+  /// Whether a full name is that of a message.
   public func hasMessage(_ name: String) -> Bool { messages.contains(name) }
-  private var messages: Set<String> = []
 
   /// A file and all that it needs, itself first, each once.
   public func withDependencies(_ file: File) -> [File] {
