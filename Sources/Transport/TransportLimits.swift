@@ -25,7 +25,8 @@ public struct TransportLimits: Sendable {
   public var maxConcurrentStreams = 1_000
   /// Client: streams to open at a time until the server's SETTINGS say how many it allows.
   public var assumedPeerConcurrentStreams = 100
-  /// Streams that a client may reset at once before the connection is closed (rapid reset, CVE-2023-44487).
+  /// Streams that a client may reset, or make us reset by its errors, at once before the connection is closed (rapid reset,
+  /// CVE-2023-44487 and CVE-2025-8671). Also how many handlers of calls that are gone may still run.
   public var streamResetBurst = 1_000
   /// Resets per second that refill the burst.
   public var streamResetsPerSecond = 100
@@ -39,6 +40,9 @@ public struct TransportLimits: Sendable {
   public var maxSettingsEntries = 32
   /// CONTINUATION frames after one HEADERS frame (CVE-2024-28182).
   public var maxContinuationFrames = 8
+  /// Server: how long a peer may take no part of what waits for it, although it answers PINGs, before the call is reset. When
+  /// such calls hold more than `connectionBufferBytes`, or the socket takes nothing, the connection is closed.
+  public var sendStallTimeout = Duration.seconds(60)
   /// Bytes that one flush hands to the socket at most; also the high-water mark of the socket's own queue.
   public var flushBytes = 256 * 1_024
 

@@ -20,11 +20,16 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
   var closeReason: RPCError?
   var isShuttingDown = false
   private(set) var hasSettings = false
+  /// The peer broke the rules; nothing that it says counts any more.
+  private var hasFailed = false
   private(set) var context: ChannelHandlerContext?
 
   private var ledger: FlowLedger
   private var keepalive: Keepalive
   private var floodGuard: FloodGuard
+  private var resetGuard: FloodGuard
+  private var socketProgress = SendProgress()
+  private var nextStallCheck: NIODeadline?
   private var isPumping = false
   private var timer: (task: Scheduled<Void>, deadline: NIODeadline)?
   /// When the connection is closed whatever happens.
@@ -44,6 +49,8 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
       interval: TimeAmount(keepalive.interval), timeout: TimeAmount(keepalive.timeout), now: now)
     self.floodGuard = FloodGuard(
       burst: limits.cheapFrameBurst, perSecond: limits.cheapFramesPerSecond, now: now)
+    self.resetGuard = FloodGuard(
+      burst: limits.streamResetBurst, perSecond: limits.streamResetsPerSecond, now: now)
   }
 
   // MARK: What subclasses decide
@@ -59,6 +66,8 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
   /// The peer broke the rules of gRPC on this stream.
   func streamFailed(_ stream: Stream, _ error: RPCError) {}
   func streamClosed(_ stream: Stream, code: UInt32) {}
+  /// Server: the peer does not take this stream's response.
+  func sendStalled(_ stream: Stream) {}
   func deadlineExpired(_ stream: Stream) {}
   func endStreamSent(_ id: Int32) {}
   func settingsReceived() {}
@@ -100,24 +109,34 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    guard closeDeadline == nil || isShuttingDown else { return }
+    guard !hasFailed, closeDeadline == nil || isShuttingDown else { return }
     let framesBefore = session.frameCount
     do {
       try session.receive(unwrapInboundIn(data))
     } catch {
-      fail(error)
+      fail(error, code: error.isAbuse ? HTTP2ErrorCode.enhanceYourCalm : HTTP2ErrorCode.protocolError)
       return
     }
     let now = NIODeadline.now()
     if session.frameCount != framesBefore { keepalive.frameReceived(now: now) }
     handleEvents()
-    guard floodGuard.spend(session.takeCheapFrames(), now: now) else {
-      fail(
-        HTTP2SessionError(
-          operation: "receiving", code: 0, reason: "flood of frames that cost the peer nothing"),
-        code: HTTP2ErrorCode.enhanceYourCalm)
-      return
+    checkFloods(now: now)
+  }
+
+  private func checkFloods(now: NIODeadline) {
+    if !floodGuard.spend(session.takeCheapFrames(), now: now) {
+      failCalmly("flood of frames that cost the peer nothing")
     }
+    // A server may refuse as many calls as it has to.
+    if session.role == .server, !resetGuard.spend(session.takeResets(), now: now) {
+      failCalmly("flood of streams that end in a reset")
+    }
+  }
+
+  private func failCalmly(_ reason: String) {
+    fail(
+      HTTP2SessionError(operation: "receiving", code: 0, reason: reason), code: HTTP2ErrorCode.enhanceYourCalm
+    )
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
@@ -174,6 +193,7 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
         }
         let hasMore = try session.drain(limit: limits.flushBytes)
         if let output = session.takeOutput() {
+          socketProgress.sent(output.readableBytes)
           context.write(wrapOutboundOut(output), promise: nil)
           needsFlush = true
           if hasMore {
@@ -181,7 +201,11 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
             needsFlush = false
           }
         }
-        for (id, count) in session.takeSentBytes() { streams[id]?.call.sent(bytes: count) }
+        for (id, count) in session.takeSentBytes() {
+          guard let stream = streams[id] else { continue }
+          stream.sendProgress.sent(count)
+          stream.call.sent(bytes: count)
+        }
         guard handleEvents() || hasMore else { break }
       }
     } catch {
@@ -210,13 +234,15 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
     armTimer()
   }
 
-  /// Ends the connection after a violation: says why, then closes.
-  func fail(_ error: HTTP2SessionError, code: UInt32 = HTTP2ErrorCode.protocolError) {
+  /// Ends the connection after a violation: says why, then closes. What the peer still sends is read and dropped meanwhile.
+  func fail(_ error: HTTP2SessionError, code: UInt32) {
+    guard !hasFailed else { return }
+    hasFailed = true
     logger.notice("closing connection after a protocol violation", metadata: ["error": "\(error)"])
     closeReason = closeReason ?? RPCError(.unavailable, "connection failed: \(error)")
     session.terminate(code: code)
     pump()
-    context?.close(promise: nil)
+    finishConnection()
   }
 
   private func end() {
@@ -258,6 +284,9 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
       case .settings:
         hasSettings = true
         settingsReceived()
+      case .headersOnClosedStream(let id): session.reset(stream: id, code: HTTP2ErrorCode.streamClosed)
+      case .violation(let code, let reason):
+        fail(HTTP2SessionError(operation: "receiving", code: 0, reason: reason), code: code)
       case .pingAck(let payload): pingAcknowledged(payload)
       case .goAway(let last, let code, let debug): goAwayReceived(lastStream: last, code: code, debug: debug)
       }
@@ -334,6 +363,7 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
     if let deadline = deadlines.earliest { next = min(next, deadline) }
     if let closeDeadline { next = min(next, closeDeadline) }
     if let deadline = nextTimer { next = min(next, deadline) }
+    if let deadline = stallCheck(context.channel) { next = min(next, deadline) }
     if let timer, timer.deadline <= next { return }
     timer?.task.cancel()
     let task = context.eventLoop.assumeIsolated().scheduleTask(deadline: next) { [weak self] in
@@ -354,6 +384,7 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
       if let stream = streams[id] { deadlineExpired(stream) }
     }
     timerFired(now: now)
+    if let nextStallCheck, nextStallCheck <= now { checkStalls() }
     switch keepalive.check(now: now, isActive: needsKeepalive) {
     case .none: break
     case .sendPing: session.submitPing(0)
@@ -365,5 +396,38 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
     }
     pump()
     armTimer()
+  }
+
+  /// When to look next whether the peer takes what we send; nil while there is nothing to look at.
+  private func stallCheck(_ channel: any Channel) -> NIODeadline? {
+    guard session.role == .server, !streams.isEmpty || !channel.isWritable else { return nil }
+    if let nextStallCheck { return nextStallCheck }
+    let next = .now() + TimeAmount(limits.sendStallTimeout / SendProgress.checksPerTimeout)
+    nextStallCheck = next
+    return next
+  }
+
+  private func checkStalls() {
+    nextStallCheck = nil
+    guard let context else { return }
+    if socketProgress.isStalled(hasMore: !context.channel.isWritable) {
+      logger.notice("closing connection: the peer does not read")
+      closeReason = closeReason ?? RPCError(.unavailable, "the peer does not read")
+      return context.close(promise: nil)
+    }
+    var stalled: [Stream] = []
+    for stream in streams.values
+    where stream.sendProgress.isStalled(hasMore: (stream.body?.byteCount ?? 0) > 0) {
+      stalled.append(stream)
+    }
+    guard !stalled.isEmpty else { return }
+    let held = stalled.reduce(0) { $0 + ($1.body?.byteCount ?? 0) }
+    logger.notice(
+      "the peer does not take its responses",
+      metadata: ["calls": "\(stalled.count)", "bytes": "\(held)"])
+    for stream in stalled { sendStalled(stream) }
+    if held > limits.connectionBufferBytes {
+      failCalmly("the peer holds \(held) bytes that it does not take")
+    }
   }
 }

@@ -12,6 +12,9 @@ class RPCStream {
   /// The part of the incomplete message's bytes that the window was given back for.
   var creditedPartialBytes = 0
 
+  /// Whether the peer takes what is sent.
+  var sendProgress = SendProgress()
+
   init(id: Int32, call: Call, reader: LengthPrefixedReader) {
     self.id = id
     self.call = call

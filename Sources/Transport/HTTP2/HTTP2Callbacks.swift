@@ -7,6 +7,22 @@ private func owner(_ userData: UnsafeMutableRawPointer?) -> HTTP2Session? {
   userData.map { Unmanaged<HTTP2Session>.fromOpaque($0).takeUnretainedValue() }
 }
 
+private func onBeginFrame(
+  _: OpaquePointer?, header: UnsafePointer<nghttp2_frame_hd>?, userData: UnsafeMutableRawPointer?
+) -> Int32 {
+  guard let header else { return 0 }
+  owner(userData)?.beginFrame(header.pointee)
+  return 0
+}
+
+private func onInvalidFrame(
+  _: OpaquePointer?, frame: UnsafePointer<nghttp2_frame>?, error: Int32, userData: UnsafeMutableRawPointer?
+) -> Int32 {
+  guard let frame else { return 0 }
+  owner(userData)?.invalidFrameReceived(frame)
+  return 0
+}
+
 private func onBeginHeaders(
   _: OpaquePointer?, frame: UnsafePointer<nghttp2_frame>?, userData: UnsafeMutableRawPointer?
 ) -> Int32 {
@@ -87,6 +103,8 @@ extension HTTP2Session {
   static let callbackFailure = NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
 
   static func installCallbacks(_ callbacks: OpaquePointer?) {
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, onBeginFrame)
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, onInvalidFrame)
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, onBeginHeaders)
     nghttp2_session_callbacks_set_on_header_callback(callbacks, onHeader)
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, onFrameReceived)

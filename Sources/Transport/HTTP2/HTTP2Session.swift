@@ -33,6 +33,13 @@ final class HTTP2Session {
   private(set) var frameCount = 0
   /// Frames that cost the peer nothing since `takeCheapFrames` (see `FloodGuard`).
   private var cheapFrames = 0
+  /// Streams that the peer reset, or made us reset, since `takeResets`.
+  private var resets = 0
+  private var ended = EndedStreams()
+  /// Streams whose reset answers a frame that nghttp2 found invalid.
+  private var blamed: Set<Int32> = []
+  /// A SETTINGS frame arrived after which nothing has been sent yet.
+  private var hasFreshSettings = false
 
   init(role: Role, limits: TransportLimits) throws {
     self.role = role
@@ -66,6 +73,7 @@ final class HTTP2Session {
     }
     outputLimit = limit
     isBlocked = false
+    defer { if output.readableBytes < limit { hasFreshSettings = false } }
     while output.readableBytes < limit, !isBlocked {
       var data: UnsafePointer<UInt8>?
       let before = output.readableBytes
@@ -102,6 +110,11 @@ final class HTTP2Session {
   func takeCheapFrames() -> Int {
     defer { cheapFrames = 0 }
     return cheapFrames
+  }
+
+  func takeResets() -> Int {
+    defer { resets = 0 }
+    return resets
   }
 
   /// Whether the connection has come to its end: nothing to expect and nothing to say.
@@ -257,6 +270,31 @@ extension HTTP2Session {
       HeaderField(String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
   }
 
+  /// nghttp2 quietly drops HEADERS on streams that it has forgotten; RFC 9113 asks for an error. It does not call this for
+  /// DATA that it drops, so that DATA is judged by the closed streams that nghttp2 remembers.
+  func beginFrame(_ header: nghttp2_frame_hd) {
+    let type = nghttp2_frame_type(rawValue: UInt32(header.type))
+    guard role == .server, type == NGHTTP2_HEADERS, header.stream_id % 2 == 1 else { return }
+    let stream = nghttp2_session_find_stream(session, header.stream_id)
+    let state = stream.map { nghttp2_stream_get_state($0) }
+    let isLive = state != nil && state != NGHTTP2_STREAM_STATE_IDLE && state != NGHTTP2_STREAM_STATE_CLOSED
+    switch ended.headersReceived(on: header.stream_id, isLive: isLive) {
+    case .proceed: break
+    case .streamClosed:
+      cheapFrames += 1
+      record(.headersOnClosedStream(header.stream_id))
+    case .neverOpened:
+      record(
+        .violation(
+          code: HTTP2ErrorCode.protocolError,
+          reason: "HEADERS on stream \(header.stream_id), which is lower than an earlier one"))
+    }
+  }
+
+  func invalidFrameReceived(_ frame: UnsafePointer<nghttp2_frame>) {
+    blamed.insert(frame.pointee.hd.stream_id)
+  }
+
   func frameReceived(_ frame: UnsafePointer<nghttp2_frame>) {
     frameCount &+= 1
     let header = frame.pointee.hd
@@ -274,6 +312,7 @@ extension HTTP2Session {
     case NGHTTP2_SETTINGS:
       guard header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 else { return }
       cheapFrames += 1
+      hasFreshSettings = true
       record(.settings)
     case NGHTTP2_PING:
       guard header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 else {
@@ -294,8 +333,9 @@ extension HTTP2Session {
       if frame.pointee.window_update.window_size_increment < MessagePrefix.byteCount { cheapFrames += 1 }
     case NGHTTP2_PRIORITY:
       cheapFrames += 1
+    case NGHTTP2_RST_STREAM:
+      resets += 1
     default:
-      // RST_STREAM has a limit of its own in nghttp2.
       break
     }
   }
@@ -320,10 +360,28 @@ extension HTTP2Session {
   func frameSent(_ frame: UnsafePointer<nghttp2_frame>) {
     let header = frame.pointee.hd
     let type = nghttp2_frame_type(rawValue: UInt32(header.type))
+    if type == NGHTTP2_RST_STREAM {
+      resetSent(header.stream_id, code: frame.pointee.rst_stream.error_code)
+    }
     guard type == NGHTTP2_DATA || type == NGHTTP2_HEADERS,
       header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
     else { return }
     record(.endStreamSent(header.stream_id))
+  }
+
+  private func resetSent(_ stream: Int32, code: UInt32) {
+    ended.resetByUs(stream)
+    let isBlamed = blamed.remove(stream) != nil
+    // nghttp2 resets a stream whose window a new setting lifts too high; RFC 9113, 6.9.2 wants a connection error.
+    if code == HTTP2ErrorCode.flowControlError, hasFreshSettings, !isBlamed {
+      record(.violation(code: code, reason: "a new initial window lifts a stream's window above 2^31-1"))
+    }
+    switch code {
+    case HTTP2ErrorCode.protocolError, HTTP2ErrorCode.flowControlError, HTTP2ErrorCode.streamClosed,
+      HTTP2ErrorCode.frameSizeError, HTTP2ErrorCode.refusedStream:
+      resets += 1
+    default: break
+    }
   }
 
   func frameNotSent(_ frame: UnsafePointer<nghttp2_frame>) {
@@ -336,6 +394,7 @@ extension HTTP2Session {
 
   func streamClosed(_ stream: Int32, code: UInt32) {
     bodies[stream] = nil
+    blamed.remove(stream)
     record(.streamClosed(stream, code: code))
   }
 

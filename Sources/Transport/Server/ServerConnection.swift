@@ -31,6 +31,8 @@ struct ServerShared: Sendable {
 final class ServerConnection: HTTP2Connection<ServerStream> {
   private let shared: ServerShared
   private let prefaceDeadline: NIODeadline
+  /// Handlers that run, those of calls that are gone among them.
+  private let handlers = ActivityCounter()
   private var peer = "unknown"
   private var idleSince: NIODeadline? = .now()
   /// Between the shutdown notice and the real GOAWAY.
@@ -61,6 +63,10 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
       // Request trailers: gRPC gives them no meaning.
       if endStream { endReceived(stream) }
       return
+    }
+    // A handler ends some time after its call: whoever resets calls must not pile up handlers faster than they end.
+    guard handlers.count - streams.count < limits.streamResetBurst else {
+      return session.reset(stream: id, code: HTTP2ErrorCode.refusedStream)
     }
     guard !isOversized else {
       let message = "the request's headers are larger than \(limits.maxHeaderListBytes) bytes"
@@ -153,11 +159,14 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
   ) {
     let context = stream.context
     let tasks = shared.tasks
+    let handlers = handlers
     let logger = shared.logger
     tasks.enter()
+    handlers.enter()
     stream.task = Task {
       let status = await ServerConnection.status(of: body, context, logger)
       context.call.finish(status)
+      handlers.leave()
       tasks.leave()
     }
   }
@@ -271,6 +280,11 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
     stream.call.close(reason, discardingInbox: true)
     stream.task?.cancel()
     stream.task = nil
+  }
+
+  override func sendStalled(_ stream: ServerStream) {
+    lost(stream, RPCError(.cancelled, "the caller does not take the response"))
+    session.reset(stream: stream.id, code: HTTP2ErrorCode.cancel)
   }
 
   override func deadlineExpired(_ stream: ServerStream) {

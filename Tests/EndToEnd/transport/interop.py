@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Self
 
 from grpc_tools import protoc
 
@@ -41,9 +42,12 @@ def executable(name: str) -> Path:
 class InteropServer:
     """The `interop-server` process. A context manager, which checks that SIGTERM ends it in order."""
 
-    def __enter__(self) -> InteropServer:
+    def __init__(self, *options: str) -> None:
+        self.options = options
+
+    def __enter__(self) -> Self:
         # Killed with the test run, even when that is killed itself.
-        argv = ["setpriv", "--pdeathsig", "KILL", str(executable("interop-server"))]
+        argv = ["setpriv", "--pdeathsig", "KILL", str(executable("interop-server")), *self.options]
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port: int = json.loads(self.process.stdout.readline())["port"]
