@@ -219,6 +219,7 @@ actor AgentCore: LeaseOwner {
         machine.stop(refs, forget: forget, reason: reason, at: now)
       case .ack(let sequence): machine.acknowledged(sequence)
       case .welcome: break  // Said once already; nothing changes.
+      case .checkpointAck: break  // Its tasks save no checkpoints.
       }
     }
     settle()

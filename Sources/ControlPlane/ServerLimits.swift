@@ -34,6 +34,8 @@ enum ServerLimits {
 
   /// How long a hello waits for the cache to know the agent.
   static let helloPatience: Duration = .seconds(2)
+  /// How long etcd may take to give out a checkpoint before its assignment is put off.
+  static let checkpointPatience: Duration = .seconds(2)
   /// Messages that wait to be sent to one agent.
   static let queuedMessages = 20_000
   /// How long an agent may take to answer a log query.

@@ -146,7 +146,9 @@ private struct ServerParts: Sendable {
       history: EventHistory(
         store: store, hub: changes, barrier: barrier, keyspace: keyspace, metrics: metrics))
     runs = RunService(replica: replica, barrier: barrier, logs: logs, leaderLink: leaderLink)
-    let agents = AgentSessionService(replica: replica, sessions: sessions, logs: logs, logger: logger)
+    let agents = AgentSessionService(
+      replica: replica, sessions: sessions, logs: logs,
+      checkpoints: CheckpointReader(store: store, keyspace: keyspace, logger: logger), logger: logger)
     let api =
       GRPCServices(jobs: jobs, runs: runs, events: events, replica: replica).methods + agents.methods
     let reflection = ReflectionService(services: api.services + [HealthService.name])

@@ -43,6 +43,7 @@ struct AgentServiceTests {
           case .status(let status):
             for update in status.updates where update.startedAt != nil { self.started.add(update) }
             self.heard.add(.status(status))
+          case .checkpoint: Issue.record("this agent's tasks save no checkpoints")
           }
         }
       }

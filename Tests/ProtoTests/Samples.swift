@@ -137,6 +137,10 @@ struct Samples {
     record.attempt = record.attempts.last?.attempt ?? 0
     record.message = maybe { $0.text() }
     record.outputTail = bytes()
+    record.progress = maybe { $0.progress() }
+    record.checkpoint = maybe {
+      CheckpointNote(savedAt: $0.time(), bytes: $0.number(), attempt: 0, sequence: 0)
+    }
     return RunView(record: record, revision: large())
   }
 
@@ -187,32 +191,43 @@ struct Samples {
       usage: maybe { $0.usage() })
   }
 
+  mutating func progress() -> Progress {
+    Progress(fraction: Double.random(in: 0...1, using: &random), message: text(), at: time())
+  }
+
   mutating func agentMessage() -> AgentMessage {
-    if bool() {
+    switch count(2) {
+    case 0:
       return .hello(
         AgentHello(
           agentID: text(), incarnation: large(), version: text(), attempts: many { $0.ref() },
           health: health(),
           draining: bool()))
+    case 1:
+      return .checkpoint(CheckpointReport(ref: ref(), sequence: random.next(), data: bytes()))
+    default:
+      return .status(
+        AgentStatus(
+          sequence: random.next(),
+          updates: many {
+            AttemptUpdate(
+              ref: $0.ref(), startedAt: $0.maybe { $0.time() }, end: $0.maybe { $0.end() },
+              progress: $0.maybe { $0.progress() })
+          },
+          health: maybe { $0.health() }, draining: bool()))
     }
-    return .status(
-      AgentStatus(
-        sequence: random.next(),
-        updates: many {
-          AttemptUpdate(ref: $0.ref(), startedAt: $0.maybe { $0.time() }, end: $0.maybe { $0.end() })
-        },
-        health: maybe { $0.health() }, draining: bool()))
   }
 
   mutating func assignment() -> Assignment {
-    Assignment(ref: ref(), spec: spec(), scheduledTime: time(), retryCount: number())
+    Assignment(ref: ref(), spec: spec(), scheduledTime: time(), retryCount: number(), checkpoint: bytes())
   }
 
   mutating func serverMessage() -> ServerMessage {
-    switch count(3) {
+    switch count(4) {
     case 0: .welcome(serverID: text(), leaderEpoch: large())
     case 1: .assign(many { $0.assignment() })
-    case 2: .stop(many { $0.ref() }, forget: bool(), reason: text())
+    case 2: .checkpointAck(ref(), sequence: random.next(), error: maybe { $0.text() })
+    case 3: .stop(many { $0.ref() }, forget: bool(), reason: text())
     default: .ack(random.next())
     }
   }

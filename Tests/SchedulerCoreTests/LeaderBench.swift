@@ -130,9 +130,16 @@ struct LeaderBench {
 
   // MARK: What was said
 
-  /// Takes what was sent on a session since the last time.
+  /// Takes what was sent on a session since the last time, with the checkpoints read from etcd.
   mutating func sent(_ session: UInt64) -> [ServerMessage] {
-    let messages = server.outgoing.filter { $0.0 == session }.map(\.1)
+    let messages = server.outgoing.filter { $0.0 == session }.map { outgoing in
+      switch outgoing.1 {
+      case .message(let message): return message
+      case .resumption(var assignment, _):
+        assignment.checkpoint = etcd.checkpoints[assignment.ref.run]?.data ?? []
+        return .assign([assignment])
+      }
+    }
     server.outgoing.removeAll { $0.0 == session }
     return messages
   }
@@ -150,7 +157,13 @@ struct LeaderBench {
   }
 
   mutating func say(_ session: UInt64, _ sequence: UInt64, _ updates: AttemptUpdate...) {
-    server.received(AgentStatus(sequence: sequence, updates: updates), on: session, now: now)
+    server.received(.status(AgentStatus(sequence: sequence, updates: updates)), on: session, now: now)
+    server.turn(now: now)
+  }
+
+  mutating func save(_ session: UInt64, _ ref: AttemptRef, _ sequence: UInt64, _ data: String) {
+    let report = CheckpointReport(ref: ref, sequence: sequence, data: Array(data.utf8))
+    server.received(.checkpoint(report), on: session, now: now)
     server.turn(now: now)
   }
 

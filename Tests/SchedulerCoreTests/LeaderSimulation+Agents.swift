@@ -11,6 +11,8 @@ struct SimulatedAgent {
     var hasReportedStart = false
     /// When a task that was asked to end does so.
     var dies: Int64?
+    /// How many checkpoints it has saved.
+    var saves: UInt64 = 0
   }
 
   enum ExecutorEvent {
@@ -37,6 +39,10 @@ struct SimulatedAgent {
   /// The disk: attempts begun, and ends.
   var begun: [AttemptRef] = []
   var journal: [AttemptUpdate] = []
+  /// Checkpoints that nobody has answered: sent again on each session.
+  var unanswered: [CheckpointReport] = []
+  /// Attempts that have ended here: a thread that was left behind may speak in their name.
+  var past: [AttemptRef] = []
   /// The mutation "no self-fencing".
   var neverFences = false
 
@@ -97,6 +103,8 @@ struct SimulatedAgent {
   mutating func reap(now: Int64, _ checker: inout SimulationChecker) {
     for task in tasks where task.ends <= now || (task.dies ?? .max) <= now {
       let ref = task.assignment.ref
+      unanswered.removeAll { $0.ref == ref }
+      past = past.suffix(5) + [ref]
       // A start is never said after the end, nor left out.
       if !task.hasReportedStart { events.append(.started(ref, now)) }
       if let dies = task.dies, dies <= now {
@@ -167,6 +175,7 @@ struct SimulatedAgent {
   mutating func crash(now: Int64, _ checker: inout SimulationChecker) {
     for task in tasks { checker.end(task.assignment.ref, succeeded: false) }
     tasks = []
+    unanswered = []
     events = []
     trustedUntil = .min
     let epoch = machine.leaderEpoch

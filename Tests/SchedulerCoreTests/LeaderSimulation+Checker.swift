@@ -15,6 +15,11 @@ struct SimulationChecker {
   private(set) var accepted: Set<JobKey> = []
   private(set) var ended: [RunKey: RunState] = [:]
 
+  /// What agents were told is durable, and what attempts were given to start from.
+  private var saved: [RunKey: [Saved]] = [:]
+  private var resumed: [RunKey: [(attempt: Int, from: Saved?)]] = [:]
+  private(set) var resumptions = 0
+
   mutating func fail(_ text: String) { violations.append(text) }
 
   // MARK: What etcd holds
@@ -55,14 +60,24 @@ struct SimulationChecker {
       }
       return
     }
-    if !old.state.successors.contains(run.state) { fail("\(name): \(old.state) became \(run.state)") }
+    // A run that an agent owns may be written for what its task says of itself.
+    let isReport =
+      run.state == old.state && run.current == old.current && run.current != nil
+      && (run.checkpoint != old.checkpoint || run.progress != old.progress)
+    if !isReport && !old.state.successors.contains(run.state) {
+      fail("\(name): \(old.state) became \(run.state)")
+    }
     if run.fence < old.fence || run.attempt < old.attempt { fail("\(name): fence or attempt went back") }
     if run.attempts.count > RunLimits.attemptsKept { fail("\(name): attempts are not bounded") }
     if run.state.isTerminal {
       if ended.updateValue(run.state, forKey: key) != nil { fail("\(name): ended twice") }
       if run.finishedAt == nil { fail("\(name): ended without a time") }
     }
-    if run.state == .assigned { assigned(run, old, etcd) }
+    if run.state == .assigned && !isReport { assigned(run, old, etcd) }
+    checkCheckpoint(run, old, etcd)
+    if run.attempt == old.attempt, (run.progress?.fraction ?? 0) < (old.progress?.fraction ?? 0) {
+      fail("\(name): progress went back")
+    }
     // Who had the attempt has it no more: then its task must be dead.
     if let ref = old.current, run.current != ref, let agent = executing[ref] {
       fail("\(name): attempt \(ref.attempt) was taken away while it ran on \(agent)")
@@ -82,6 +97,22 @@ struct SimulationChecker {
     // Checked at the commit, before anything else can happen.
     if etcd.agents[owner.agentID]?.createRevision != owner.createRevision {
       fail("\(name): assigned to \(owner.agentID), which holds no lease")
+    }
+  }
+
+  /// The record says what the key holds; only the current attempt replaces it, with something newer.
+  private mutating func checkCheckpoint(_ run: RunRecord, _ old: RunRecord, _ etcd: SimulatedEtcd) {
+    let name = run.key.job.jobID
+    if run.checkpoint != etcd.checkpoints[run.key]?.note {
+      fail("\(name): the record and the key of its checkpoint do not agree")
+    }
+    if run.state.isTerminal, run.checkpoint != nil { fail("\(name): ended with a checkpoint") }
+    guard let new = run.checkpoint, new != old.checkpoint else { return }
+    if new.attempt != old.current?.attempt { fail("\(name): a stale attempt has written a checkpoint") }
+    if let before = old.checkpoint,
+      (new.attempt, new.sequence) <= (before.attempt, before.sequence)
+    {
+      fail("\(name): a checkpoint was replaced by an older one")
     }
   }
 
@@ -108,10 +139,57 @@ struct SimulationChecker {
       fail("\(name): started again after a loss, although the job forbids that")
     }
     executing[ref] = agent
+    let from = Saved(assignment)
+    if let from {
+      resumptions += 1
+      if from.ref.attempt >= ref.attempt {
+        fail("\(name): attempt \(ref.attempt) starts from its own future")
+      }
+    }
+    resumed[ref.run, default: []].append((ref.attempt, from))
+    for saved in saved[ref.run] ?? [] { compare(saved, ref.attempt, from) }
+  }
+
+  /// An agent was told that a checkpoint is durable.
+  mutating func acknowledged(_ mark: Saved) {
+    saved[mark.ref.run, default: []].append(mark)
+    for (attempt, from) in resumed[mark.ref.run] ?? [] { compare(mark, attempt, from) }
+  }
+
+  /// What was acknowledged to an attempt is what those after it start from, unless there is something newer.
+  private mutating func compare(_ saved: Saved, _ attempt: Int, _ from: Saved?) {
+    guard saved.ref.attempt < attempt else { return }
+    guard let from, (from.ref.attempt, from.sequence) >= (saved.ref.attempt, saved.sequence) else {
+      return fail(
+        "\(saved.ref.run.job.jobID): attempt \(attempt) was not given the checkpoint that was acknowledged")
+    }
   }
 
   mutating func end(_ ref: AttemptRef, succeeded: Bool) {
     executing[ref] = nil
     if succeeded { self.succeeded.insert(ref) }
+  }
+}
+
+/// A checkpoint as simulated tasks write it: which one it is.
+struct Saved {
+  var ref: AttemptRef
+  var sequence: UInt64
+
+  init(attempt ref: AttemptRef, sequence: UInt64) {
+    self.ref = ref
+    self.sequence = sequence
+  }
+
+  /// What an assignment brings; nil for nothing.
+  init?(_ assignment: Assignment) {
+    let parts = String(decoding: assignment.checkpoint, as: UTF8.self).split(separator: " ")
+    guard parts.count == 2, let attempt = Int(parts[0]), let sequence = UInt64(parts[1]) else { return nil }
+    ref = AttemptRef(run: assignment.ref.run, attempt: attempt, fence: 0, incarnation: 0)
+    self.sequence = sequence
+  }
+
+  var report: CheckpointReport {
+    CheckpointReport(ref: ref, sequence: sequence, data: Array("\(ref.attempt) \(sequence)".utf8))
   }
 }

@@ -11,11 +11,14 @@ struct SimulatedEtcd {
   private(set) var revision: Int64 = 1
   private(set) var jobs: [JobKey: Versioned<JobRecord>] = [:]
   private(set) var runs: [RunKey: Versioned<RunRecord>] = [:]
+  private(set) var checkpoints: [RunKey: CheckpointRecord] = [:]
   private(set) var agents: [String: Versioned<AgentRecord>] = [:]
   private(set) var leaders: [Int64: Versioned<ServerRecord>] = [:]
   private(set) var history: [Event] = []
   /// The mutation "fencing off": commits whatever the guards say.
   var ignoresGuards = false
+  /// The mutation "checkpoints written by themselves": they are written even where the run's record is not.
+  var leavesCheckpointsUnguarded = false
 
   enum Result {
     case committed(revision: Int64)
@@ -26,7 +29,11 @@ struct SimulatedEtcd {
 
   /// Commits proposals that touch nothing of each other's in one transaction, if all guards hold.
   mutating func commit(_ proposals: [Proposal]) -> Bool {
-    guard proposals.allSatisfy({ $0.guards.allSatisfy(holds) }) else { return false }
+    guard proposals.allSatisfy({ $0.guards.allSatisfy(holds) }) else {
+      guard leavesCheckpointsUnguarded else { return false }
+      for case .checkpoint(let key, let record) in proposals.flatMap(\.writes) { checkpoints[key] = record }
+      return false
+    }
     revision += 1
     for write in proposals.flatMap(\.writes) { put(write) }
     return true
@@ -72,6 +79,8 @@ struct SimulatedEtcd {
       let value = versioned(record, over: jobs[record.key]?.createRevision)
       jobs[record.key] = value
       note(.job(record.key, value))
+    case .checkpoint(let key, let record): checkpoints[key] = record
+    case .deleteCheckpoint(let key): checkpoints[key] = nil
     case .deleteRun(let key):
       if runs.removeValue(forKey: key) != nil { note(.run(key, nil)) }
     case .deleteJob(let key):

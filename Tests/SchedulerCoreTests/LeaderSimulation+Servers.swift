@@ -11,6 +11,20 @@ struct SimulatedServer {
     var fallback: Proposal?
   }
 
+  /// What the shell sends to an agent.
+  enum Outgoing {
+    case message(ServerMessage)
+    /// It carries the run's checkpoint once that is read.
+    case resumption(Assignment, isRead: Bool)
+
+    var sortKey: String {
+      switch self {
+      case .message(let message): message.sortKey
+      case .resumption(let assignment, _): "1 " + assignment.ref.sortKey
+      }
+    }
+  }
+
   /// What became of it, on its way back.
   struct Report {
     var sent: InFlight
@@ -31,7 +45,7 @@ struct SimulatedServer {
   var reports: [Report] = []
   /// Sessions that the machine knows, or that have to be closed.
   var closedSessions: [LeaderMachine.SessionID] = []
-  var outgoing: [(LeaderMachine.SessionID, ServerMessage)] = []
+  var outgoing: [(LeaderMachine.SessionID, Outgoing)] = []
   /// What was given to agents beyond their slots.
   var overbooked: [String] = []
   /// Machines made, so that each gets another seed.
@@ -102,8 +116,12 @@ struct SimulatedServer {
     machine?.opened(session, hello, cache, now: now)
   }
 
-  mutating func received(_ status: AgentStatus, on session: LeaderMachine.SessionID, now: Timestamp) {
-    machine?.received(status, on: session, cache, now: now)
+  mutating func received(_ message: AgentMessage, on session: LeaderMachine.SessionID, now: Timestamp) {
+    switch message {
+    case .status(let status): machine?.received(status, on: session, cache, now: now)
+    case .checkpoint(let report): machine?.received(report, on: session, cache, now: now)
+    case .hello: break  // Only the first message of a session is one.
+    }
   }
 
   mutating func closed(_ session: LeaderMachine.SessionID) { machine?.closed(session, cache) }
@@ -114,13 +132,19 @@ struct SimulatedServer {
   mutating func turn(now: Timestamp) {
     guard let effects = machine?.turn(cache, now: now), let term = machine?.epoch else { return }
     var proposals: [InFlight] = []
-    var messages: [(LeaderMachine.SessionID, ServerMessage)] = []
+    var messages: [(LeaderMachine.SessionID, Outgoing)] = []
     for effect in effects {
       switch effect {
       case .propose(let id, let proposal):
         proposals.append(InFlight(id: id, term: term, proposal: proposal))
-        if case .run(let run)? = proposal.writes.first, run.state == .assigned { checkSlots(of: run.owner) }
-      case .send(let session, let message): messages.append((session, message.sorted))
+        if case .run(let run)? = proposal.writes.first, let owner = run.owner,
+          proposal.guards.contains(.agentPresent(owner))
+        {
+          checkSlots(of: owner)
+        }
+      case .send(let session, let message): messages.append((session, .message(message.sorted)))
+      case .resume(let session, let assignment):
+        messages.append((session, .resumption(assignment, isRead: false)))
       case .close(let session, _): closedSessions.append(session)
       }
     }
@@ -175,7 +199,7 @@ struct SimulatedServer {
     case .run(let record):
       let created = cache.runs[record.key]?.createRevision ?? revision
       return .run(record.key, Versioned(record, createRevision: created, modRevision: revision))
-    case .deleteRun, .deleteJob: return nil
+    case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob: return nil
     }
   }
 }
@@ -197,6 +221,7 @@ extension Proposal {
     switch writes.first {
     case .run(let record)?: "run \(record.key.job.jobID) \(record.key.runID)"
     case .job(let record)?: "job \(record.key.jobID)"
+    case .checkpoint(let key, _)?, .deleteCheckpoint(let key)?: "checkpoint \(key.job.jobID) \(key.runID)"
     case .deleteRun(let key)?: "delete \(key.job.jobID) \(key.runID)"
     case .deleteJob(let key)?: "delete \(key.jobID)"
     case nil: ""
@@ -214,7 +239,7 @@ extension ServerMessage {
     case .assign(let assignments): .assign(assignments.sorted { $0.ref.sortKey < $1.ref.sortKey })
     case .stop(let refs, let forget, let reason):
       .stop(refs.sorted { $0.sortKey < $1.sortKey }, forget: forget, reason: reason)
-    case .welcome, .ack: self
+    case .welcome, .ack, .checkpointAck: self
     }
   }
 
@@ -224,6 +249,7 @@ extension ServerMessage {
     case .assign: "1"
     case .stop(let refs, let forget, _): (forget ? "2 " : "3 ") + (refs.first?.sortKey ?? "")
     case .ack: "4"
+    case .checkpointAck(let ref, let sequence, _): "5 \(ref.sortKey) \(sequence)"
     }
   }
 }

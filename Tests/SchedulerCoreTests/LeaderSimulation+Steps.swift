@@ -20,6 +20,7 @@ extension LeaderSimulation {
     if agents[index].cutFromEtcdUntil <= now { keepLease(index) }
     settle(index)
     if chance(70) { sendStatus(index) }
+    saveCheckpoints(index)
     connect(index)
   }
 
@@ -85,8 +86,37 @@ extension LeaderSimulation {
     guard var status = agents[index].machine.takeStatus() else { return }
     status.updates.sort { $0.ref.sortKey < $1.ref.sortKey }
     agents[index].machine.statusWritten()
+    if status.sequence > 0 { addProgress(to: &status, of: index) }
+    send(.status(status), from: index)
+  }
+
+  private mutating func send(_ message: AgentMessage, from index: Int) {
     for place in channels.indices where channels[place].agent == index && !channels[place].agentKnows {
-      if !channels[place].isBroken { channels[place].up.append(status) }
+      if !channels[place].isBroken { channels[place].up.append(message) }
+    }
+  }
+
+  /// Tasks say how far they are; it rises with time.
+  private mutating func addProgress(to status: inout AgentStatus, of index: Int) {
+    for task in agents[index].tasks where chance(30) {
+      let progress = Progress(fraction: Double(now % 10_000_000) / 10_000_000, at: time)
+      status.updates.append(AttemptUpdate(ref: task.assignment.ref, progress: progress))
+    }
+  }
+
+  /// Tasks save where they are, now and then; so does what was left behind of a task that has ended.
+  private mutating func saveCheckpoints(_ index: Int) {
+    guard agents[index].machine.hasSession else { return }
+    for place in agents[index].tasks.indices where chance(15) {
+      agents[index].tasks[place].saves += 1
+      let task = agents[index].tasks[place]
+      let report = Saved(attempt: task.assignment.ref, sequence: task.saves).report
+      agents[index].unanswered.append(report)
+      send(.checkpoint(report), from: index)
+      if fault(10) { send(.checkpoint(report), from: index) }
+    }
+    if fault(3), let ref = agents[index].past.randomElement(using: &random) {
+      send(.checkpoint(Saved(attempt: ref, sequence: 1_000).report), from: index)
     }
   }
 
@@ -142,8 +172,8 @@ extension LeaderSimulation {
     while chance(70), !channels[place].up.isEmpty, !channels[place].isBroken,
       let session = channels[place].session
     {
-      let status = channels[place].up.removeFirst()
-      servers[index].received(status, on: session, now: time)
+      let message = channels[place].up.removeFirst()
+      servers[index].received(message, on: session, now: time)
       if chance(50) { turn(index) }
     }
   }
@@ -168,8 +198,10 @@ extension LeaderSimulation {
     let index = channels[place].agent
     guard !channels[place].agentKnows else { return }
     while chance(70), !channels[place].down.isEmpty, !channels[place].agentKnows {
-      let message = channels[place].down.removeFirst()
-      receive(message, on: place)
+      switch channels[place].down.removeFirst() {
+      case .message(let message): receive(message, on: place)
+      case .resumption(let assignment, let isRead): resume(assignment, isRead: isRead, on: place)
+      }
       settle(index)
     }
     if channels[place].isBroken, chance(40) { leaveChannel(place) }
@@ -181,6 +213,19 @@ extension LeaderSimulation {
     agents[channels[place].agent].machine.sessionClosed()
   }
 
+  /// The server's shell sends an assignment with its checkpoint, or tells its machine that it could not.
+  private mutating func resume(_ assignment: Assignment, isRead: Bool, on place: Int) {
+    var outgoing = SimulatedServer.Outgoing.resumption(assignment, isRead: isRead)
+    if !isRead, !fault(20) { outgoing = read(outgoing) }
+    guard case .resumption(let assignment, true) = outgoing else {
+      guard let session = channels[place].session else { return }
+      let now = time
+      servers[channels[place].server].machine?.untold(assignment.ref, on: session, now: now)
+      return
+    }
+    receive(.assign([assignment]), on: place)
+  }
+
   private mutating func receive(_ message: ServerMessage, on place: Int) {
     let index = channels[place].agent
     let moment = SimulatedAgent.moment(now)
@@ -188,6 +233,7 @@ extension LeaderSimulation {
     case .welcome(_, let epoch):
       guard agents[index].machine.sessionOpened(leaderEpoch: epoch) else { return leaveChannel(place) }
       if epoch > 0 { takeovers += 1 }
+      for report in agents[index].unanswered { channels[place].up.append(.checkpoint(report)) }
     case .assign(let assignments):
       agents[index].machine.assign(assignments, at: moment)
       // Delivered twice, it must not start twice.
@@ -195,6 +241,9 @@ extension LeaderSimulation {
     case .stop(let refs, let forget, let reason):
       agents[index].machine.stop(refs, forget: forget, reason: reason, at: moment)
     case .ack(let sequence): agents[index].machine.acknowledged(sequence)
+    case .checkpointAck(let ref, let sequence, let error):
+      agents[index].unanswered.removeAll { $0.ref == ref && $0.sequence == sequence }
+      if error == nil { checker.acknowledged(Saved(attempt: ref, sequence: sequence)) }
     }
   }
 
@@ -275,9 +324,14 @@ extension LeaderSimulation {
         checker.fail("s\(server.index): the cache is not what etcd holds")
       }
       guard let machine = server.machine else { continue }
-      if !machine.holders.isEmpty || machine.readyCount > 0 || !machine.news.isEmpty {
-        checker.fail("s\(server.index): slots, runs or news are left over")
+      if !machine.holders.isEmpty || machine.readyCount > 0 || !machine.news.isEmpty
+        || !machine.taskReports.isEmpty || machine.checkpointBytes != 0
+      {
+        checker.fail("s\(server.index): slots, runs, news or tasks' reports are left over")
       }
+    }
+    if !etcd.checkpoints.isEmpty {
+      checker.fail("checkpoints are left: \(etcd.checkpoints.keys.map(\.job.jobID).sorted())")
     }
     for agent in agents where !agent.journal.isEmpty || !agent.begun.isEmpty {
       checker.fail("\(agent.id): its disk still holds \(agent.journal.count) ends")

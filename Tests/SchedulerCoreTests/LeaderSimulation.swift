@@ -5,7 +5,7 @@
 struct LeaderSimulation {
   /// What is switched off, to show that the checker notices.
   enum Mutation: Sendable {
-    case none, guardsIgnored, agentsNeverFence
+    case none, guardsIgnored, agentsNeverFence, checkpointsUnguarded
   }
 
   /// A session between an agent and a server; each end may learn late that it is over.
@@ -14,8 +14,8 @@ struct LeaderSimulation {
     var server: Int
     var session: LeaderMachine.SessionID?
     var hello: AgentHello
-    var up: [AgentStatus] = []
-    var down: [ServerMessage] = []
+    var up: [AgentMessage] = []
+    var down: [SimulatedServer.Outgoing] = []
     var isBroken = false
     var agentKnows = false
     var serverKnows = false
@@ -41,6 +41,8 @@ struct LeaderSimulation {
   var nextLease: Int64 = 1
   var nextJob = 0
   var cancelled: Set<JobKey> = []
+  /// How much more often than usual servers crash and what they had sent arrives late.
+  var leaderFaults = 1.0
   var takeovers = 0
 
   init(seed: UInt64, mutation: Mutation = .none) {
@@ -55,6 +57,8 @@ struct LeaderSimulation {
       agents[index].neverFences = mutation == .agentsNeverFence
     }
     etcd.ignoresGuards = mutation == .guardsIgnored
+    etcd.leavesCheckpointsUnguarded = mutation == .checkpointsUnguarded
+    if mutation == .checkpointsUnguarded { leaderFaults = 8 }
   }
 
   var time: Timestamp { Timestamp(milliseconds: now) }
@@ -88,7 +92,7 @@ struct LeaderSimulation {
     if isChaos { stepUsers() }
     for index in servers.indices { stepServer(index) }
     stepChannels()
-    if fault(5), !strays.isEmpty { commitStray() }
+    if fault(5 * leaderFaults), !strays.isEmpty { commitStray() }
     if fault(1) { etcdRefusesUntil = now + Int64.random(in: 50...500, using: &random) }
     checker.review(etcd)
     for server in servers { check(server) }
@@ -170,7 +174,7 @@ struct LeaderSimulation {
   // MARK: Servers
 
   mutating func stepServer(_ index: Int) {
-    if fault(1) { crashServer(index) }
+    if fault(leaderFaults) { crashServer(index) }
     if fault(1.2) { servers[index].frozenUntil = now + Int64.random(in: 50...1_500, using: &random) }
     // What is with etcd goes on even while the server stands still.
     while chance(60), !servers[index].inFlight.isEmpty { evaluateSome(index) }
@@ -203,7 +207,8 @@ struct LeaderSimulation {
       for place in channels.indices
       where channels[place].session == session && channels[place].server == index && !channels[place].isBroken
       {
-        channels[place].down.append(message)
+        // The checkpoint is read when its turn comes, soon or late.
+        channels[place].down.append(chance(50) ? read(message) : message)
       }
     }
     servers[index].outgoing = []
@@ -212,6 +217,15 @@ struct LeaderSimulation {
       channels[place].isBroken = true
       channels[place].serverKnows = true
     }
+  }
+
+  /// Puts the checkpoint into an assignment, if etcd has it.
+  func read(_ message: SimulatedServer.Outgoing) -> SimulatedServer.Outgoing {
+    guard case .resumption(var assignment, false) = message,
+      let saved = etcd.checkpoints[assignment.ref.run]
+    else { return message }
+    assignment.checkpoint = saved.data
+    return .resumption(assignment, isRead: true)
   }
 
   /// etcd gets to some proposals, not in order, several in one transaction now and then.
@@ -288,6 +302,7 @@ extension Proposal {
       switch write {
       case .run(let record): .run(record.key)
       case .job(let record): .job(record.key)
+      case .checkpoint(let key, _), .deleteCheckpoint(let key): .run(key)
       case .deleteRun(let key): .run(key)
       case .deleteJob(let key): .job(key)
       }

@@ -17,6 +17,7 @@ struct LeaderSimulationTests {
   @Test(arguments: 0..<2) func nothingForbiddenHappensAndEverythingEnds(half: Int) {
     var commits = 0
     var takeovers = 0
+    var resumptions = 0
     var count = 0
     for seed in Self.seeds where Self.seeds.count == 1 || seed % 2 == UInt64(half) {
       count += 1
@@ -25,9 +26,11 @@ struct LeaderSimulationTests {
       #expect(violations.isEmpty, "seed \(seed): \(violations.joined(separator: "; "))")
       commits += world.etcd.history.count
       takeovers += world.servers.reduce(0) { $0 + Int($1.terms) }
+      resumptions += world.checker.resumptions
     }
     // The stories are worth telling.
     #expect(commits > 100 * count)
+    #expect(resumptions > count)
     #expect(takeovers > count)
   }
 
@@ -50,5 +53,14 @@ struct LeaderSimulationTests {
       return !violations.isEmpty
     }
     #expect(caught, "\(mutation) went unnoticed")
+  }
+
+  /// Written by themselves, without the guards of their runs, checkpoints go wrong.
+  @Test func theCheckerNoticesUnguardedCheckpoints() {
+    let caught = (0..<60).contains { seed in
+      var world = LeaderSimulation(seed: UInt64(seed), mutation: .checkpointsUnguarded)
+      return world.run().contains { $0.contains("checkpoint") }
+    }
+    #expect(caught, "they went unnoticed")
   }
 }

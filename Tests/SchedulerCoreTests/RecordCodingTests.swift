@@ -101,6 +101,26 @@ enum Sample {
     #expect(throws: (any Error).self) { try agent(#","tasks":"resize""#) }
   }
 
+  @Test func taskReportsComeBack() throws {
+    var run = Sample.runRecord
+    run.progress = Progress(fraction: 0.25, message: "page 1", at: Sample.time)
+    let checkpoint = CheckpointRecord(
+      attempt: 3, fence: 4, agent: Incarnation(agentID: "a1", createRevision: 7), sequence: 9,
+      savedAt: Sample.time, data: [0, 255, 10])
+    run.checkpoint = checkpoint.note
+    #expect(try RunRecord(decoding: run.encoded(), key: run.key) == run)
+    #expect(try CheckpointRecord(decoding: checkpoint.encoded()) == checkpoint)
+    #expect(
+      String(decoding: checkpoint.encoded(), as: UTF8.self)
+        == #"{"attempt":3,"fence":4,"worker_id":"a1","incarnation":7,"sequence":9,"#
+        + #""saved_at":"2026-11-22T21:56:09.123456Z","data":"AP8K"}"#)
+    let keyspace = Keyspace()
+    #expect(
+      keyspace.checkpoint(run.key)
+        == keyspace.run(run.key).replacing("/rota/runs/", with: "/rota/checkpoints/"))
+    #expect(keyspace.parse(keyspace.checkpoint(run.key)) == .other)
+  }
+
   @Test func payloadsAreKeptAsTheyWereWritten() throws {
     var spec = JobSpec(task: .task(name: "resize", payload: #"{"width" : 1e400, "name": "\u0000é"}"#))
     spec.userID = "u"

@@ -36,11 +36,13 @@ struct CacheFeeder: Sendable {
     let revision = try await store.range(RangeRequest(.key(decoder.keyspace.meta))).revision
     var keys = Set<ParsedKey>()
     var missed = 0
-    try await store.list(
-      .prefix(decoder.keyspace.root), pageSize: ServerLimits.listingPage, revision: revision
-    ) { page throws(EtcdError) in
-      for pair in page { keys.insert(decoder.keyspace.parse(pair.key)) }
-      missed += await replica.apply(listed: page.compactMap(decoder.change(for:)), at: revision)
+    for prefix in decoder.keyspace.state {
+      try await store.list(
+        .prefix(prefix), pageSize: ServerLimits.listingPage, revision: revision
+      ) { page throws(EtcdError) in
+        for pair in page { keys.insert(decoder.keyspace.parse(pair.key)) }
+        missed += await replica.apply(listed: page.compactMap(decoder.change(for:)), at: revision)
+      }
     }
     let wasWarm = await replica.isWarm
     let removed = await replica.finishListing(of: keys, at: revision)
@@ -56,8 +58,10 @@ struct CacheFeeder: Sendable {
   /// Applies events until the watch ends. A clock beside it calls for a fresh listing now and then:
   /// the watch is then left where it is and another one starts from the listing.
   private func watch(from start: Int64) async throws(EtcdError) {
-    let watch = store.watch(
-      WatchRequest(prefixes: [decoder.keyspace.root], startRevision: start))
+    // One watcher for all, since what is written together has to be seen together; what lies between its
+    // prefixes, checkpoints and idempotency records, is dropped undecoded.
+    let prefixes = decoder.keyspace.state + [decoder.keyspace.syncs]
+    let watch = store.watch(WatchRequest(prefixes: prefixes, startRevision: start))
     let interval = ServerLimits.relistInterval * Double.random(in: 0.8...1.2)
     let relist = Task {
       try await Task.sleep(for: interval)

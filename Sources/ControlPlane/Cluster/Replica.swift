@@ -157,7 +157,9 @@ actor Replica {
     for effect in effects {
       switch effect {
       case .propose(let id, let proposal): changes.append((id, surroundings.keyspace.change(for: proposal)))
-      case .send(let session, let message): surroundings.sessions.send(message, on: session)
+      case .send(let session, let message): surroundings.sessions.send(.message(message), on: session)
+      case .resume(let session, let assignment):
+        surroundings.sessions.send(.resumption(assignment), on: session)
       case .close(let session, let reason): surroundings.sessions.close(session, reason: reason)
       }
     }
@@ -223,9 +225,21 @@ actor Replica {
   }
 
   /// An agent reports.
-  func received(_ statuses: [AgentStatus], on session: LeaderMachine.SessionID) {
+  func received(_ news: [AgentNews], on session: LeaderMachine.SessionID) {
     let now = Timestamp.now()
-    for status in statuses { leader?.received(status, on: session, cache, now: now) }
+    for item in news {
+      switch item {
+      case .status(let status): leader?.received(status, on: session, cache, now: now)
+      case .checkpoint(let report): leader?.received(report, on: session, cache, now: now)
+      }
+    }
+    turn(now: now)
+  }
+
+  /// An assignment was not sent, since the checkpoint that it has to carry could not be read.
+  func untold(_ ref: AttemptRef, on session: LeaderMachine.SessionID) {
+    let now = Timestamp.now()
+    leader?.untold(ref, on: session, now: now)
     turn(now: now)
   }
 
@@ -341,7 +355,7 @@ extension Replica: CommitObserver {
         record.key,
         Versioned(
           record, createRevision: cache.runs[record.key]?.createRevision ?? revision, modRevision: revision))
-    case .deleteRun, .deleteJob: nil
+    case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob: nil
     }
   }
 }

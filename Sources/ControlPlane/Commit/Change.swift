@@ -63,6 +63,8 @@ extension Keyspace {
     switch write {
     case .run(let record): .put(key: run(record.key), value: record.encoded())
     case .job(let record): .put(key: job(record.key), value: record.encoded())
+    case .checkpoint(let key, let record): .put(key: checkpoint(key), value: record.encoded())
+    case .deleteCheckpoint(let key): .delete(.key(checkpoint(key)))
     case .deleteRun(let key): .delete(.key(run(key)))
     case .deleteJob(let key): .delete(.key(job(key)))
     }

@@ -54,6 +54,11 @@ struct MetricsPage: Sendable {
     page.counter(
       "rota_repeated_updates_total", "Agents' updates that repeated what was known in this term.",
       counters.repeatedUpdates)
+    page.counter(
+      "rota_checkpoints_total", "Tasks' checkpoints made durable in this term.", counters.checkpoints)
+    page.counter(
+      "rota_stale_checkpoints_total", "Tasks' checkpoints refused as stale in this term.",
+      counters.staleCheckpoints)
     page.counter("rota_conflicts_total", "Changes that met a conflict in this term.", counters.conflicts)
     page.counter("rota_refusals_total", "Changes that etcd did not take in this term.", counters.refusals)
     page.counter(

@@ -9,6 +9,7 @@ struct AgentSessionService: Sendable {
   let replica: Replica
   let sessions: SessionRegistry
   let logs: LogRelay
+  let checkpoints: CheckpointReader
   let logger: Logger
 
   var methods: [RPCMethod] {
@@ -53,7 +54,7 @@ struct AgentSessionService: Sendable {
   }
 
   private func ended(
-    _ id: LeaderMachine.SessionID, _ hello: AgentHello, _ outbox: Outbox<ServerMessage>, _ error: (any Error)?
+    _ id: LeaderMachine.SessionID, _ hello: AgentHello, _ outbox: Outbox<Outgoing>, _ error: (any Error)?
   ) async {
     await replica.closed(id)
     let reason = outbox.closeReason ?? error.map { "\($0)" } ?? "the agent ended it"
@@ -70,32 +71,62 @@ struct AgentSessionService: Sendable {
 
   /// Moves messages both ways until either side ends.
   private func pump(
-    _ id: LeaderMachine.SessionID, _ requests: MessageStream, _ outbox: Outbox<ServerMessage>,
+    _ id: LeaderMachine.SessionID, _ requests: MessageStream, _ outbox: Outbox<Outgoing>,
     _ writer: ResponseWriter
   ) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
         while let batch = try await requests.nextBatch() {
-          let statuses = try batch.map { try decodeStatus($0) }
-          await replica.received(statuses, on: id)
+          let news = try batch.map { try decodeNews($0) }
+          await replica.received(news, on: id)
         }
       }
       group.addTask {
-        while let messages = await outbox.next() {
-          try await writer.send(contentsOf: messages.map { ByteBuffer(bytes: $0.wire()) })
-        }
+        while let messages = await outbox.next() { try await send(messages, id, writer) }
       }
       defer { group.cancelAll() }
       try await group.next()
     }
   }
 
-  private func decodeStatus(_ buffer: ByteBuffer) throws -> AgentStatus {
-    guard case .status(let status) = try decode(AgentMessage.self, buffer) else {
+  /// Sends messages in their order. For a checkpoint this session alone waits; once etcd fails, the others of
+  /// the batch are not tried.
+  private func send(
+    _ messages: [Outgoing], _ id: LeaderMachine.SessionID, _ writer: ResponseWriter
+  ) async throws {
+    var ready: [ByteBuffer] = []
+    ready.reserveCapacity(messages.count)
+    var canRead = true
+    for outgoing in messages {
+      switch outgoing {
+      case .message(let message): ready.append(ByteBuffer(bytes: message.wire()))
+      case .resumption(var assignment):
+        if !ready.isEmpty { try await writer.send(contentsOf: ready) }
+        ready = []
+        switch canRead ? await checkpoints.read(assignment.ref.run) : .etcdFails {
+        case .data(let data): assignment.checkpoint = data
+        case .missing:
+          await replica.untold(assignment.ref, on: id)
+          continue
+        case .etcdFails:
+          canRead = false
+          await replica.untold(assignment.ref, on: id)
+          continue
+        }
+        ready.append(ByteBuffer(bytes: ServerMessage.assign([assignment]).wire()))
+      }
+    }
+    if !ready.isEmpty { try await writer.send(contentsOf: ready) }
+  }
+
+  private func decodeNews(_ buffer: ByteBuffer) throws -> AgentNews {
+    switch try decode(AgentMessage.self, buffer) {
+    case .status(let status): return .status(status)
+    case .checkpoint(let report): return .checkpoint(report)
+    case .hello:
       throw rpcError(
         for: ServiceError.invalid("message", "only the first message of a session may be a Hello"))
     }
-    return status
   }
 
   // MARK: Logs
@@ -125,6 +156,12 @@ struct AgentSessionService: Sendable {
       try await group.next()
     }
   }
+}
+
+/// What an agent sends after its hello.
+enum AgentNews: Sendable {
+  case status(AgentStatus)
+  case checkpoint(CheckpointReport)
 }
 
 extension NotTheLeader {

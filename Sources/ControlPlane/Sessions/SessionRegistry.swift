@@ -1,10 +1,18 @@
 import SchedulerCore
 import Synchronization
 
+/// What waits to be sent to an agent.
+enum Outgoing: Sendable {
+  /// A message as it is.
+  case message(ServerMessage)
+  /// An assignment that has to carry its run's checkpoint, which is read first.
+  case resumption(Assignment)
+}
+
 /// The open sessions' outboxes, by session.
 final class SessionRegistry: Sendable {
   private struct State {
-    var outboxes: [LeaderMachine.SessionID: Outbox<ServerMessage>] = [:]
+    var outboxes: [LeaderMachine.SessionID: Outbox<Outgoing>] = [:]
     var nextID: LeaderMachine.SessionID = 1
   }
 
@@ -14,8 +22,8 @@ final class SessionRegistry: Sendable {
   var count: Int { state.withLock { $0.outboxes.count } }
 
   /// Makes a session's outbox.
-  func add() -> (id: LeaderMachine.SessionID, outbox: Outbox<ServerMessage>) {
-    let outbox = Outbox<ServerMessage>(limit: ServerLimits.queuedMessages)
+  func add() -> (id: LeaderMachine.SessionID, outbox: Outbox<Outgoing>) {
+    let outbox = Outbox<Outgoing>(limit: ServerLimits.queuedMessages)
     return state.withLock { state in
       let id = state.nextID
       state.nextID += 1
@@ -28,7 +36,7 @@ final class SessionRegistry: Sendable {
   func remove(_ id: LeaderMachine.SessionID) { state.withLock { _ = $0.outboxes.removeValue(forKey: id) } }
 
   /// Queues a message; of no effect on a session that has ended.
-  func send(_ message: ServerMessage, on id: LeaderMachine.SessionID) {
+  func send(_ message: Outgoing, on id: LeaderMachine.SessionID) {
     state.withLock { $0.outboxes[id] }?.send(message)
   }
 

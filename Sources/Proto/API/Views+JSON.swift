@@ -51,6 +51,18 @@ extension RunView {
     if let worker = record.attempts.last?.agent.agentID { json.member("worker_id", worker) }
     if let code = record.attempts.last?.exitCode { json.member("exit_code", code) }
     if let message = record.message { json.member("message", message) }
+    if let progress = record.progress {
+      json.key("progress")
+      json.object { json in
+        json.member("fraction", progress.fraction)
+        json.member("message", progress.message)
+        json.member("at", progress.at.rfc3339)
+      }
+    }
+    if let checkpoint = record.checkpoint {
+      json.member("checkpoint_at", checkpoint.savedAt.rfc3339)
+      json.member("checkpoint_bytes", checkpoint.bytes)
+    }
     if !record.outputTail.isEmpty {
       json.member("output_tail", String(decoding: record.outputTail, as: UTF8.self))
     }

@@ -14,6 +14,15 @@ extension Rota__V1__AgentMessage: CMessage {
 extension Rota__V1__Hello: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__hello__init(message) }
 }
+extension Rota__V1__Checkpoint: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__checkpoint__init(message) }
+}
+extension Rota__V1__CheckpointAck: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__checkpoint_ack__init(message) }
+}
+extension Rota__V1__Progress: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__progress__init(message) }
+}
 extension Rota__V1__AttemptRef: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__attempt_ref__init(message) }
 }

@@ -11,8 +11,10 @@ extension AgentMessage: Mapped, WireMessage {
       self = .hello(try Decode.required(raw.pointee.hello, "hello"))
     case ROTA__V1__AGENT_MESSAGE__MESSAGE_STATUS:
       self = .status(try Decode.required(raw.pointee.status, "status"))
+    case ROTA__V1__AGENT_MESSAGE__MESSAGE_CHECKPOINT:
+      self = .checkpoint(try Decode.required(raw.pointee.checkpoint, "checkpoint"))
     default:
-      throw ProtoError(.missing, field: "message", "is missing: expected hello or status")
+      throw ProtoError(.missing, field: "message", "is missing: expected hello, status or checkpoint")
     }
   }
 
@@ -24,7 +26,24 @@ extension AgentMessage: Mapped, WireMessage {
     case .status(let status):
       raw.pointee.message_case = ROTA__V1__AGENT_MESSAGE__MESSAGE_STATUS
       raw.pointee.status = arena.message(status)
+    case .checkpoint(let report):
+      raw.pointee.message_case = ROTA__V1__AGENT_MESSAGE__MESSAGE_CHECKPOINT
+      raw.pointee.checkpoint = arena.message(report)
     }
+  }
+}
+
+extension CheckpointReport: Mapped {
+  init(raw: UnsafePointer<Rota__V1__Checkpoint>) throws(ProtoError) {
+    self.init(
+      ref: try Decode.required(raw.pointee.attempt, "attempt"), sequence: raw.pointee.sequence,
+      data: Decode.bytes(raw.pointee.data))
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__Checkpoint>, _ arena: Arena) {
+    raw.pointee.attempt = arena.message(ref)
+    raw.pointee.sequence = sequence
+    raw.pointee.data = arena.bytes(data)
   }
 }
 
@@ -91,7 +110,8 @@ extension AttemptUpdate: Mapped {
     self.init(
       ref: try Decode.required(raw.pointee.attempt, "attempt"),
       startedAt: try Decode.time(raw.pointee.start_time, "start_time"),
-      end: try AttemptUpdate.end(raw))
+      end: try AttemptUpdate.end(raw),
+      progress: try Decode.optional(raw.pointee.progress, "progress"))
   }
 
   /// The end, which needs both a time and a reason.
@@ -114,6 +134,7 @@ extension AttemptUpdate: Mapped {
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__AttemptUpdate>, _ arena: Arena) {
     raw.pointee.attempt = arena.message(ref)
     raw.pointee.start_time = arena.time(startedAt)
+    raw.pointee.progress = arena.optional(progress)
     guard let end else { return }
     raw.pointee.end_time = arena.time(end.endedAt)
     raw.pointee.end_reason = end.reason.raw
@@ -146,8 +167,14 @@ extension ServerMessage: Mapped, WireMessage {
     case ROTA__V1__SERVER_MESSAGE__MESSAGE_ACK:
       guard let ack = raw.pointee.ack?.pointee else { throw Decode.missing("ack") }
       self = .ack(ack.sequence)
+    case ROTA__V1__SERVER_MESSAGE__MESSAGE_CHECKPOINT_ACK:
+      guard let ack = raw.pointee.checkpoint_ack?.pointee else { throw Decode.missing("checkpoint_ack") }
+      self = .checkpointAck(
+        try Decode.required(ack.attempt, "checkpoint_ack.attempt"), sequence: ack.sequence,
+        error: try Decode.optionalText(ack.error, "checkpoint_ack.error"))
     default:
-      throw ProtoError(.missing, field: "message", "is missing: expected welcome, assign, stop or ack")
+      throw ProtoError(
+        .missing, field: "message", "is missing: expected welcome, assign, stop, ack or checkpoint_ack")
     }
   }
 
@@ -176,6 +203,13 @@ extension ServerMessage: Mapped, WireMessage {
       ack.pointee.sequence = sequence
       raw.pointee.message_case = ROTA__V1__SERVER_MESSAGE__MESSAGE_ACK
       raw.pointee.ack = ack
+    case .checkpointAck(let ref, let sequence, let error):
+      let ack = arena.blank(Rota__V1__CheckpointAck.self)
+      ack.pointee.attempt = arena.message(ref)
+      ack.pointee.sequence = sequence
+      ack.pointee.error = arena.text(error)
+      raw.pointee.message_case = ROTA__V1__SERVER_MESSAGE__MESSAGE_CHECKPOINT_ACK
+      raw.pointee.checkpoint_ack = ack
     }
   }
 }
@@ -186,7 +220,7 @@ extension Assignment: Mapped {
       ref: try Decode.required(raw.pointee.attempt, "attempt"),
       spec: try Decode.required(raw.pointee.spec, "spec"),
       scheduledTime: try Decode.requiredTime(raw.pointee.scheduled_time, "scheduled_time"),
-      retryCount: Int(raw.pointee.retry_count))
+      retryCount: Int(raw.pointee.retry_count), checkpoint: Decode.bytes(raw.pointee.checkpoint))
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__Assignment>, _ arena: Arena) {
@@ -194,6 +228,7 @@ extension Assignment: Mapped {
     raw.pointee.spec = arena.message(spec)
     raw.pointee.scheduled_time = arena.time(scheduledTime)
     raw.pointee.retry_count = Int32(wire: retryCount)
+    raw.pointee.checkpoint = arena.bytes(checkpoint)
   }
 }
 

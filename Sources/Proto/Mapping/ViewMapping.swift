@@ -63,6 +63,12 @@ extension RunView: Mapped, WireMessage {
     record.attempt = record.attempts.last?.attempt ?? 0
     record.message = try Decode.optionalText(raw.pointee.message, "message")
     record.outputTail = Decode.bytes(raw.pointee.output_tail)
+    record.progress = try Decode.optional(raw.pointee.progress, "progress")
+    if let savedAt = try Decode.time(raw.pointee.checkpoint_at, "checkpoint_at") {
+      // Which attempt saved it is not shown.
+      record.checkpoint = CheckpointNote(
+        savedAt: savedAt, bytes: Int(raw.pointee.checkpoint_bytes), attempt: 0, sequence: 0)
+    }
     self.init(record: record, revision: raw.pointee.revision)
   }
 
@@ -80,6 +86,9 @@ extension RunView: Mapped, WireMessage {
     raw.pointee.attempts = arena.list(record.attempts, &raw.pointee.n_attempts)
     raw.pointee.message = arena.text(record.message)
     raw.pointee.output_tail = arena.bytes(record.outputTail)
+    raw.pointee.progress = arena.optional(record.progress)
+    raw.pointee.checkpoint_at = arena.time(record.checkpoint?.savedAt)
+    raw.pointee.checkpoint_bytes = Int32(wire: record.checkpoint?.bytes ?? 0)
     raw.pointee.revision = revision
   }
 }
@@ -106,6 +115,20 @@ extension ExecutionView: Mapped {
     raw.pointee.scheduled_time = arena.time(scheduledTime)
     raw.pointee.state = state.raw
     raw.pointee.attempt = arena.message(attempt)
+  }
+}
+
+extension Progress: Mapped {
+  init(raw: UnsafePointer<Rota__V1__Progress>) throws(ProtoError) {
+    self.init(
+      fraction: raw.pointee.fraction, message: try Decode.text(raw.pointee.message, "message"),
+      at: try Decode.requiredTime(raw.pointee.at, "at"))
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__Progress>, _ arena: Arena) {
+    raw.pointee.fraction = fraction
+    raw.pointee.message = arena.text(message)
+    raw.pointee.at = arena.time(at)
   }
 }
 

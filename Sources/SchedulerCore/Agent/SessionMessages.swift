@@ -6,6 +6,8 @@ public enum AgentMessage: Hashable, Sendable {
   case hello(AgentHello)
   /// What happened since.
   case status(AgentStatus)
+  /// What a task wants its next attempt to start from.
+  case checkpoint(CheckpointReport)
 }
 
 /// What the leader sends on a session.
@@ -18,6 +20,9 @@ public enum ServerMessage: Hashable, Sendable {
   case stop([AttemptRef], forget: Bool, reason: String)
   /// All updates up to the status with this sequence are durable, or refused for good.
   case ack(UInt64)
+  /// What became of a checkpoint: it, or a newer one of the same attempt, is durable; or, with an error, it was
+  /// refused.
+  case checkpointAck(AttemptRef, sequence: UInt64, error: String?)
 }
 
 /// How an agent introduces itself.
@@ -79,12 +84,34 @@ public struct AttemptUpdate: Hashable, Sendable {
   public var startedAt: Timestamp?
   /// How it ended; nil while it runs.
   public var end: AttemptEnd?
+  /// How far its task says that it is; only the latest counts.
+  public var progress: Progress?
 
   /// Makes an update.
-  public init(ref: AttemptRef, startedAt: Timestamp? = nil, end: AttemptEnd? = nil) {
+  public init(
+    ref: AttemptRef, startedAt: Timestamp? = nil, end: AttemptEnd? = nil, progress: Progress? = nil
+  ) {
     self.ref = ref
     self.startedAt = startedAt
     self.end = end
+    self.progress = progress
+  }
+}
+
+/// What a task wants its next attempt to start from; it replaces what the run had before.
+public struct CheckpointReport: Hashable, Sendable {
+  /// Which attempt.
+  public var ref: AttemptRef
+  /// Chosen by the agent, rising within the attempt, from 1.
+  public var sequence: UInt64
+  /// The task's own; at most `RunLimits.checkpointBytes`.
+  public var data: [UInt8]
+
+  /// Makes a report.
+  public init(ref: AttemptRef, sequence: UInt64, data: [UInt8]) {
+    self.ref = ref
+    self.sequence = sequence
+    self.data = data
   }
 }
 
@@ -136,13 +163,18 @@ public struct Assignment: Hashable, Sendable {
   public var scheduledTime: Timestamp
   /// How many failed attempts the run has behind it.
   public var retryCount: Int
+  /// What an earlier attempt saved last; empty when nothing was.
+  public var checkpoint: [UInt8]
 
   /// Makes an assignment.
-  public init(ref: AttemptRef, spec: JobSpec, scheduledTime: Timestamp, retryCount: Int = 0) {
+  public init(
+    ref: AttemptRef, spec: JobSpec, scheduledTime: Timestamp, retryCount: Int = 0, checkpoint: [UInt8] = []
+  ) {
     self.ref = ref
     self.spec = spec
     self.scheduledTime = scheduledTime
     self.retryCount = retryCount
+    self.checkpoint = checkpoint
   }
 }
 

@@ -90,12 +90,13 @@ extension LeaderMachine {
     let doomed = old.map(\.element).prefix(Limits.deletionsPerProposal)
     var guards = doomed.map { Proposal.Guard.runUnchanged($0.record.key, modRevision: $0.modRevision) }
     var writes = doomed.map { Proposal.Write.deleteRun($0.record.key) }
+    writes += doomed.filter { $0.record.checkpoint != nil }.map { .deleteCheckpoint($0.record.key) }
     if entry.status.isTerminal && doomed.count == entry.runIDs.count {
       guards.append(.jobUnchanged(key, modRevision: entry.job.modRevision))
       writes.append(.deleteJob(key))
     }
     guard !writes.isEmpty else { return }
     busyJobs.insert(key)
-    propose(.expire(key, records: writes.count), guards: guards, writes: writes)
+    propose(.expire(key, records: guards.count), guards: guards, writes: writes)
   }
 }

@@ -31,7 +31,7 @@ extension LeaderMachine {
       } else if let due = run.record.nextAttemptAt, due > now {
         deadlines.set(.retry(key), at: due)
       } else {
-        transition(run, cache) { $0.requeueForRetry() }
+        transition(run, cache, now: now) { $0.requeueForRetry() }
       }
     case .assigned, .running:
       ready.remove(key)
@@ -48,7 +48,7 @@ extension LeaderMachine {
     let key = run.record.key
     guard cache.agents[owner.agentID]?.createRevision == owner.createRevision else {
       counters.lostRuns += 1
-      transition(run, cache, guards: [.agentGone(owner)]) { $0.loseAgent(job: job, now: now) }
+      transition(run, cache, now: now, guards: [.agentGone(owner)]) { $0.loseAgent(job: job, now: now) }
       return
     }
     hold(key, by: owner, cache)
@@ -65,6 +65,7 @@ extension LeaderMachine {
     deadlines.remove(.retry(key))
     deadlines.remove(.again(key))
     for item in news.removeValue(forKey: key) ?? [] { refuse(item, recorded: cache.runs[key]?.record) }
+    forgetTaskReports(of: key)
   }
 
   // MARK: Transitions
@@ -73,35 +74,52 @@ extension LeaderMachine {
     _ run: Versioned<RunRecord>, _ job: JobRecord, _ cache: ClusterCache, now: Timestamp
   ) {
     ready.remove(run.record.key)
-    transition(run, cache) { $0.cancelWaiting(reason: job.cancelReason, at: now) }
+    transition(run, cache, now: now) { $0.cancelWaiting(reason: job.cancelReason, at: now) }
   }
 
-  /// Proposes a changed copy of the record.
+  /// Proposes a changed copy of the record, and with it what its task has said.
   private mutating func transition(
-    _ run: Versioned<RunRecord>, _ cache: ClusterCache, guards: [Proposal.Guard] = [],
-    news: [News] = [], _ change: (inout RunRecord) -> Void
+    _ run: Versioned<RunRecord>, _ cache: ClusterCache, now: Timestamp, guards: [Proposal.Guard] = [],
+    carrying cargo: Cargo = Cargo(), checkpoint: CheckpointRecord? = nil,
+    _ change: (inout RunRecord) -> Void
   ) {
     var record = run.record
     change(&record)
     let key = record.key
+    var cargo = cargo
+    if !taskReports.isEmpty, let progress = takeProgress(of: run.record, now: now) {
+      record.progress = progress
+      cargo.progress = progress
+    }
+    var writes = [Proposal.Write.run(record)]
+    if record.checkpoint != nil, let checkpoint {
+      writes.append(.checkpoint(key, checkpoint))
+    } else if record.checkpoint == nil && run.record.checkpoint != nil {
+      writes.append(.deleteCheckpoint(key))
+    }
     busyRuns.insert(key)
     hold(key, by: record.owner, cache)
     propose(
-      .transition(key, record, news: news),
-      guards: [.runUnchanged(key, modRevision: run.modRevision)] + guards, writes: [.run(record)])
+      .transition(record, carrying: cargo),
+      guards: [.runUnchanged(key, modRevision: run.modRevision)] + guards, writes: writes)
   }
 
-  /// Folds what agents have said into one proposal. Returns whether there is one.
+  /// Folds what agents and tasks have said into one proposal. Returns whether there is one.
   private mutating func settleNews(
     of key: RunKey, _ run: Versioned<RunRecord>, _ job: JobRecord, _ cache: ClusterCache, now: Timestamp
   ) -> Bool {
-    guard let items = news.removeValue(forKey: key) else { return false }
+    let items = news.removeValue(forKey: key) ?? []
+    guard !items.isEmpty || !(taskReports.isEmpty || taskReports[key]?.isEmpty ?? true) else { return false }
     var record = run.record
+    // Before what ends the attempt.
+    let checkpoint = takeCheckpoint(for: &record, now: now)
     var accepted: [News] = []
     var postponed: [News] = []
     var isChanged = false
     for item in items {
-      switch record.apply(item.update, from: item.agentID, job: job, now: now, random: random.unit()) {
+      let verdict = record.apply(item.update, from: item.agentID, job: job, now: now, random: random.unit())
+      if verdict != .stale, let progress = item.update.progress { note(progress, of: item.update.ref) }
+      switch verdict {
       case .applied:
         isChanged = true
         accepted.append(item)
@@ -113,12 +131,14 @@ extension LeaderMachine {
         if isChanged { postponed.append(item) } else { refuse(item, recorded: record) }
       }
     }
-    guard isChanged else {
+    guard isChanged || checkpoint != nil || isProgressDue(run.record, now: now) else {
+      // Progress that is not written yet is no reason to wait: the latest is enough.
       for item in accepted { acknowledge(item.ticket) }
       return false
     }
     restore(postponed, of: key)
-    transition(run, cache, news: accepted) { $0 = record }
+    let cargo = Cargo(news: accepted, checkpoint: checkpoint?.pending)
+    transition(run, cache, now: now, carrying: cargo, checkpoint: checkpoint?.record) { $0 = record }
     return true
   }
 

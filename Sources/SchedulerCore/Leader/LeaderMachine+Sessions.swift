@@ -52,8 +52,11 @@ extension LeaderMachine {
   /// What is to be sent on a session at the end of the turn.
   struct Outbox: Sendable {
     var assignments: [Assignment] = []
+    /// Those that have to carry a checkpoint.
+    var resumptions: [Assignment] = []
     var disowned: [AttemptRef] = []
     var stops: [(ref: AttemptRef, reason: String)] = []
+    var checkpoints: [(ref: AttemptRef, sequence: UInt64, error: String?)] = []
   }
 
   /// An agent has said hello. Its incarnation must be the one in the cache.
@@ -162,7 +165,11 @@ extension LeaderMachine {
     sessions[id]?.known[run.key] = ref
     let assignment = Assignment(
       ref: ref, spec: job.spec, scheduledTime: run.scheduledTime, retryCount: run.retryCount)
-    outboxes[id, default: Outbox()].assignments.append(assignment)
+    if run.checkpoint == nil {
+      outboxes[id, default: Outbox()].assignments.append(assignment)
+    } else {
+      outboxes[id, default: Outbox()].resumptions.append(assignment)
+    }
   }
 
   mutating func sendStop(_ ref: AttemptRef, to agentID: String, reason: String) {
@@ -175,6 +182,7 @@ extension LeaderMachine {
   mutating func flushSessions() {
     for (id, outbox) in outboxes {
       sendAssignments(outbox.assignments, on: id)
+      for assignment in outbox.resumptions { effects.append(.resume(id, assignment)) }
       var disowned = outbox.disowned[...]
       while !disowned.isEmpty {
         let part = Array(disowned.prefix(Limits.stopsPerMessage))
@@ -184,6 +192,10 @@ extension LeaderMachine {
       }
       for stop in outbox.stops {
         effects.append(.send(id, .stop([stop.ref], forget: false, reason: stop.reason)))
+      }
+      for answer in outbox.checkpoints {
+        effects.append(
+          .send(id, .checkpointAck(answer.ref, sequence: answer.sequence, error: answer.error)))
       }
       if let sequence = sessions[id]?.acks.takeAcknowledgement() { effects.append(.send(id, .ack(sequence))) }
     }

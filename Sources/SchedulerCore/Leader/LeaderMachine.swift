@@ -37,6 +37,12 @@ public struct LeaderMachine: Sendable {
     public static let assignmentBytesPerMessage = 1_024 * 1_024
     /// Attempts named in one message that stops them.
     public static let stopsPerMessage = 2_000
+    /// Checkpoints of one attempt that may wait for an answer; of their data only the newest is held.
+    public static let checkpointsWaiting = 100
+    /// The data of all checkpoints that are not durable yet, bytes.
+    public static let checkpointBytesWaiting = 64 * 1_024 * 1_024
+    /// How often a run's record is written for the sake of its progress alone, at most.
+    public static let progressIntervalMillis: Int64 = 1_000
   }
 
   /// Names a proposal in flight.
@@ -50,6 +56,9 @@ public struct LeaderMachine: Sendable {
     case propose(ProposalID, Proposal)
     /// Send on a session.
     case send(SessionID, ServerMessage)
+    /// Read the run's checkpoint, put it into the assignment, and send that on a session, before what follows
+    /// there. If it cannot be read, do not send it, and say so by `untold`.
+    case resume(SessionID, Assignment)
     /// End a session.
     case close(SessionID, reason: String)
   }
@@ -66,6 +75,12 @@ public struct LeaderMachine: Sendable {
     public var staleUpdates = 0
     /// Updates that said what was recorded already.
     public var repeatedUpdates = 0
+    /// Checkpoints that became durable.
+    public var checkpoints = 0
+    /// Checkpoints refused because the attempt was not the run's current one.
+    public var staleCheckpoints = 0
+    /// Checkpoints that were durable already.
+    public var repeatedCheckpoints = 0
     /// Proposals that met a conflict.
     public var conflicts = 0
     /// Proposals that were refused.
@@ -82,15 +97,23 @@ public struct LeaderMachine: Sendable {
   enum Deadline: Hashable, Sendable {
     case retry(RunKey)
     case again(RunKey)
+    case progress(RunKey)
     case fire(JobKey)
     case expire(JobKey)
     case trust(SessionID)
   }
 
+  /// What a transition makes durable besides the run's state.
+  struct Cargo: Sendable {
+    var news: [News] = []
+    var checkpoint: PendingCheckpoint?
+    var progress: Progress?
+  }
+
   /// Why a proposal was made.
   enum Purpose: Sendable {
     case assign(RunKey)
-    case transition(RunKey, RunRecord, news: [News])
+    case transition(RunRecord, carrying: Cargo)
     case fire(JobKey)
     case expire(JobKey, records: Int)
   }
@@ -115,6 +138,10 @@ public struct LeaderMachine: Sendable {
   var busyJobs: Set<JobKey> = []
   /// What agents have said of a run that is not in a proposal yet.
   var news: [RunKey: [News]] = [:]
+  /// What tasks have said of themselves.
+  var taskReports: [RunKey: TaskReports] = [:]
+  /// The data of all checkpoints that wait or are in a proposal, bytes.
+  var checkpointBytes = 0
   /// Whose slot a run takes.
   var holders: [RunKey: Incarnation] = [:]
   /// How many runs each incarnation holds a slot for.
@@ -182,7 +209,7 @@ public struct LeaderMachine: Sendable {
   public mutating func turn(_ cache: ClusterCache, now: Timestamp) -> [Effect] {
     for deadline in deadlines.popDue(now: now, limit: Limits.deadlinesPerTurn) {
       switch deadline {
-      case .retry(let key), .again(let key): reconcile(key, cache, now: now)
+      case .retry(let key), .again(let key), .progress(let key): reconcile(key, cache, now: now)
       case .fire(let key): fire(key, cache, now: now)
       case .expire(let key): expire(key, cache, now: now)
       case .trust(let session): trust(session, cache)
@@ -221,15 +248,15 @@ public struct LeaderMachine: Sendable {
       } else {
         retract(key, until: later, cache)
       }
-    case .transition(let key, let record, let items):
-      busyRuns.remove(key)
+    case .transition(let record, let cargo):
+      busyRuns.remove(record.key)
       if outcome == .committed {
         if record.state.isTerminal { counters.finished += 1 }
-        for item in items { acknowledge(item.ticket) }
-        reconcile(key, cache, now: now)
+        delivered(cargo)
+        reconcile(record.key, cache, now: now)
       } else {
-        restore(items, of: key)
-        retract(key, until: later, cache)
+        restore(cargo, of: record, after: outcome)
+        retract(record.key, until: later, cache)
       }
     case .fire(let key):
       if outcome == .committed { counters.fired += 1 }
@@ -237,6 +264,24 @@ public struct LeaderMachine: Sendable {
     case .expire(let key, let records):
       if outcome == .committed { counters.expired += records }
       jobIsFree(key, notBefore: later, cache)
+    }
+  }
+
+  private mutating func delivered(_ cargo: Cargo) {
+    for item in cargo.news { acknowledge(item.ticket) }
+    if let checkpoint = cargo.checkpoint { checkpointWritten(checkpoint) }
+  }
+
+  /// After a proposal that came to nothing: all is to be proposed again. But for a checkpoint that was refused:
+  /// it may be what etcd does not take, and its task can decide what to do.
+  private mutating func restore(_ cargo: Cargo, of record: RunRecord, after outcome: ProposalOutcome) {
+    restore(cargo.news, of: record.key)
+    if let progress = cargo.progress { restore(progress, of: record) }
+    guard let checkpoint = cargo.checkpoint else { return }
+    if case .refused(let why) = outcome {
+      refuse(checkpoint, error: "it could not be written to etcd: \(why)")
+    } else {
+      restore(checkpoint)
     }
   }
 

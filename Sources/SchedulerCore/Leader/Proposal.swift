@@ -35,6 +35,10 @@ public struct Proposal: Hashable, Sendable {
     case run(RunRecord)
     /// Writes a job's record.
     case job(JobRecord)
+    /// Writes a run's checkpoint.
+    case checkpoint(RunKey, CheckpointRecord)
+    /// Deletes a run's checkpoint.
+    case deleteCheckpoint(RunKey)
     /// Deletes a run.
     case deleteRun(RunKey)
     /// Deletes a job.

@@ -24,6 +24,7 @@ extension RunRecord {
     nextAttemptAt = nil
     message = nil
     outputTail = []
+    progress = nil
     state = .assigned
   }
 
@@ -121,6 +122,8 @@ extension RunRecord {
     state = terminal
     finishedAt = now
     nextAttemptAt = nil
+    // Nobody will start from it.
+    checkpoint = nil
     self.message = message
   }
 }
@@ -132,7 +135,8 @@ extension AttemptRecord {
     exitCode = end.exitCode
     signal = end.signal
     httpStatus = end.httpStatus
-    error = end.error
+    // Agents are told the bound, but not all of them are ours.
+    error = end.error?.cut(toBytes: RunLimits.errorBytes)
     usage = end.usage
   }
 }

@@ -8,6 +8,7 @@
 /// | `P/agents/<agent>` | `AgentRecord` | that agent | agent's |
 /// | `P/jobs/<nnn>/<namespace>/<job>` | `JobRecord` | any server (create, cancel); leader (advance) | |
 /// | `P/runs/<nnn>/<namespace>/<job>/<run>` | `RunRecord` | any server (create); leader (after) | |
+/// | `P/checkpoints/<nnn>/<namespace>/<job>/<run>` | `CheckpointRecord`; while the run's record says so | leader | |
 /// | `P/idempotency/<namespace>/<key hash>` | `IdempotencyRecord` | any server | 24 h |
 ///
 /// `<nnn>` is the job's segment, so that a job and its runs share one.
@@ -37,6 +38,10 @@ public struct Keyspace: Hashable, Sendable {
   public var jobs: String { prefix + "/jobs/" }
   /// All runs.
   public var runs: String { prefix + "/runs/" }
+  /// All checkpoints.
+  public var checkpoints: String { prefix + "/checkpoints/" }
+  /// What every server keeps a copy of.
+  public var state: [String] { [jobs, runs, agents, leaders, servers] }
   /// All idempotency records.
   public var idempotency: String { prefix + "/idempotency/" }
 
@@ -44,14 +49,18 @@ public struct Keyspace: Hashable, Sendable {
   public func leader(lease: Int64) -> String { leaders + String(lease, radix: 16) }
   /// A server's key.
   public func server(_ id: String) -> String { servers + id }
-  /// A key that a server writes to see how far its watch has come.
-  public func serverSync(_ id: String) -> String { prefix + "/sync/" + id }
+  /// The keys that servers write to see how far their watches have come.
+  public var syncs: String { prefix + "/sync/" }
+  /// Such a key.
+  public func serverSync(_ id: String) -> String { syncs + id }
   /// An agent's key.
   public func agent(_ id: String) -> String { agents + id }
   /// A job's key.
   public func job(_ key: JobKey) -> String { jobs + jobPath(key) }
   /// A run's key.
   public func run(_ key: RunKey) -> String { runs + jobPath(key.job) + "/" + key.runID }
+  /// The key of a run's checkpoint.
+  public func checkpoint(_ key: RunKey) -> String { checkpoints + jobPath(key.job) + "/" + key.runID }
   /// All runs of a job.
   public func runs(of key: JobKey) -> String { runs + jobPath(key) + "/" }
   /// The record of an idempotency key; hashed, since the key is free text.

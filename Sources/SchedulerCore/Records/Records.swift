@@ -52,6 +52,10 @@ public struct RunRecord: Hashable, Sendable {
   public var message: String?
   /// The end of what the last attempt wrote, at most `RunLimits.outputTailBytes`.
   public var outputTail: [UInt8] = []
+  /// How far the last attempt's task said last that it is.
+  public var progress: Progress?
+  /// What the next attempt is to start from; nil when there is no checkpoint, as after the run's end.
+  public var checkpoint: CheckpointNote?
 
   /// Makes a record of a new run, queued.
   public init(key: RunKey, scheduledTime: Timestamp, createdAt: Timestamp) {
@@ -120,6 +124,10 @@ public enum RunLimits {
   public static let outputTailBytes = 2_048
   /// The longest error text kept, bytes.
   public static let errorBytes = 1_024
+  /// The largest checkpoint, bytes.
+  public static let checkpointBytes = 256 * 1_024
+  /// The longest message of a progress kept, bytes.
+  public static let progressMessageBytes = 256
 }
 
 /// An agent as it describes itself in etcd, under its lease.

@@ -23,6 +23,7 @@ extension RunRecord {
       json.endArray()
     }
     json.optionalMember("message", message)
+    writeTaskReports(to: &json)
     if !outputTail.isEmpty {
       if let text = String(validating: outputTail, as: UTF8.self) {
         json.member("output_tail", text)
@@ -71,7 +72,7 @@ extension RunRecord {
     case "output_tail_base64":
       guard let bytes = Base64.decode(try reader.string()) else { throw reader.error("Base64 was expected") }
       outputTail = bytes
-    default: try reader.skip()
+    default: try readTaskReport(name, from: &reader)
     }
   }
 }

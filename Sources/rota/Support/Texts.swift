@@ -21,8 +21,15 @@ enum Texts {
 
   /// How a run's last attempt ended, or why the run is as it is.
   static func outcome(of run: RunRecord) -> String {
-    guard let last = run.attempts.last, let reason = last.endReason else { return run.message ?? "-" }
+    guard let last = run.attempts.last, let reason = last.endReason else {
+      return run.message ?? run.progress.map(text) ?? "-"
+    }
     return outcome(of: last, reason)
+  }
+
+  /// Progress as `40%: pages`.
+  static func text(_ progress: Progress) -> String {
+    "\(Int(progress.fraction * 100))%" + (progress.message.isEmpty ? "" : ": \(progress.message)")
   }
 
   private static func outcome(of attempt: AttemptRecord, _ reason: EndReason) -> String {
