@@ -174,8 +174,11 @@ def test_checkpoint_of_the_current_attempt_is_saved_and_a_stale_one_is_refused(
     assignment = agent.hear("assign").assignments[0]
     assert (assignment.attempt.attempt, assignment.retry_count, assignment.checkpoint) == (2, 1, b"half")
     agent.say(pb.AgentMessage(checkpoint=pb.Checkpoint(attempt=first, sequence=2, data=b"stale")))
-    ack = agent.hear("checkpoint_ack")
+    # It is refused, and the agent is told to end what still saves checkpoints.
+    answers = {message.WhichOneof("message"): message for message in (next(agent.incoming), next(agent.incoming))}
+    ack, stop = answers["checkpoint_ack"].checkpoint_ack, answers["stop"].stop
     assert (ack.attempt, ack.sequence) == (first, 2) and ack.error
+    assert stop.forget and list(stop.attempts) == [first]
     assert cluster.client().run(job.job_id).checkpoint_bytes == 4
     agent.say(ended(assignment.attempt, 2))
     agent.hear("ack")
