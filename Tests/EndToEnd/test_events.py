@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import grpc
 import pytest
 
-from cluster import Cluster, binaries
+from cluster import Cluster, Server, binaries
 from processes import wait_until
 from rota_client import Client, RotaError, messages, noop_job, shell_job
 
@@ -156,6 +156,35 @@ def test_a_server_is_killed_while_500_jobs_flow_and_another_goes_on():
             follower.stop()
             expect_same(cluster, follower, etcd, end, start)
             assert len(set(ids)) == 500
+
+
+def test_a_server_that_falls_silent_is_left_for_another():
+    """SIGSTOP: its connections stay open and say nothing. The reader notices, and misses nothing."""
+    with Cluster(servers=2, agents=1) as cluster:
+        silent = cluster.leader()
+        other = next(server for server in cluster.servers if server is not silent)
+        start = etcd_revision(cluster)
+        with etcd_history(cluster, start) as etcd:
+            follower = Follower(f"ipv4:{silent.grpc},{other.grpc}", start)
+            cluster.wait_job(cluster.submit({"noop": {}}, server=silent), 30)
+            wait_until(lambda: follower.changes, 20, "the first server tells")
+            silent.send(signal.SIGSTOP)
+            try:
+                other.rest.timeout = 60
+                job = wait_until(lambda: submitted(other), 60, "the other server takes a job")
+                cluster.wait_job(job, 60, server=other)
+                end = last_change(cluster, etcd)
+                follower.wait(end, 60)
+            finally:
+                silent.send(signal.SIGCONT)
+            follower.stop()
+            expect_same(cluster, follower, etcd, end, start)
+
+
+def submitted(server: Server) -> str | None:
+    """A job's id, once the server takes jobs."""
+    answer = server.rest.post("/jobs", {"noop": {}, "idempotency_key": "once"})
+    return answer.json()["job_id"] if answer.status in (200, 201) else None
 
 
 def test_a_revision_from_before_a_restart_still_counts():

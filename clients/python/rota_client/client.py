@@ -25,6 +25,19 @@ RESUME_PATIENCE_SECONDS = 60.0
 """How long a watch that was cut off may find no server."""
 
 
+_CHANNEL_OPTIONS = [
+    # A server that has fallen silent without closing its connections is given up within 10 seconds,
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 4_500),
+    ("grpc.http2.ping_timeout_ms", 4_500),
+    ("grpc.http2.max_pings_without_data", 0),
+    # and one that accepts a connection and says nothing on it, within 3.
+    ("grpc.min_reconnect_backoff_ms", 3_000),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 3_000),
+]
+
+
 class Client:
     """Talks to any server of a cluster. Safe to use from several threads."""
 
@@ -32,7 +45,7 @@ class Client:
         """`server` is host:port of a server's gRPC, or `ipv4:host:port,host:port` for several, of which one is
         used while it can be reached. Nothing is sent before the first call."""
         self._timeout = timeout
-        self._channel = grpc.insecure_channel(server)
+        self._channel = grpc.insecure_channel(server, options=_CHANNEL_OPTIONS)
         self._jobs = jobs_pb2_grpc.JobsStub(self._channel)
         self._runs = runs_pb2_grpc.RunsStub(self._channel)
         self._agents = agents_pb2_grpc.AgentsStub(self._channel)
@@ -250,15 +263,16 @@ class Client:
             namespace=namespace, job_id=job_id, jobs=jobs, runs=runs, start_revision=start_revision
         )
         shortest, longest = RESUME_PAUSE_SECONDS
-        pause, deadline = shortest, time.monotonic() + patience
+        pause, lost_at = shortest, None
         while True:
             try:
                 for step in self._stream(self._events.Watch, request, None):
                     yield step
                     request.start_revision = max(request.start_revision, step.revision)
-                    pause, deadline = shortest, time.monotonic() + patience
+                    pause, lost_at = shortest, None
             except RotaError as error:
-                if error.code != grpc.StatusCode.UNAVAILABLE or time.monotonic() >= deadline:
+                lost_at = lost_at or time.monotonic()
+                if error.code != grpc.StatusCode.UNAVAILABLE or time.monotonic() >= lost_at + patience:
                     raise
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, longest)
