@@ -53,9 +53,8 @@ let allTargets: [Target] = [
   module(
     "Certificates",
     [
-      nioCore, nioSSL, x509, crypto, swiftLog, lifecycle,
-      .product(name: "SwiftASN1", package: "swift-asn1"),
-      .product(name: "NIOCertificateReloading", package: "swift-nio-extras"),
+      nioCore, nioSSL, x509, crypto, swiftLog,
+      .product(name: "NIOTLS", package: "swift-nio"), .product(name: "SwiftASN1", package: "swift-asn1"),
     ]),
   module("SchedulerCore", ["JSON"]),
   module("Proto", ["CProto", "CProtobufC", "SchedulerCore", "JSON"]),
@@ -65,7 +64,6 @@ let allTargets: [Target] = [
       "Certificates", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, lifecycle,
       nioCore, nioPosix, nioSSL, .product(name: "DequeModule", package: "swift-collections"),
       .product(name: "Hummingbird", package: "hummingbird"),
-      .product(name: "HummingbirdTLS", package: "hummingbird"),
     ]),
   module(
     "Agent",
@@ -115,14 +113,14 @@ let allTargets: [Target] = [
   tests("CurlTests", ["Curl", "TestSupport"]),
   tests("EtcdClientTests", ["EtcdClient", "TestSupport", swiftLog]),
   tests("TransportTests", ["Transport", nioCore, nioPosix, nioEmbedded, swiftLog]),
-  tests("CertificatesTests", ["Certificates"]),
+  tests("CertificatesTests", ["Certificates", swiftLog, nioCore, nioPosix]),
   tests("SchedulerCoreTests", ["SchedulerCore", "JSON"]),
   tests("ProtoTests", ["Proto", "SchedulerCore", "JSON"]),
   tests(
     "ControlPlaneTests",
     [
-      "ControlPlane", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, nioCore,
-      nioPosix,
+      "Certificates", "ControlPlane", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog,
+      nioCore, nioPosix,
     ]
   ),
   tests(
@@ -156,7 +154,6 @@ let allPackages: [String: Package.Dependency] = [
   "swift-log": .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
   "swift-nio": .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
   "swift-nio-ssl": .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
-  "swift-nio-extras": .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
   "swift-certificates": .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
   "swift-asn1": .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
   "swift-crypto": .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),

@@ -1,3 +1,4 @@
+import Certificates
 import EtcdClient
 import Glibc
 import SchedulerCore
@@ -30,6 +31,8 @@ public struct AgentConfiguration: Sendable {
   public var attemptBytes: Int64 = 20 << 30
   /// The most folders of ended attempts that are kept.
   public var attemptFolders = 50_000
+  /// TLS towards the servers; nil for none.
+  public var tls: TLSCredentials?
   /// Rota's version, as others see it.
   public var version = "dev"
 

@@ -1,3 +1,4 @@
+import Certificates
 import Curl
 import EtcdClient
 import Logging
@@ -102,6 +103,12 @@ public final class AgentService: Service {
         group.addTask { try await self.watchTrust(core, trust) }
         group.addTask { try await self.sampleHealth(core, folder) }
         group.addTask { try await self.cleanUp(core, folder) }
+        if let tls = configuration.tls {
+          group.addTask {
+            await tls.run()
+            try Task.checkCancellation()
+          }
+        }
         group.addTask { try await self.untilAskedToStop(core) }
         defer { group.cancelAll() }
         // Only the last one ends by itself.
@@ -132,7 +139,8 @@ public final class AgentService: Service {
       store: etcd.with(requestTimeout: .seconds(2)), keyspace: Keyspace(prefix: configuration.keyPrefix))
     let session = AgentSession(
       core: core, logs: LogService(core: core, root: folder.attempts), agentID: configuration.id,
-      ttlMillis: configuration.leaseTTLSeconds * 1_000, finder: finder, logger: logger)
+      ttlMillis: configuration.leaseTTLSeconds * 1_000, finder: finder, tls: configuration.tls, logger: logger
+    )
     return SessionLoop(session: session, group: group, logger: logger)
   }
 

@@ -43,7 +43,7 @@ public struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
   /// The longest part, bytes.
   static let partBytes = 128
 
-  private static func isPart(_ text: String) -> Bool {
+  static func isPart(_ text: String) -> Bool {
     let bytes = text.utf8
     guard (1...partBytes).contains(bytes.count), text != ".", text != ".." else { return false }
     return bytes.allSatisfy { byte in

@@ -1,3 +1,4 @@
+import Certificates
 import EtcdClient
 import SchedulerCore
 
@@ -15,6 +16,8 @@ public struct ServerConfiguration: Sendable {
   public var advertiseGRPC: HostPort?
   /// Where users reach REST; the listening address when nil.
   public var advertiseHTTP: HostPort?
+  /// TLS for gRPC and REST, and towards other servers; nil for none.
+  public var tls: TLSCredentials?
   /// The TTL of the server's lease, seconds: how long a takeover takes after a crash.
   public var leaseTTLSeconds: Int64 = 5
   /// How long ended jobs and runs are kept.

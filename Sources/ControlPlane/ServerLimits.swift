@@ -78,6 +78,8 @@ enum ServerLimits {
   /// How often the server's health is looked at, and how long after the last good look it is still good.
   static let healthInterval: Duration = .milliseconds(500)
   static let healthPatience: Duration = .seconds(3)
+  /// How long a client may take for its TLS handshake, over gRPC for its HTTP/2 preface too.
+  static let handshakeTimeout: Duration = .seconds(10)
   /// Times after which an idle REST connection is closed.
   static let httpIdleTimeout: Duration = .seconds(75)
 

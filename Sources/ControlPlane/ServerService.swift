@@ -1,3 +1,4 @@
+import Certificates
 import EtcdClient
 import Logging
 import NIOCore
@@ -54,6 +55,7 @@ public final class ServerService: Service {
       group.addTask { await parts.housekeeping.run() }
       group.addTask { await parts.changes.run() }
       group.addTask { await parts.health.run() }
+      if let tls = configuration.tls { group.addTask { await tls.run() } }
       group.addTask {
         let standing = Task { await candidate.run() }
         await withTaskCancellationHandler {
@@ -94,7 +96,26 @@ public final class ServerService: Service {
   }
 
   private var grpcConfiguration: GRPCServerConfiguration {
-    GRPCServerConfiguration(host: configuration.grpc.host, port: configuration.grpc.port)
+    var grpc = GRPCServerConfiguration(host: configuration.grpc.host, port: configuration.grpc.port)
+    guard let tls = configuration.tls else { return grpc }
+    let timeout = ServerLimits.handshakeTimeout
+    grpc.prefaceTimeout = timeout
+    grpc.prepareChannel = { try tls.secureServer($0, .grpc, timeout: timeout) }
+    guard tls.asksClients else { return grpc }
+    let logger = logger
+    grpc.identifyPeer = { Caller(of: $0, cluster: tls.identity?.cluster ?? "") }
+    grpc.authorize = { context throws(RPCError) in
+      do throws(ServiceError) {
+        try AccessPolicy.check(
+          context.caller ?? .anonymous, for: AccessPolicy.audience(ofMethod: context.path))
+      } catch {
+        logger.info(
+          "a call was refused",
+          metadata: ["method": "\(context.path)", "peer": "\(context.peer)", "reason": "\(error)"])
+        throw rpcError(for: error)
+      }
+    }
+    return grpc
   }
 
   private func serverRecord(grpcPort: Int) -> ServerRecord {
@@ -135,7 +156,7 @@ private struct ServerParts: Sendable {
         machine: configuration.machine))
     feeder = CacheFeeder(store: store, replica: replica, decoder: decoder, metrics: metrics, logger: logger)
     housekeeping = Housekeeping(store: store, replica: replica, metrics: metrics, logger: logger)
-    leaderLink = LeaderLink(group: group, logger: logger)
+    leaderLink = LeaderLink(group: group, tls: configuration.tls, logger: logger)
     let barrier = ReadBarrier(
       store: store, replica: replica, keyspace: keyspace, serverID: configuration.serverID)
     jobs = JobService(

@@ -15,7 +15,7 @@ struct Rota: AsyncParsableCommand {
     subcommands: [
       SubmitCommand.self, JobsCommand.self, JobCommand.self, RunsCommand.self, LogsCommand.self,
       CancelCommand.self, AgentsCommand.self, EventsCommand.self, ServerCommand.self, AgentCommand.self,
-      DevCommand.self,
+      DevCommand.self, CertsCommand.self,
       VersionCommand.self, CompletionsCommand.self,
     ])
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from certs import Certificates, Pair
 from processes import Child, free_port, is_alive, processes_of, wait_until
 from rest import Rest, listed
 from rota_client import Client, is_terminal, messages, status_name
@@ -43,14 +44,18 @@ def clean_environment(mark: str) -> dict[str, str]:
 class Etcd(Child):
     """One etcd member, as a user would start it."""
 
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+    def __init__(self, folder: Path, env: dict[str, str], tls: Pair | None = None) -> None:
+        """With `tls` it speaks to nobody, members included, who has no certificate of the same authority."""
         self.address = f"127.0.0.1:{free_port()}"
-        peer = f"http://127.0.0.1:{free_port()}"
+        self.tls = tls
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://{self.address}"
+        peer = f"{scheme}://127.0.0.1:{free_port()}"
         arguments = {
             "name": "e2e",
             "data-dir": str(folder / "etcd"),
-            "listen-client-urls": f"http://{self.address}",
-            "advertise-client-urls": f"http://{self.address}",
+            "listen-client-urls": self.url,
+            "advertise-client-urls": self.url,
             "listen-peer-urls": peer,
             "initial-advertise-peer-urls": peer,
             "initial-cluster": f"e2e={peer}",
@@ -58,15 +63,22 @@ class Etcd(Child):
             "log-level": "warn",
         }
         argv = ["etcd", *(word for name, value in arguments.items() for word in (f"--{name}", value))]
+        if tls:
+            argv += ["--client-cert-auth", "--peer-client-cert-auth"]
+            for prefix in ("", "peer-"):
+                argv += [f"--{prefix}trusted-ca-file", str(tls.ca)]
+                argv += [f"--{prefix}cert-file", str(tls.certificate), f"--{prefix}key-file", str(tls.key)]
         super().__init__("etcd", argv, folder, env)
 
     def start(self) -> None:
         super().start()
-        rest = Rest(self.address, timeout=2)
+        rest = Rest(self.address, timeout=2, tls=self.tls.ssl_context() if self.tls else None)
         wait_until(lambda: rest.get("/health").status == 200, START_SECONDS, "etcd is healthy")
 
     def ctl(self, *arguments: str) -> str:
-        command = ["etcdctl", f"--endpoints={self.address}", *arguments]
+        command = ["etcdctl", f"--endpoints={self.url}", *arguments]
+        if self.tls:
+            command += ["--cacert", str(self.tls.ca), "--cert", str(self.tls.certificate), "--key", str(self.tls.key)]
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
         return done.stdout
@@ -78,18 +90,27 @@ class Etcd(Child):
 
 
 class Server(Child):
-    def __init__(self, name: str, etcd: Etcd, folder: Path, env: dict[str, str], extra: Sequence[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        etcd: Etcd,
+        folder: Path,
+        env: dict[str, str],
+        extra: Sequence[str],
+        user: Pair | None = None,
+    ) -> None:
+        """`user` is who asks, where the server wants to know."""
         self.http = f"127.0.0.1:{free_port()}"
         self.grpc = f"127.0.0.1:{free_port()}"
-        self.rest = Rest(self.http)
-        argv = [str(binaries() / "rota"), "server", "--id", name, "--etcd", etcd.address]
+        self.rest = Rest(self.http, tls=user.ssl_context() if user else None)
+        argv = [str(binaries() / "rota"), "server", "--id", name, "--etcd", etcd.url]
         argv += ["--http", self.http, "--grpc", self.grpc, *extra]
         super().__init__(name, argv, folder, env)
 
     def wait_ready(self) -> None:
         def ready() -> bool:
             assert self.running, f"{self.name} ended:\n{self.log_tail()}"
-            return Rest(self.http, timeout=2).get("/readyz").status == 200
+            return Rest(self.http, timeout=2, tls=self.rest.tls).get("/readyz").status == 200
 
         wait_until(ready, START_SECONDS, f"{self.name} is ready")
 
@@ -98,7 +119,7 @@ class Agent(Child):
     def __init__(
         self, name: str, etcd: Etcd, folder: Path, env: dict[str, str], slots: int, extra: Sequence[str]
     ) -> None:
-        argv = [str(binaries() / "rota"), "agent", "--id", name, "--etcd", etcd.address]
+        argv = [str(binaries() / "rota"), "agent", "--id", name, "--etcd", etcd.url]
         argv += ["--data-dir", str(folder / "agents" / name), "--slots", str(slots)]
         argv += ["--lease-ttl", f"{LEASE_TTL_SECONDS:g}s", "--label", f"name={name}", *extra]
         super().__init__(name, argv, folder, env)
@@ -114,19 +135,30 @@ class Cluster:
         slots: int = 8,
         server_flags: Sequence[str] = (),
         agent_flags: Sequence[str] = (),
+        tls: bool = False,
     ) -> None:
+        """With `tls` everything speaks mutual TLS, etcd too."""
         self.folder = Path(tempfile.mkdtemp(prefix="rota-e2e-"))
         self.env = clean_environment(self.folder.name)
-        self.etcd = Etcd(self.folder, self.env)
+        self.certificates = Certificates(binaries() / "rota", self.folder / "certs") if tls else None
+        self.user = self.certificates.issue("client", "e2e") if self.certificates else None
+        self.etcd = Etcd(self.folder, self.env, self.certificates.issue("etcd", "e2e") if self.certificates else None)
         self.servers = [
-            Server(f"s{n + 1}", self.etcd, self.folder, self.env, server_flags) for n in range(servers)
+            Server(name, self.etcd, self.folder, self.env, [*server_flags, *self._tls_flags("server", name)], self.user)
+            for name in (f"s{n + 1}" for n in range(servers))
         ]
         self.agents = {
-            f"a{n + 1}": Agent(f"a{n + 1}", self.etcd, self.folder, self.env, slots, agent_flags)
-            for n in range(agents)
+            name: Agent(name, self.etcd, self.folder, self.env, slots, [*agent_flags, *self._tls_flags("agent", name)])
+            for name in (f"a{n + 1}" for n in range(agents))
         }
         self.failed = False
         self._clients: dict[str, Client] = {}
+
+    def _tls_flags(self, role: str, name: str) -> list[str]:
+        if not self.certificates:
+            return []
+        pair = self.certificates.issue(role, name)
+        return [*(pair.server_flags() if role == "server" else pair.flags()), *pair.etcd_flags()]
 
     # Life
 
@@ -240,7 +272,8 @@ class Cluster:
         """A gRPC client of a server, the first running one by default."""
         chosen = server or next(server for server in self.servers if server.running)
         if chosen.name not in self._clients:
-            self._clients[chosen.name] = Client(chosen.grpc)
+            credentials = self.user.channel_credentials() if self.user else None
+            self._clients[chosen.name] = Client(chosen.grpc, credentials=credentials)
         return self._clients[chosen.name]
 
     def rota(
@@ -253,7 +286,8 @@ class Cluster:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a client command; `--server` is put behind the subcommand."""
         chosen = server or self.servers[0]
-        argv = [str(binaries() / "rota"), arguments[0], "--server", chosen.grpc, *arguments[1:]]
+        tls = self.user.flags() if self.user else []
+        argv = [str(binaries() / "rota"), arguments[0], "--server", chosen.grpc, *tls, *arguments[1:]]
         done = subprocess.run(
             argv, env={**self.env, **(env or {})}, cwd=self.folder, capture_output=True, timeout=timeout, input=stdin
         )

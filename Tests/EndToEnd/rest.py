@@ -4,6 +4,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -26,9 +27,15 @@ class Answer:
 class Rest:
     """One server's REST side. Every call has its own connection."""
 
-    def __init__(self, address: str, timeout: float = 15) -> None:
+    def __init__(self, address: str, timeout: float = 15, tls: ssl.SSLContext | None = None) -> None:
         self.address = address
         self.timeout = timeout
+        self.tls = tls
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.tls is None:
+            return http.client.HTTPConnection(self.address, timeout=self.timeout)
+        return http.client.HTTPSConnection(self.address, timeout=self.timeout, context=self.tls)
 
     def request(
         self,
@@ -42,7 +49,7 @@ class Rest:
         sent = {"content-type": "application/json"} if body is not None else {}
         sent.update(headers or {})
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection(self.address, timeout=self.timeout)
+        connection = self._connection()
         try:
             connection.request(method, path + (f"?{urlencode(query)}" if query else ""), data, sent)
             answer = connection.getresponse()

@@ -1,3 +1,4 @@
+import Certificates
 import Logging
 import NIOCore
 import Proto
@@ -11,6 +12,7 @@ struct AgentSession: Sendable {
   let agentID: String
   let ttlMillis: Int64
   let finder: LeaderFinder
+  let tls: TLSCredentials?
   let logger: Logger
 
   private static let connectPath = "/rota.v1.AgentSession/Connect"
@@ -23,6 +25,10 @@ struct AgentSession: Sendable {
     var configuration = GRPCClientConfiguration(host: leader.host, port: leader.port)
     configuration.connectTimeout = .seconds(2)
     configuration.keepalive = KeepaliveConfiguration(interval: .seconds(5), timeout: .seconds(4))
+    if let tls {
+      configuration.scheme = "https"
+      configuration.prepareChannel = { try tls.secureClient($0, host: leader.host) }
+    }
     let connecting = configuration
     do {
       // Beside the attempt to connect, too: a leader whose machine is gone may not even refuse.

@@ -1,3 +1,4 @@
+import Certificates
 import Logging
 import NIOCore
 import Proto
@@ -10,12 +11,15 @@ actor LeaderLink {
   static let forwardedHeader = "rota-forwarded"
 
   private let group: any EventLoopGroup
+  private let tls: TLSCredentials?
   private let logger: Logger
   private var current: (address: String, client: GRPCClient)?
   private var connecting: (address: String, task: Task<GRPCClient, any Error>)?
 
-  init(group: any EventLoopGroup, logger: Logger) {
+  /// - Parameter tls: nil where servers speak without TLS.
+  init(group: any EventLoopGroup, tls: TLSCredentials?, logger: Logger) {
     self.group = group
+    self.tls = tls
     self.logger = logger
   }
 
@@ -42,6 +46,10 @@ actor LeaderLink {
     }
     var configuration = GRPCClientConfiguration(host: target.host, port: target.port)
     configuration.connectTimeout = ServerLimits.leaderConnectTimeout
+    if let tls {
+      configuration.scheme = "https"
+      configuration.prepareChannel = { try tls.secureClient($0, host: target.host) }
+    }
     do {
       return try await GRPCClient.connect(configuration, group: group, logger: logger)
     } catch {

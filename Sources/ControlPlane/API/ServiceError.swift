@@ -6,7 +6,7 @@ struct ServiceError: Error, Hashable, CustomStringConvertible {
   /// What kind of failure.
   enum Kind: Hashable {
     case invalid, notFound, alreadyExists, failedPrecondition, aborted, outOfRange, overloaded, unavailable,
-      noSpace, internalError
+      noSpace, unauthenticated, permissionDenied, internalError
   }
 
   var kind: Kind

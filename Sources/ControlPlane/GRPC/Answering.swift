@@ -91,6 +91,8 @@ extension ServiceError {
     case .aborted: .aborted
     case .outOfRange: .outOfRange
     case .overloaded, .noSpace: .resourceExhausted
+    case .unauthenticated: .unauthenticated
+    case .permissionDenied: .permissionDenied
     case .unavailable: .unavailable
     case .internalError: .internalError
     }

@@ -23,15 +23,13 @@ struct GRPCServices: Sendable {
       .serverStreaming("/rota.v1.Runs/Logs") { buffer, context, writer in
         try await answering {
           let request = try decode(LogsRequest.self, buffer)
-          let isForwarded = context.metadata.first(LeaderLink.forwardedHeader) != nil
-          try await runs.streamLogs(request, isForwarded: isForwarded) { chunk in
+          try await runs.streamLogs(request, isForwarded: context.isForwarded) { chunk in
             try await writer.send(ByteBuffer(bytes: chunk.wire()))
           }
         }
       },
       unary("/rota.v1.Agents/List") { (request: ListAgentsRequest, context) in
-        let isForwarded = context.metadata.first(LeaderLink.forwardedHeader) != nil
-        return try await runs.listAgents(request, isForwarded: isForwarded)
+        try await runs.listAgents(request, isForwarded: context.isForwarded)
       },
     ]
   }

@@ -176,6 +176,8 @@ extension ServiceError {
       case .overloaded: (.tooManyRequests, "resource_exhausted")
       case .noSpace:
         (HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage"), "resource_exhausted")
+      case .unauthenticated: (.unauthorized, "unauthenticated")
+      case .permissionDenied: (.forbidden, "permission_denied")
       case .unavailable: (.serviceUnavailable, "unavailable")
       case .internalError: (.internalServerError, "internal")
       }

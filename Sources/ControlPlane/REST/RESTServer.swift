@@ -1,3 +1,4 @@
+import Certificates
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
@@ -23,6 +24,9 @@ struct RESTServer: Sendable {
   func run() async throws {
     let router = Router()
     router.add(middleware: RESTErrors(metrics: metrics, logger: logger))
+    if let tls = configuration.tls, tls.asksClients {
+      router.add(middleware: RESTAccess(credentials: tls, logger: logger))
+    }
     addRoutes(to: router.group())
     addRoutes(to: router.group("v1"))
     let http = HTTP1Channel.Configuration(
@@ -31,11 +35,18 @@ struct RESTServer: Sendable {
         maxHeaderFieldSize: ServerLimits.headerBytes, maxHeaderListSize: ServerLimits.headerBytes,
         maxHeaderFieldCount: ServerLimits.headerFields))
     let application = Application(
-      router: router, server: .http1(configuration: http),
+      router: router, server: server(http),
       configuration: .init(
         address: .hostname(configuration.http.host, port: configuration.http.port), serverName: "rota"),
       logger: quietLogger)
     try await application.run()
+  }
+
+  private func server(_ http: HTTP1Channel.Configuration) -> HTTPServerBuilder {
+    guard let tls = configuration.tls else { return .http1(configuration: http) }
+    return HTTPServerBuilder { responder in
+      SecureHTTPChannel(base: HTTP1Channel(responder: responder, configuration: http), credentials: tls)
+    }
   }
 
   /// Hummingbird tells at `info` what the server's own lines tell already.

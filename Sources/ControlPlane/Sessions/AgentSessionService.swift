@@ -15,17 +15,19 @@ struct AgentSessionService: Sendable {
   var methods: [RPCMethod] {
     [
       .bidirectional("/rota.v1.AgentSession/Connect") { requests, context, writer in
-        try await connect(requests, peer: context.peer, writer)
+        try await connect(requests, context, writer)
       },
-      .bidirectional("/rota.v1.AgentSession/Logs") { requests, _, writer in
-        try await serveLogs(requests, writer)
+      .bidirectional("/rota.v1.AgentSession/Logs") { requests, context, writer in
+        try await serveLogs(requests, context, writer)
       },
     ]
   }
 
   // MARK: Session
 
-  private func connect(_ requests: MessageStream, peer: String, _ writer: ResponseWriter) async throws {
+  private func connect(
+    _ requests: MessageStream, _ context: ServerCallContext, _ writer: ResponseWriter
+  ) async throws {
     var iterator = requests.makeAsyncIterator()
     guard let first = try await iterator.next(), case .hello(let hello) = try decode(AgentMessage.self, first)
     else {
@@ -34,6 +36,7 @@ struct AgentSessionService: Sendable {
     guard Identifier.isValid(hello.agentID) else {
       throw rpcError(for: ServiceError.invalid("hello.worker_id", "an identifier has \(Identifier.rule)"))
     }
+    try admit(hello.agentID, "hello.worker_id", context)
     await waitUntilKnown(hello)
     let (id, outbox) = sessions.add()
     defer { sessions.remove(id) }
@@ -42,7 +45,7 @@ struct AgentSessionService: Sendable {
     } catch {
       throw error.rpcError
     }
-    logger.info("an agent has connected", metadata: ["agent": "\(hello.agentID)", "peer": "\(peer)"])
+    logger.info("an agent has connected", metadata: ["agent": "\(hello.agentID)", "peer": "\(context.peer)"])
     do {
       try await pump(id, requests, outbox, writer)
     } catch {
@@ -51,6 +54,18 @@ struct AgentSessionService: Sendable {
     }
     await ended(id, hello, outbox, nil)
     if let reason = outbox.closeReason { throw RPCError(.unavailable, reason) }
+  }
+
+  /// An agent can be nobody else: its certificate has to name it.
+  private func admit(_ agentID: String, _ field: String, _ context: ServerCallContext) throws {
+    do {
+      try context.mustBe(agent: agentID, field: field)
+    } catch {
+      logger.warning(
+        "an agent was refused",
+        metadata: ["agent": "\(agentID)", "peer": "\(context.peer)", "reason": "\(error)"])
+      throw rpcError(for: error)
+    }
   }
 
   private func ended(
@@ -131,7 +146,9 @@ struct AgentSessionService: Sendable {
 
   // MARK: Logs
 
-  private func serveLogs(_ requests: MessageStream, _ writer: ResponseWriter) async throws {
+  private func serveLogs(
+    _ requests: MessageStream, _ context: ServerCallContext, _ writer: ResponseWriter
+  ) async throws {
     var iterator = requests.makeAsyncIterator()
     guard let first = try await iterator.next() else { return }
     let introduction = try decode(LogReply.self, first)
@@ -139,6 +156,7 @@ struct AgentSessionService: Sendable {
       throw rpcError(
         for: ServiceError.invalid("request", "the first message must have request 0 and name the agent"))
     }
+    try admit(agentID, "error", context)
     let channel = logs.open(agentID)
     defer { logs.close(channel) }
     try await withThrowingTaskGroup(of: Void.self) { group in

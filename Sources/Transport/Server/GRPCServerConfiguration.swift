@@ -20,6 +20,12 @@ public struct GRPCServerConfiguration: Sendable {
   public var backlog = 1_024
   /// Called for each new channel, on its event loop, before the HTTP/2 handler is added: the place for TLS.
   public var prepareChannel: (@Sendable (any Channel) throws -> Void)?
+  /// Called once for each connection, on its event loop, when its first call comes, which is after a TLS handshake: who
+  /// the peer is. The calls of the connection find the answer in `ServerCallContext.peerIdentity`.
+  public var identifyPeer: (@Sendable (any Channel) -> any Sendable)?
+  /// Called for each call of a known method, on the event loop, before its handler is started; must not block. Throwing
+  /// refuses the call with that status.
+  public var authorize: (@Sendable (ServerCallContext) throws(RPCError) -> Void)?
 
   /// A configuration with default limits.
   public init(host: String = "127.0.0.1", port: Int = 0) {

@@ -9,6 +9,8 @@ public struct ServerCallContext: Sendable {
   public let metadata: Metadata
   /// The caller's address, such as `10.0.0.7:41234`.
   public let peer: String
+  /// What `GRPCServerConfiguration.identifyPeer` said of the caller; nil without it.
+  public let peerIdentity: (any Sendable)?
   /// When the caller gives up; nil when it set no deadline.
   public let deadline: ContinuousClock.Instant?
   /// Whether the request came compressed; always false for a stream of requests.
@@ -17,12 +19,13 @@ public struct ServerCallContext: Sendable {
   let acceptsGZip: Bool
 
   init(
-    path: String, metadata: Metadata, peer: String, deadline: ContinuousClock.Instant?, call: Call,
-    acceptsGZip: Bool
+    path: String, metadata: Metadata, peer: String, peerIdentity: (any Sendable)?,
+    deadline: ContinuousClock.Instant?, call: Call, acceptsGZip: Bool
   ) {
     self.path = path
     self.metadata = metadata
     self.peer = peer
+    self.peerIdentity = peerIdentity
     self.deadline = deadline
     self.call = call
     self.acceptsGZip = acceptsGZip

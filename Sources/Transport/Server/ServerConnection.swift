@@ -34,6 +34,8 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
   /// Handlers that run, those of calls that are gone among them.
   private let handlers = ActivityCounter()
   private var peer = "unknown"
+  /// What `identifyPeer` said, once it was asked.
+  private var peerIdentity: (any Sendable)?
   private var idleSince: NIODeadline? = .now()
   /// Between the shutdown notice and the real GOAWAY.
   private var goAwayDeadline: NIODeadline?
@@ -90,8 +92,13 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
     call.streamID.store(id, ordering: .relaxed)
     let deadline = head.timeoutNanoseconds.map { ContinuousClock.now.advanced(by: .nanoseconds($0)) }
     let context = ServerCallContext(
-      path: head.path, metadata: head.metadata, peer: peer, deadline: deadline, call: call,
-      acceptsGZip: head.acceptsGZip)
+      path: head.path, metadata: head.metadata, peer: peer, peerIdentity: identity(), deadline: deadline,
+      call: call, acceptsGZip: head.acceptsGZip)
+    do {
+      try shared.configuration.authorize?(context)
+    } catch {
+      return respond(id, trailersOnly(error.status), body: nil)
+    }
     let stream = ServerStream(
       id: id, method: method, context: context,
       reader: LengthPrefixedReader(
@@ -105,6 +112,13 @@ final class ServerConnection: HTTP2Connection<ServerStream> {
       let requests = MessageStream(call, cancelsWhenDropped: false)
       run(stream) { context, writer in try await handler(requests, context, writer) }
     }
+  }
+
+  private func identity() -> (any Sendable)? {
+    if peerIdentity == nil, let context, let identify = shared.configuration.identifyPeer {
+      peerIdentity = identify(context.channel)
+    }
+    return peerIdentity
   }
 
   private func reject(_ id: Int32, _ rejection: RequestHead.Rejection) {

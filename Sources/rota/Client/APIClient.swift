@@ -1,3 +1,4 @@
+import Certificates
 import Logging
 import NIOCore
 import NIOPosix
@@ -29,11 +30,17 @@ final class APIClient: Sendable {
   }
 
   private let addresses: [AddressArgument]
-  private let logger = Logger(label: "rota", factory: { _ in SwiftLogNoOpLogHandler() })
+  private let tls: TLSCredentials?
+  /// A command says what it has to say itself.
+  static let logger = Logger(label: "rota", factory: { _ in SwiftLogNoOpLogHandler() })
   private let state = Mutex(State())
 
   /// Makes a client; it connects with the first call.
-  init(addresses: [AddressArgument]) { self.addresses = addresses }
+  /// - Parameter tls: nil to speak without TLS.
+  init(addresses: [AddressArgument], tls: TLSCredentials?) {
+    self.addresses = addresses
+    self.tls = tls
+  }
 
   /// Makes a call.
   ///
@@ -111,10 +118,14 @@ final class APIClient: Sendable {
     var configuration = GRPCClientConfiguration(host: address.host, port: address.port)
     configuration.connectTimeout = ClientLimits.connectTimeout
     configuration.userAgent = "rota/\(Version.text)"
+    if let tls {
+      configuration.scheme = "https"
+      configuration.prepareChannel = { try tls.secureClient($0, host: address.host) }
+    }
     let client: GRPCClient
     do {
       client = try await GRPCClient.connect(
-        configuration, group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+        configuration, group: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
     } catch let error as RPCError {
       throw RPCError(.unavailable, Self.cause(error, address))
     }

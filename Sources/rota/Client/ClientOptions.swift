@@ -5,14 +5,23 @@ import SchedulerCore
 struct ServerOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Address of a server's gRPC; several, with commas between them, are tried in turn. (env: ROTA_SERVER)",
+      """
+      Address of a server's gRPC; several, with commas between them, are tried in turn. https://host:port for TLS \
+      with the system's authorities. (env: ROTA_SERVER)
+      """,
       valueName: "host:port"))
   var server = AddressList([AddressArgument(host: "127.0.0.1", port: 7070)])
 
-  static let environmentFlags: [EnvironmentFlag] = ["server"]
+  @OptionGroup(title: "TLS") var tls: ClientTLSOptions
+
+  static let environmentFlags: [EnvironmentFlag] = ["server"] + ClientTLSOptions.environmentFlags
 
   /// A client of these servers.
-  func client() -> APIClient { APIClient(addresses: server.addresses) }
+  func client() throws -> APIClient {
+    let isSecure = server.isSecure || tls.isOn
+    return APIClient(
+      addresses: server.addresses, tls: isSecure ? try tls.credentials(logger: APIClient.logger) : nil)
+  }
 }
 
 /// The namespace of the job that a command is about.

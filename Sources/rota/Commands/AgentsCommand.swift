@@ -12,7 +12,7 @@ struct AgentsCommand: AsyncParsableCommand, EnvironmentBacked {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let client = server.client()
+    let client = try server.client()
     let agents = try await Pages.collect(limit: 0) { size, token in
       let answer: ListAgentsResponse = try await client.call(
         "/rota.v1.Agents/List", ListAgentsRequest(pageSize: size, pageToken: token))

@@ -28,7 +28,7 @@ struct EventsCommand: AsyncParsableCommand, EnvironmentBacked {
   }
 
   func run() async throws {
-    let client = server.client()
+    let client = try server.client()
     var request = WatchEventsRequest(
       namespace: namespace.namespace, jobID: job, jobs: jobs || !runs, runs: runs || !jobs,
       startRevision: from ?? 0)

@@ -20,7 +20,7 @@ struct JobsCommand: AsyncParsableCommand, EnvironmentBacked {
   var userID: String?
 
   func run() async throws {
-    let client = server.client()
+    let client = try server.client()
     let jobs = try await Pages.collect(limit: page.limit) { size, token in
       let request = ListJobsRequest(
         namespace: namespace.namespace, status: status?.status, userID: userID, pageSize: size,

@@ -19,7 +19,7 @@ struct RunsCommand: AsyncParsableCommand, EnvironmentBacked {
   var status: StatusArgument?
 
   func run() async throws {
-    let client = server.client()
+    let client = try server.client()
     let runs = try await Pages.collect(limit: page.limit) { size, token in
       let request = ListRunsRequest(
         namespace: namespace.namespace, jobID: jobID, workerID: workerID, status: status?.status,

@@ -37,7 +37,7 @@ struct SubmitCommand: AsyncParsableCommand, EnvironmentBacked {
       // With a key, a submit whose answer was lost may be repeated.
       idempotencyKey: idempotencyKey ?? "rota-cli-\(Self.randomText())", spec: try spec.spec())
     do { try request.validate() } catch { throw CommandFailure("\(error)") }
-    let client = server.client()
+    let client = try server.client()
     let response: SubmitResponse = try await client.call("/rota.v1.Jobs/Submit", request)
     let key = response.job.key
     guard wait else {

@@ -17,7 +17,10 @@ struct DevCommand: AsyncParsableCommand, EnvironmentBacked {
       """)
 
   static let environmentFlags =
-    LogOptions.environmentFlags + ["data-dir", "http", "grpc", "etcd", "agents", "slots", "shim"]
+    LogOptions.environmentFlags + [
+      "data-dir", "http", "grpc", "etcd", "agents", "slots", "shim",
+      EnvironmentFlag("insecure", .flag),
+    ]
 
   @OptionGroup(title: "Logging") var log: LogOptions
 
@@ -45,7 +48,13 @@ struct DevCommand: AsyncParsableCommand, EnvironmentBacked {
       "The rota-shim program; beside rota when not given. (env: ROTA_SHIM)", valueName: "path"))
   var shim: String?
 
+  @Flag(help: "Listen, without TLS, on addresses that others can reach. (env: ROTA_INSECURE)")
+  var insecure = false
+
   func validate() throws {
+    try Exposure.check(
+      [("--http", http), ("--grpc", grpc)], isAllowed: insecure,
+      remedy: "for TLS, start 'rota server' and 'rota agent' by themselves")
     guard (0...100).contains(agents) else { throw ValidationError("--agents has to be 0 to 100") }
   }
 

@@ -1,5 +1,6 @@
 import Agent
 import ArgumentParser
+import Certificates
 import EtcdClient
 import SchedulerCore
 
@@ -11,13 +12,14 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
     discussion: "SIGTERM drains it: no new work, what runs may finish for --drain-timeout.")
 
   static let environmentFlags =
-    EtcdOptions.environmentFlags + LogOptions.environmentFlags + [
+    EtcdOptions.environmentFlags + ClientTLSOptions.environmentFlags + LogOptions.environmentFlags + [
       "id", "data-dir", EnvironmentFlag("label", .list), "slots", "lease-ttl", "drain-timeout", "shim",
       "log-bytes",
       "attempt-retention",
     ]
 
   @OptionGroup(title: "etcd") var etcd: EtcdOptions
+  @OptionGroup(title: "TLS") var tls: ClientTLSOptions
   @OptionGroup(title: "Logging") var log: LogOptions
 
   @Option(
@@ -75,12 +77,27 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
 
   func run() async throws {
     let logger = log.makeLogger("rota.agent")
-    let configuration = try agentConfiguration()
+    var configuration = try agentConfiguration()
+    if tls.isOn {
+      let credentials = try tls.credentials(logger: logger)
+      try check(credentials, of: configuration.id)
+      configuration.tls = credentials
+    }
     do { try configuration.validate() } catch { throw CommandFailure("\(error)") }
     let client = try etcd.client(logger: logger)
     try await Daemon.run(
       [AgentService(configuration: configuration, etcd: client, logger: logger)], logger: logger)
     await client.shutdown()
+  }
+
+  /// A server would refuse an agent with another's certificate, again and again.
+  private func check(_ credentials: TLSCredentials, of id: String) throws {
+    guard let identity = credentials.identity else { return }
+    guard identity.role == .agent, identity.name == id else {
+      throw CommandFailure(
+        "the certificate \(tls.tlsCert ?? "") is for \(identity); this is the agent '\(id)': give its own, or --id"
+      )
+    }
   }
 
   private func agentConfiguration() throws -> AgentConfiguration {

@@ -1,7 +1,9 @@
 import Agent
 import ArgumentParser
+import Certificates
 import ControlPlane
 import EtcdClient
+import Logging
 import SchedulerCore
 
 /// `rota server`
@@ -12,11 +14,12 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     discussion: "Any number of servers may run on one etcd; one of them leads, all of them answer.")
 
   static let environmentFlags =
-    EtcdOptions.environmentFlags + LogOptions.environmentFlags + [
+    EtcdOptions.environmentFlags + ServerTLSOptions.environmentFlags + LogOptions.environmentFlags + [
       "id", "http", "grpc", "advertise-http", "advertise-grpc", "lease-ttl", "retention", "runs-kept",
     ]
 
   @OptionGroup(title: "etcd") var etcd: EtcdOptions
+  @OptionGroup(title: "TLS") var tls: ServerTLSOptions
   @OptionGroup(title: "Logging") var log: LogOptions
 
   @Option(help: "The server's id, unique in the cluster; the host's name when not given. (env: ROTA_ID)")
@@ -56,6 +59,7 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     if let id, !Identifier.isValid(id) {
       throw ValidationError("--id '\(id)': an identifier has \(Identifier.rule)")
     }
+    try tls.check([("--http", http), ("--grpc", grpc)])
     _ = try leaseTtl.wholeSeconds("--lease-ttl", in: 2...3_600)
     guard runsKept > 0 else { throw ValidationError("--runs-kept has to be 1 or more") }
     guard retention.millis >= 60_000 else { throw ValidationError("--retention has to be 1m or more") }
@@ -63,9 +67,15 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
 
   func run() async throws {
     let logger = log.makeLogger("rota.server")
+    var configuration = try serverConfiguration()
+    configuration.tls = try tls.credentials(logger: logger)
+    if let tls = configuration.tls, !tls.asksClients {
+      logger.warning(
+        "clients are not asked who they are: without --tls-client-ca everybody may do everything")
+    }
     let client = try etcd.client(logger: logger)
     try await Daemon.run(
-      [ServerService(configuration: try serverConfiguration(), etcd: client, logger: logger)], logger: logger)
+      [ServerService(configuration: configuration, etcd: client, logger: logger)], logger: logger)
     await client.shutdown()
   }
 

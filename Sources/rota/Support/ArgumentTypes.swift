@@ -33,20 +33,33 @@ struct AddressArgument: ExpressibleByArgument, CustomStringConvertible, Hashable
   var defaultValueDescription: String { description }
 }
 
-/// Several addresses with commas between them.
+/// Several addresses with commas between them, all of them with `https://` before them or none.
 struct AddressList: ExpressibleByArgument, CustomStringConvertible {
   let addresses: [AddressArgument]
+  /// Whether they begin with `https://`.
+  let isSecure: Bool
 
-  init(_ addresses: [AddressArgument]) { self.addresses = addresses }
+  private static let secureScheme = "https://"
+
+  init(_ addresses: [AddressArgument]) {
+    self.addresses = addresses
+    isSecure = false
+  }
 
   init?(argument: String) {
     let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
-    let addresses = parts.compactMap { AddressArgument(argument: String($0)) }
+    let isSecure = parts.allSatisfy { $0.hasPrefix(Self.secureScheme) }
+    let addresses = parts.compactMap {
+      AddressArgument(argument: String(isSecure ? $0.dropFirst(Self.secureScheme.count) : $0))
+    }
     guard !addresses.isEmpty, addresses.count == parts.count else { return nil }
     self.addresses = addresses
+    self.isSecure = isSecure
   }
 
-  var description: String { addresses.map(\.description).joined(separator: ",") }
+  var description: String {
+    addresses.map { (isSecure ? Self.secureScheme : "") + $0.description }.joined(separator: ",")
+  }
   var defaultValueDescription: String { description }
 }
 

@@ -16,6 +16,8 @@ struct EnvironmentFlag: ExpressibleByStringLiteral {
     case value
     /// A flag that may be given several times; the variable has commas.
     case list
+    /// A flag without a value; the variable is `true` or `1`, or `false` or `0`.
+    case flag
   }
 
   let name: String
@@ -48,10 +50,22 @@ enum EnvironmentFlags {
     var added: [String] = []
     for flag in command.environmentFlags where !given.contains("--" + flag.name) {
       guard let value = environment(flag.variable), !value.isEmpty else { continue }
-      let values = flag.kind == .list ? value.split(separator: ",").map(String.init) : [value]
-      added += values.map { "--\(flag.name)=\($0)" }
+      switch flag.kind {
+      case .value: added.append("--\(flag.name)=\(value)")
+      case .list: added += value.split(separator: ",").map { "--\(flag.name)=\($0)" }
+      case .flag:
+        if try isSet(value, flag) { added.append("--\(flag.name)") }
+      }
     }
     return [name] + added + arguments.dropFirst()
+  }
+
+  private static func isSet(_ value: String, _ flag: EnvironmentFlag) throws -> Bool {
+    switch value.lowercased() {
+    case "true", "1": return true
+    case "false", "0": return false
+    default: throw CommandFailure("\(flag.variable) has to be true or false, is '\(value)'")
+    }
   }
 
   private static func command(named name: String) -> (any EnvironmentBacked.Type)? {

@@ -11,6 +11,7 @@ Messages are those of `proto/rota/v1`; `rota_client.messages` holds them all.
 """
 from . import messages
 from .client import Client
+from .credentials import tls_credentials
 from .errors import BadRequestError, FieldViolation, RotaError
 from .specs import constraint, exec_job, http_job, noop_job, shell_job, task_job
 from .states import end_reason_name, is_terminal, run_state_name, status_name
@@ -31,4 +32,5 @@ __all__ = [
     "shell_job",
     "status_name",
     "task_job",
+    "tls_credentials",
 ]

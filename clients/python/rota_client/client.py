@@ -41,11 +41,22 @@ _CHANNEL_OPTIONS = [
 class Client:
     """Talks to any server of a cluster. Safe to use from several threads."""
 
-    def __init__(self, server: str = "127.0.0.1:7070", timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        server: str = "127.0.0.1:7070",
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
         """`server` is host:port of a server's gRPC, or `ipv4:host:port,host:port` for several, of which one is
-        used while it can be reached. Nothing is sent before the first call."""
+        used while it can be reached. Nothing is sent before the first call.
+
+        `credentials` turns TLS on, see `tls_credentials`.
+        """
         self._timeout = timeout
-        self._channel = grpc.insecure_channel(server, options=_CHANNEL_OPTIONS)
+        if credentials is None:
+            self._channel = grpc.insecure_channel(server, options=_CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(server, credentials, options=_CHANNEL_OPTIONS)
         self._jobs = jobs_pb2_grpc.JobsStub(self._channel)
         self._runs = runs_pb2_grpc.RunsStub(self._channel)
         self._agents = agents_pb2_grpc.AgentsStub(self._channel)
