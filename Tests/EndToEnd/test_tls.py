@@ -133,6 +133,17 @@ def test_without_a_certificate(secure):
         assert rest.get(path).status == 200, path
 
 
+def test_health_and_reflection_are_for_everybody(secure):
+    nobody = tls_credentials(secure.certificates.ca)
+    code, text = status_of_unary(secure.servers[0], nobody, "/grpc.health.v1.Health/Check")
+    assert code == grpc.StatusCode.OK, text
+    request = b"\x3a\x01*"  # list_services: "*"
+    for version in ("v1", "v1alpha"):
+        path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+        code, text = status_of_stream(secure.servers[0], nobody, path, request)
+        assert code == grpc.StatusCode.OK, text
+
+
 def test_each_role_has_its_own_calls(secure):
     server = secure.leader()
     agent = secure.certificates.issue("agent", "roles")

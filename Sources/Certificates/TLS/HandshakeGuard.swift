@@ -78,15 +78,21 @@ final class HandshakeGuard: ChannelInboundHandler {
     }
     timer?.cancel()
     let text = TLSFailure.sentence(error)
-    if !isComplete { Self.complain(logger, context.channel, text) }
+    if !isComplete {
+      // Whoever only looks whether the port is open is nothing to write about.
+      let isProbe = error as? NIOSSLError == .handshakeFailed(.sslError([.eofDuringHandshake]))
+      Self.complain(logger, context.channel, text, isProbe ? .debug : .notice)
+    }
     context.fireErrorCaught(CertificateError(.handshake, "TLS: \(text)"))
     context.close(promise: nil)
   }
 
-  private static func complain(_ logger: Logger, _ channel: any Channel, _ reason: String) {
+  private static func complain(
+    _ logger: Logger, _ channel: any Channel, _ reason: String, _ level: Logger.Level = .notice
+  ) {
     let address = channel.remoteAddress.map { "\($0.ipAddress ?? "unknown"):\($0.port ?? 0)" } ?? "unknown"
-    logger.notice(
-      "a TLS handshake failed",
+    logger.log(
+      level: level, "a TLS handshake failed",
       metadata: ["peer": "\(address)", "reason": "\(reason)"])
   }
 }

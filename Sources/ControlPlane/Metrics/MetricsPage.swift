@@ -1,3 +1,4 @@
+import Certificates
 import SchedulerCore
 
 /// What `/metrics` shows.
@@ -6,6 +7,8 @@ struct MetricsPage: Sendable {
   let replica: Replica
   let pipeline: CommitPipeline
   let sessions: SessionRegistry
+  /// The server's own, where it speaks TLS.
+  let tls: TLSCredentials?
 
   /// The page in the Prometheus text format.
   func render() async -> String {
@@ -15,6 +18,10 @@ struct MetricsPage: Sendable {
     leader(figures, &page)
     writes(&page)
     api(&page)
+    if let end = tls?.notAfter {
+      page.gauge(
+        "rota_certificate_end_seconds", "When the server's certificate ends, seconds since 1970.", Int(end))
+    }
     return page.text
   }
 

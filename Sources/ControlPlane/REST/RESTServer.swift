@@ -186,8 +186,9 @@ struct RESTServer: Sendable {
       return Response.json(.ok) { $0.object { $0.member("status", "ready") } }
     }
     group.get("metrics") { _, _ in
-      let text = await MetricsPage(metrics: metrics, replica: replica, pipeline: pipeline, sessions: sessions)
-        .render()
+      let page = MetricsPage(
+        metrics: metrics, replica: replica, pipeline: pipeline, sessions: sessions, tls: configuration.tls)
+      let text = await page.render()
       return Response(
         status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
         body: .init(byteBuffer: ByteBuffer(string: text)))
