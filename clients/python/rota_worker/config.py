@@ -29,6 +29,12 @@ def default_worker_id() -> str:
     return name or "worker"
 
 
+def default_data_dir(worker_id: str) -> Path:
+    """Where programs keep what should survive a restart, by the XDG Base Directory Specification."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "rota-worker" / worker_id
+
+
 @dataclass
 class Configuration:
     """See `Worker` for what the fields mean."""

@@ -30,6 +30,8 @@ FORK_SECONDS = 30.0
 LOCK_SECONDS = 30.0
 """How long the processes of an earlier worker on the same folder may take to die."""
 LEASE_MARGIN_MIN_MS = 500
+BROKEN_SECONDS = 10.0
+"""How long a worker that cannot go on waits to hear that its tasks are dead."""
 ACKNOWLEDGEMENT_SECONDS = 5.0
 """How long a stopping worker waits for its last acknowledgements."""
 WELCOME_SECONDS = 5.0

@@ -19,6 +19,14 @@ from .trust import TrustFile
 log = logging.getLogger("rota_worker.pool")
 
 
+async def _receive(peer: socket.socket) -> bytes:
+    """The next message of a helper; nothing once it has ended, in whatever way."""
+    try:
+        return await asyncio.get_running_loop().sock_recv(peer, 8_192)
+    except ConnectionError:
+        return b""
+
+
 @dataclass
 class Running:
     assignment: Assignment
@@ -96,7 +104,7 @@ class ProcessPool:
             self._events.fatal(f"the pool failed: {error!r}")
 
     async def _watch(self, server: socket.socket) -> None:
-        while await asyncio.get_running_loop().sock_recv(server, 8_192):
+        while await _receive(server):
             pass
         if self._events is not None and self._process is not None:
             self._events.fatal("the fork server has ended")
@@ -155,7 +163,7 @@ class ProcessPool:
         listening = loop.create_task(self._listen(running, reader))
         ended: dict[str, Any] | None = None
         while ended is None:
-            said = await loop.sock_recv(running.control, 4_096)
+            said = await _receive(running.control)
             if not said:
                 break
             message = json.loads(said)

@@ -34,7 +34,7 @@ from .trust import TrustFile
 log = logging.getLogger("rota_worker")
 
 EXIT_FENCED = 70
-"""The exit code of a worker that ended since it could not end its threads."""
+"""The exit code of a worker that ended since it could not end its tasks otherwise."""
 
 
 def _version() -> str:
@@ -195,7 +195,12 @@ class Service:
             # What they work on moves when the lease lapses, and they are dead long before.
             log.error("%d tasks do not stop, and threads cannot be killed: exiting", self._machine.active_count)
             os._exit(EXIT_FENCED)
+        began = self._loop.time()
         while self._machine.active_count > 0:
+            if self._failure is not None and self._loop.time() - began > limits.BROKEN_SECONDS:
+                # The helpers see this process end, and kill what there may still be.
+                log.error("%d tasks are not known to have ended: exiting", self._machine.active_count)
+                os._exit(EXIT_FENCED)
             await asyncio.sleep(0.02)
         deadline = self._loop.time() + limits.ACKNOWLEDGEMENT_SECONDS
         while self._machine.unacknowledged_count > 0 and self._loop.time() < deadline:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -49,7 +48,7 @@ class Worker(TaskTable):
         labels         what the constraints of jobs are held against
         pool           `process`: each attempt in a process, which can be killed. `thread`: cheap, for
                        handlers that look at `Context.raise_if_cancelled` often
-        data_dir       for results, logs and the lease; one worker at a time. Should survive a restart
+        data_dir       for results, logs and the lease; one worker at a time. ~/.local/state/rota-worker/<id> when absent
         prefix         of Rota's keys in etcd
         lease_ttl      seconds, 2 to 3600: after so long without contact to etcd the work moves elsewhere
         drain_timeout  seconds that tasks may go on after SIGTERM
@@ -90,11 +89,11 @@ class Worker(TaskTable):
         `target` (a module's name or a file) and `attribute` say where the processes of tasks find this worker;
         they are found out when `run` is called in the program that defines it.
         """
-        from .config import Configuration, default_slots, default_worker_id
+        from .config import Configuration, default_data_dir, default_slots, default_worker_id
         from .service import Service
 
         worker_id = self._worker_id or default_worker_id()
-        data_dir = self._data_dir or Path(tempfile.gettempdir()) / f"rota-worker-{worker_id}"
+        data_dir = self._data_dir or default_data_dir(worker_id)
         configuration = Configuration(
             worker_id=worker_id,
             etcd=self._etcd,
