@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from rota_worker import CheckpointError, Context, Worker
+from rota_worker import TLS, CheckpointError, Context, Worker
 
 NOTES = Path(os.environ["WORKER_NOTES"])
+
+tls = TLS(*os.environ["WORKER_TLS"].split(os.pathsep)) if "WORKER_TLS" in os.environ else None
 
 worker = Worker(
     os.environ["WORKER_ID"],
@@ -21,6 +23,8 @@ worker = Worker(
     labels={"name": os.environ["WORKER_ID"]},
     pool=cast(Literal["process", "thread"], os.environ["WORKER_POOL"]),
     data_dir=os.environ["WORKER_DATA"],
+    tls=tls,
+    etcd_tls=tls,
     drain_timeout=float(os.environ["WORKER_DRAIN"]),
 )
 

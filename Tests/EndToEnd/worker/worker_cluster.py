@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from certs import Pair
 from cluster import CHECKOUT, Cluster
 from processes import Child, wait_until
 from rest import listed
@@ -18,7 +19,8 @@ class PythonWorker(Child):
     """A worker with the tasks of `tasks.py`, started as a user would start it."""
 
     def __init__(
-        self, cluster: Cluster, name: str, pool: str = "process", slots: int = 8, drain: float = 10
+        self, cluster: Cluster, name: str, pool: str = "process", slots: int = 8, drain: float = 10,
+        certificate: Pair | None = None,
     ) -> None:
         self.data_dir = cluster.folder / "workers" / name
         self.notes = cluster.folder / "notes"
@@ -26,7 +28,7 @@ class PythonWorker(Child):
         env = {
             **cluster.env,
             "WORKER_ID": name,
-            "WORKER_ETCD": cluster.etcd.address,
+            "WORKER_ETCD": cluster.etcd.url,
             "WORKER_POOL": pool,
             "WORKER_SLOTS": str(slots),
             "WORKER_DRAIN": str(drain),
@@ -35,6 +37,9 @@ class PythonWorker(Child):
             "PYTHONPATH": os.pathsep.join([str(CHECKOUT / "clients" / "python"), str(TASKS.parent)]),
             "PYTHONUNBUFFERED": "1",
         }
+        if certificate:
+            files = (certificate.ca, certificate.certificate, certificate.key)
+            env["WORKER_TLS"] = os.pathsep.join(map(str, files))
         argv = [sys.executable, "-m", "rota_worker", "tasks:worker", "--log-level", "DEBUG"]
         super().__init__(name, argv, cluster.folder, env)
 

@@ -12,6 +12,8 @@ from typing import Literal
 
 import grpc
 
+from rota_client.credentials import tls_credentials
+
 from .etcd import parse_endpoint
 from .lease import margin_ms
 from .model import is_identifier
@@ -87,11 +89,7 @@ class Configuration:
         """For the leader; None for a connection without TLS."""
         if self.tls is None:
             return None
-
-        def content(path: Path | str | None) -> bytes | None:
-            return Path(path).read_bytes() if path is not None else None
-
-        return grpc.ssl_channel_credentials(content(self.tls.ca), content(self.tls.key), content(self.tls.cert))
+        return tls_credentials(self.tls.ca, self.tls.cert, self.tls.key)
 
 
 def _text(path: Path | str | None) -> str | None:
