@@ -15,6 +15,7 @@ from cluster import CHECKOUT
 from processes import wait_until
 from rota_worker import Worker, channel, launch, limits, logs
 from rota_worker.clock import boot_ns
+from rota_worker.context import check_progress
 from rota_worker.etcd import Etcd, EtcdError, KeyValue
 from rota_worker.files import DataFolder
 from rota_worker.journal import Journal
@@ -311,6 +312,13 @@ def test_frames_that_cannot_be_are_refused() -> None:
         channel.lengths(channel.HEADER.pack(1, limits.FRAME_BYTES))
     with pytest.raises(ValueError, match="no JSON object"):
         channel.unpack(b"[]", b"")
+
+
+@pytest.mark.parametrize(("fraction", "message"), [(-0.1, ""), (1.1, ""), (float("nan"), ""), (0.5, "\u00fc" * 129)])
+def test_progress_that_cannot_be_is_refused(fraction: float, message: str) -> None:
+    check_progress(1.0, "\u00fc" * 128)
+    with pytest.raises(ValueError, match="progress"):
+        check_progress(fraction, message)
 
 
 def test_names_of_tasks_are_checked() -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from . import limits
+
 Handler = Callable[["Context", Any], Any]
 """Takes the context and the decoded payload. What it returns, None or a JSON value, is the last line of
 the attempt's output; an exception is a failure."""
@@ -112,8 +114,8 @@ def check_progress(fraction: float, message: str) -> None:
     """Raises `ValueError` for what is no progress."""
     if not 0.0 <= fraction <= 1.0:
         raise ValueError(f"progress: the fraction is {fraction}; it has to be 0 to 1")
-    if len(message.encode()) > 256:
-        raise ValueError(f"progress: the message has {len(message.encode())} bytes; at most 256 fit")
+    if (size := len(message.encode())) > limits.PROGRESS_MESSAGE_BYTES:
+        raise ValueError(f"progress: the message has {size} bytes; at most {limits.PROGRESS_MESSAGE_BYTES} fit")
 
 
 def task_logger(key: str, handler: logging.Handler) -> logging.Logger:
