@@ -16,6 +16,7 @@ final class HandshakeGuard: ChannelInboundHandler {
   private let logger: Logger
   private var timer: Scheduled<Void>?
   private var isComplete = false
+  private var isRefused = false
 
   /// - Parameters:
   ///   - requiredProtocol: what ALPN must have agreed on; nil for anything.
@@ -45,6 +46,7 @@ final class HandshakeGuard: ChannelInboundHandler {
       timer?.cancel()
       isComplete = true
       if let reason = objection(to: agreed, context.channel) {
+        isRefused = true
         Self.complain(logger, context.channel, reason)
         context.fireErrorCaught(CertificateError(.handshake, "TLS: \(reason)"))
         context.close(promise: nil)
@@ -52,6 +54,11 @@ final class HandshakeGuard: ChannelInboundHandler {
       }
     }
     context.fireUserInboundEventTriggered(event)
+  }
+
+  /// What a peer says that was refused reaches nobody; ending TLS in order takes a moment.
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    if !isRefused { context.fireChannelRead(data) }
   }
 
   /// Why the connection cannot be used; nil when it can.
