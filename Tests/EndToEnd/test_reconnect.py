@@ -231,7 +231,7 @@ def test_the_command_line_tries_the_next_server(pair):
 def test_the_command_line_leaves_a_server_that_is_cut_off():
     """A submit to a server that cannot reach etcd goes to the next one, and is one job."""
     with Cluster(servers=1, agents=1) as cluster, Proxy(cluster.etcd.address) as proxy:
-        cut = Server("s2", SimpleNamespace(address=proxy.address), cluster.folder, cluster.env, [])
+        cut = Server("s2", SimpleNamespace(url=f"http://{proxy.address}"), cluster.folder, cluster.env, [])
         cluster.servers.append(cut)
         cut.start()
         cut.wait_ready()
