@@ -46,6 +46,17 @@ struct ExecutorTests {
     return try await end(work.ref)
   }
 
+  @Test func aTaskThatOnlyWorkersOffer() throws {
+    let work = makeWork("a", .task(name: "resize", payload: "1"))
+    guard case .ended(work.ref, let end)? = executor.start([work]).first else {
+      Issue.record("it has to end at once")
+      return
+    }
+    #expect(
+      end.reason == .startFailed
+        && end.error == "this agent does not offer task resize: tasks are run by workers")
+  }
+
   @Test func aProgramWithItsEnvironment() async throws {
     let script =
       "echo $ROTA_JOB_ID $ROTA_RUN_ID $ROTA_ATTEMPT $ROTA_FENCING_TOKEN $ROTA_WORKER_ID $MINE; pwd; exit 3"

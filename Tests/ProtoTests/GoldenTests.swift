@@ -30,9 +30,10 @@ import Testing
 
   @Test func statusIsWhatPythonMakes() throws {
     let golden =
-      "126708ffffffffffffffffff0112460a160a0764656661756c7412016a1a01722002280730b96012090880e2cf"
-      + "aa0610e8071a090881e2cfaa0610d00f200130093a066b696c6c65644206ff007461696c4a0208051a10090000"
-      + "00000000d03f188080808080202001"
+      "12860108ffffffffffffffffff0112650a160a0764656661756c7412016a1a01722002280730b96012090880e2"
+      + "cfaa0610e8071a090881e2cfaa0610d00f200130093a066b696c6c65644206ff007461696c4a0208055a1d0900"
+      + "0000000000e03f120468616c661a0c0880e2cfaa061080cab5ee011a1009000000000000d03f18808080808020"
+      + "2001"
     let run = RunKey(job: JobKey(namespace: "default", jobID: "j"), runID: "r")
     let end = AttemptEnd(
       endedAt: Timestamp(microseconds: 1_700_000_001_000_002), reason: .exited, signal: 9, error: "killed",
@@ -40,7 +41,9 @@ import Testing
       usage: ResourceUsage(userCPUMicros: 5, systemCPUMicros: 0, maxRSSKiB: 0))
     let update = AttemptUpdate(
       ref: AttemptRef(run: run, attempt: 2, fence: 7, incarnation: 12_345),
-      startedAt: Timestamp(microseconds: 1_700_000_000_000_001), end: end)
+      startedAt: Timestamp(microseconds: 1_700_000_000_000_001), end: end,
+      progress: Progress(
+        fraction: 0.5, message: "half", at: Timestamp(microseconds: 1_700_000_000_500_000)))
     var health = AgentHealth()
     health.cpu = 0.25
     health.memoryTotal = 1 << 40
@@ -48,6 +51,28 @@ import Testing
       AgentStatus(sequence: .max, updates: [update], health: health, draining: true))
     #expect(hex(message.wire()) == golden)
     #expect(try AgentMessage(wire: bytes(golden)) == message)
+  }
+
+  @Test func aNamedTaskIsWhatPythonMakes() throws {
+    let golden = "0a016e12016a221c72170a06726573697a65120d7b227769647468223a3332307dd00132"
+    let spec = JobSpec(task: .task(name: "resize", payload: #"{"width":320}"#))
+    let request = SubmitRequest(namespace: "n", jobID: "j", spec: spec)
+    #expect(hex(request.wire()) == golden)
+    #expect(try SubmitRequest(wire: bytes(golden)) == request)
+  }
+
+  @Test func checkpointsAreWhatPythonMakes() throws {
+    let sent = "1a220a160a0764656661756c7412016a1a01722002280730b96010031a060068616c66ff"
+    let answered = "2a210a160a0764656661756c7412016a1a01722002280730b96010031a057374616c65"
+    let run = RunKey(job: JobKey(namespace: "default", jobID: "j"), runID: "r")
+    let ref = AttemptRef(run: run, attempt: 2, fence: 7, incarnation: 12_345)
+    let data = [0] + Array("half".utf8) + [0xFF]
+    let message = AgentMessage.checkpoint(CheckpointReport(ref: ref, sequence: 3, data: data))
+    #expect(hex(message.wire()) == sent)
+    #expect(try AgentMessage(wire: bytes(sent)) == message)
+    let answer = ServerMessage.checkpointAck(ref, sequence: 3, error: "stale")
+    #expect(hex(answer.wire()) == answered)
+    #expect(try ServerMessage(wire: bytes(answered)) == answer)
   }
 
   private func hex(_ bytes: [UInt8]) -> String {

@@ -14,15 +14,18 @@ struct CacheFeeder: Sendable {
   /// Runs until the task is cancelled.
   func run() async {
     var pause = ServerLimits.retryPause.lowerBound
+    var pageSize = ServerLimits.listingPage
     while !Task.isCancelled {
       do throws(EtcdError) {
-        let revision = try await list()
+        let revision = try await list(pageSize: pageSize)
         pause = ServerLimits.retryPause.lowerBound
         try await watch(from: revision + 1)
       } catch  where error.code == .compacted {
         logger.notice("the watch fell behind a compaction; listing again", metadata: ["error": "\(error)"])
       } catch {
         if Task.isCancelled { return }
+        // It may be that so many of these records, with large payloads, are more than one answer may hold.
+        if error.code == .malformedResponse { pageSize = max(pageSize / 4, 16) }
         logger.warning("etcd cannot be listed or watched; trying again", metadata: ["error": "\(error)"])
         try? await Task.sleep(for: pause)
         pause = min(pause * 2, ServerLimits.retryPause.upperBound)
@@ -31,14 +34,14 @@ struct CacheFeeder: Sendable {
   }
 
   /// Lists everything at one revision, and returns it.
-  private func list() async throws(EtcdError) -> Int64 {
+  private func list(pageSize: Int64) async throws(EtcdError) -> Int64 {
     // The revision is fixed by a first small read, so that pages can be applied as they come.
     let revision = try await store.range(RangeRequest(.key(decoder.keyspace.meta))).revision
     var keys = Set<ParsedKey>()
     var missed = 0
     for prefix in decoder.keyspace.state {
       try await store.list(
-        .prefix(prefix), pageSize: ServerLimits.listingPage, revision: revision
+        .prefix(prefix), pageSize: pageSize, revision: revision
       ) { page throws(EtcdError) in
         for pair in page { keys.insert(decoder.keyspace.parse(pair.key)) }
         missed += await replica.apply(listed: page.compactMap(decoder.change(for:)), at: revision)

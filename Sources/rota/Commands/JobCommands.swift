@@ -113,6 +113,12 @@ enum JobTexts {
     facts.add(["Created:", Texts.time(job.createdAt)])
     if let next = job.nextRunTime { facts.add(["Next run:", Texts.time(next)]) }
     if let cancelled = job.cancelRequestedAt { facts.add(["Cancel requested:", Texts.time(cancelled)]) }
+    if let run = job.runs.first?.record {
+      if let progress = run.progress { facts.add(["Progress:", Texts.text(progress)]) }
+      if let checkpoint = run.checkpoint {
+        facts.add(["Checkpoint:", "\(checkpoint.bytes) bytes, \(Texts.time(checkpoint.savedAt))"])
+      }
+    }
     facts.print()
     guard !job.runs.isEmpty else { return }
     Terminal.print("")

@@ -63,7 +63,25 @@ def samples() -> dict[str, str]:
     update.error = "killed"
     update.output_tail = b"\xff\x00tail"
     update.usage.user_cpu_microseconds = 5
-    messages = {"submit": submit, "status": status}
+    update.progress.fraction = 0.5
+    update.progress.message = "half"
+    update.progress.at.FromMicroseconds(1_700_000_000_500_000)
+
+    task = jobs.SubmitRequest(namespace="n", job_id="j")
+    task.spec.task.name = "resize"
+    task.spec.task.payload = '{"width":320}'
+    task.spec.priority = 50
+
+    checkpoint = session.AgentMessage()
+    checkpoint.checkpoint.attempt.CopyFrom(update.attempt)
+    checkpoint.checkpoint.sequence = 3
+    checkpoint.checkpoint.data = b"\x00half\xff"
+
+    answer = session.ServerMessage()
+    answer.checkpoint_ack.attempt.CopyFrom(update.attempt)
+    answer.checkpoint_ack.sequence = 3
+    answer.checkpoint_ack.error = "stale"
+    messages = {"submit": submit, "status": status, "task": task, "checkpoint": checkpoint, "answer": answer}
     return {name: message.SerializeToString(deterministic=True).hex() for name, message in messages.items()}
 
 

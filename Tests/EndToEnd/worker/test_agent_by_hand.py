@@ -77,6 +77,13 @@ class HandmadeAgent:
     def task(self, **options: Any) -> messages.JobSpec:
         return task_job(f"by-{self.name}", {"n": 1}, **options)
 
+    def at(self, server: str) -> HandmadeAgent:
+        """The same agent, to be connected to another server."""
+        self.disconnect()
+        self.channel.close()
+        self.channel = grpc.insecure_channel(server)
+        return self
+
     def disconnect(self) -> None:
         self.outgoing.put(None)
         self.incoming.cancel()
