@@ -9,6 +9,9 @@ import Testing
 /// One group for all tests: two threads, like the machine they run on.
 let testGroup = MultiThreadedEventLoopGroup.singleton
 
+/// What a step may take on a machine that is busy with other things.
+let patience = Duration.seconds(30)
+
 let testLogger: Logger = {
   var logger = Logger(label: "transport-tests")
   logger.logLevel = .critical
@@ -39,6 +42,7 @@ func withClient<R>(
   _ body: (GRPCClient) async throws -> R
 ) async throws -> R {
   var configuration = GRPCClientConfiguration(host: "127.0.0.1", port: port)
+  configuration.connectTimeout = patience
   configure(&configuration)
   let client = try await GRPCClient.connect(configuration, group: testGroup, logger: testLogger)
   do {
