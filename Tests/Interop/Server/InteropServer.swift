@@ -14,10 +14,34 @@ import UnixSignals
     // Before the port is known nobody can send a signal that would be missed.
     let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
     let server = try await GRPCServer.bind(
-      GRPCServerConfiguration(), methods: TestService.methods, group: MultiThreadedEventLoopGroup.singleton,
+      try configuration(CommandLine.arguments.dropFirst()), methods: TestService.methods,
+      group: MultiThreadedEventLoopGroup.singleton,
       logger: logger)
     try FileHandle.standardOutput.write(contentsOf: Data("{\"port\": \(server.port)}\n".utf8))
     for await _ in signals { break }
     await server.shutdown(graceful: .seconds(2))
+  }
+
+  struct UnknownOption: Error, CustomStringConvertible {
+    var option: String
+    var description: String {
+      "option '\(option)': expected --send-stall-milliseconds, --preface-milliseconds or --idle-milliseconds, and a number"
+    }
+  }
+
+  /// The defaults, or shorter times, for tests that wait for them to pass.
+  private static func configuration(_ arguments: ArraySlice<String>) throws -> GRPCServerConfiguration {
+    var configuration = GRPCServerConfiguration()
+    var arguments = arguments
+    while let option = arguments.popFirst() {
+      guard let value = arguments.popFirst().flatMap(Int.init) else { throw UnknownOption(option: option) }
+      switch option {
+      case "--send-stall-milliseconds": configuration.limits.sendStallTimeout = .milliseconds(value)
+      case "--preface-milliseconds": configuration.prefaceTimeout = .milliseconds(value)
+      case "--idle-milliseconds": configuration.maxConnectionIdle = .milliseconds(value)
+      default: throw UnknownOption(option: option)
+      }
+    }
+    return configuration
   }
 }
