@@ -5,7 +5,8 @@ import Proto
 import SchedulerCore
 import Transport
 
-/// A connection to the leading server, for what only it can answer.
+/// Calls to the leading server, for what only it can answer. All share one connection, which is made by the first
+/// of them and made again when it is lost.
 actor LeaderLink {
   /// Marks a forwarded call, which is not forwarded again.
   static let forwardedHeader = "rota-forwarded"
@@ -13,8 +14,7 @@ actor LeaderLink {
   private let group: any EventLoopGroup
   private let tls: TLSCredentials?
   private let logger: Logger
-  private var current: (address: String, client: GRPCClient)?
-  private var connecting: (address: String, task: Task<GRPCClient, any Error>)?
+  private var current: (address: String, channel: GRPCChannel)?
 
   /// - Parameter tls: nil where servers speak without TLS.
   init(group: any EventLoopGroup, tls: TLSCredentials?, logger: Logger) {
@@ -23,26 +23,15 @@ actor LeaderLink {
     self.logger = logger
   }
 
-  /// A connection to a server. Callers that come while it is being made share it. A connection that is lost, or to a
-  /// server that leads no more, is let go: it closes with the last call on it.
+  /// What a server is called with. One that leads no more is let go: its connection closes with the last call on it.
   ///
-  /// - Throws: `ServiceError` UNAVAILABLE within `ServerLimits.leaderConnectTimeout`.
-  func client(to record: ServerRecord) async throws -> GRPCClient {
+  /// - Throws: `ServiceError` UNAVAILABLE for an address that is none. A server that cannot be reached within
+  ///   `ServerLimits.leaderConnectTimeout` fails the call.
+  func channel(to record: ServerRecord) throws(ServiceError) -> GRPCChannel {
     let address = record.grpcAddress
-    if let current, current.address == address, current.client.isConnected { return current.client }
-    if let connecting, connecting.address == address { return try await connecting.task.value }
-    let task = Task { try await connect(to: address) }
-    connecting = (address, task)
-    let result = await task.result
-    if connecting?.task == task { connecting = nil }
-    let client = try result.get()
-    current = (address, client)
-    return client
-  }
-
-  private nonisolated func connect(to address: String) async throws -> GRPCClient {
+    if let current, current.address == address { return current.channel }
     guard let target = HostPort(address) else {
-      throw ServiceError.unavailable("the leader's address '\(address)' is not host:port")
+      throw .unavailable("the leader's address '\(address)' is not host:port")
     }
     var configuration = GRPCClientConfiguration(host: target.host, port: target.port)
     configuration.connectTimeout = ServerLimits.leaderConnectTimeout
@@ -50,19 +39,15 @@ actor LeaderLink {
       configuration.scheme = "https"
       configuration.prepareChannel = { try tls.secureClient($0, host: target.host) }
     }
-    do {
-      return try await GRPCClient.connect(configuration, group: group, logger: logger)
-    } catch {
-      throw ServiceError.unavailable(
-        "the leader at \(address) cannot be reached; try again in a few seconds, when another one may lead "
-          + "(\(error))")
-    }
+    let channel = GRPCChannel(configuration, group: group, logger: logger)
+    current = (address, channel)
+    return channel
   }
 
   /// Closes the connection.
   func close() async {
     let old = current
     current = nil
-    await old?.client.close()
+    await old?.channel.close()
   }
 }

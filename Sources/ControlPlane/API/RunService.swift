@@ -62,8 +62,7 @@ struct RunService: Sendable {
       return await replica.listAgents(after: request.pageToken, limit: size)
     }
     do {
-      let client = try await leaderLink.client(to: leader)
-      let answer = try await client.unary(
+      let answer = try await leaderLink.channel(to: leader).unary(
         "/rota.v1.Agents/List", ByteBuffer(bytes: request.wire()),
         metadata: [LeaderLink.forwardedHeader: "1"], timeout: .seconds(2))
       return try decode(ListAgentsResponse.self, answer)
@@ -87,15 +86,14 @@ struct RunService: Sendable {
       return
     }
     if isForwarded { throw ServiceError.unavailable("the leader is changing; try again") }
-    let client = try await leaderLink.client(to: leader)
-    let chunks = try await client.serverStreaming(
-      "/rota.v1.Runs/Logs", ByteBuffer(bytes: request.wire()), metadata: [LeaderLink.forwardedHeader: "1"])
     do {
+      let chunks = try await leaderLink.channel(to: leader).serverStreaming(
+        "/rota.v1.Runs/Logs", ByteBuffer(bytes: request.wire()), metadata: [LeaderLink.forwardedHeader: "1"])
       for try await chunk in chunks { try await send(decode(LogChunk.self, chunk)) }
     } catch let error as RPCError where error.code == .unavailable {
-      throw ServiceError.unavailable("the leader at \(leader.grpcAddress) left; try again: \(error.message)")
+      throw ServiceError.unavailable(
+        "the leader at \(leader.grpcAddress) cannot give the log now; try again in a few seconds: \(error.message)"
+      )
     }
-    // The connection lives as long as it is held.
-    withExtendedLifetime(client) {}
   }
 }

@@ -26,8 +26,8 @@ final class ClientConnection: HTTP2Connection<ClientStream> {
     self.status = status
     self.authority = configuration.authority ?? "\(configuration.host):\(configuration.port)"
     try super.init(
-      role: .client, limits: configuration.limits, keepalive: configuration.keepalive, mailbox: mailbox,
-      logger: logger)
+      role: .client, limits: configuration.limits,
+      keepalive: configuration.pace.slowed(configuration.keepalive), mailbox: mailbox, logger: logger)
   }
 
   override var needsKeepalive: Bool { !streams.isEmpty || configuration.keepalive.pingsWithoutCalls }
@@ -183,6 +183,10 @@ final class ClientConnection: HTTP2Connection<ClientStream> {
     // nghttp2 closes the streams above `lastStream` itself, as refused.
     logger.debug(
       "GOAWAY received", metadata: ["code": "\(code)", "last_stream": "\(lastStream)", "debug": "\(debug)"])
+    if code == HTTP2ErrorCode.enhanceYourCalm, debug == KeepalivePace.complaint {
+      configuration.pace.slowDown()
+      logger.warning("the server wants fewer keepalive PINGs; the interval is doubled")
+    }
     let detail = debug.isEmpty ? "" : ": \(debug)"
     closeReason =
       closeReason

@@ -10,7 +10,7 @@ public struct GRPCClientConfiguration: Sendable {
   public var connectTimeout = Duration.seconds(5)
   /// Bounds of the connection.
   public var limits = TransportLimits()
-  /// When to suspect that the server is dead.
+  /// When to suspect that the server is dead. A server that finds this too often is asked more seldom.
   public var keepalive = KeepaliveConfiguration()
   /// The `:scheme` of requests: `https` when `prepareChannel` installs TLS.
   public var scheme = "http"
@@ -20,6 +20,8 @@ public struct GRPCClientConfiguration: Sendable {
   public var userAgent = "grpc-swift-nghttp2/1.0"
   /// Called for the new channel, on its event loop, before the HTTP/2 handler is added: the place for TLS.
   public var prepareChannel: (@Sendable (any Channel) throws -> Void)?
+  /// What this server has said of our PINGs.
+  let pace = KeepalivePace()
 
   /// A configuration with default limits.
   public init(host: String, port: Int) {
