@@ -110,11 +110,11 @@ def test_deadline_passes(start, tmp_path):
 
 
 def test_deadline_extended_many_times(start, tmp_path):
-    deadline = Deadline(tmp_path / "lease", 100_000_000)
+    deadline = Deadline(tmp_path / "lease", 1_000_000_000)
     shim = start(["sleep", "60"], deadline=deadline)
     pid, _, _ = shim.started()
-    for _ in range(100):
-        deadline.set(boottime() + 60_000_000)
+    for _ in range(150):
+        deadline.set(boottime() + 500_000_000)
         time.sleep(0.01)
     assert alive(pid)
     ending = shim.ended()
