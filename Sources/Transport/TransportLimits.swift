@@ -40,9 +40,12 @@ public struct TransportLimits: Sendable {
   public var maxSettingsEntries = 32
   /// CONTINUATION frames after one HEADERS frame (CVE-2024-28182).
   public var maxContinuationFrames = 8
-  /// Server: how long a peer may take no part of what waits for it, although it answers PINGs, before the call is reset. When
-  /// such calls hold more than `connectionBufferBytes`, or the socket takes nothing, the connection is closed.
+  /// Server: how long a peer may take no part of what waits for it, although it answers PINGs, before that counts as
+  /// stalled. When stalled calls hold more than `connectionBufferBytes`, or the socket takes nothing, the connection is closed.
   public var sendStallTimeout = Duration.seconds(60)
+  /// Server: how long a call may be stalled within those bounds before it is reset; at least `sendStallTimeout`. Somebody who reads
+  /// a log page by page takes his time.
+  public var callStallTimeout = Duration.seconds(900)
   /// Bytes that one flush hands to the socket at most; also the high-water mark of the socket's own queue.
   public var flushBytes = 256 * 1_024
 

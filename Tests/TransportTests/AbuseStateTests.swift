@@ -40,7 +40,10 @@ import Testing
 
   @Test func noProgressForTheWholeTimeIsAStall() {
     var progress = SendProgress()
-    func isStalled(hasMore: Bool = true) -> Bool { progress.isStalled(hasMore: hasMore) }
+    func isStalled(hasMore: Bool = true) -> Bool {
+      progress.check(hasMore: hasMore)
+      return progress.isStalled()
+    }
     for _ in 0..<SendProgress.checksPerTimeout { #expect(!isStalled()) }
     #expect(isStalled())
     progress.sent(SendProgress.minimumBytes)
@@ -49,7 +52,10 @@ import Testing
 
   @Test func anOctetAtATimeIsAStall() {
     var progress = SendProgress()
-    func isStalled(hasMore: Bool = true) -> Bool { progress.isStalled(hasMore: hasMore) }
+    func isStalled(hasMore: Bool = true) -> Bool {
+      progress.check(hasMore: hasMore)
+      return progress.isStalled()
+    }
     for _ in 0..<SendProgress.checksPerTimeout {
       progress.sent(1)
       #expect(!isStalled())
@@ -58,9 +64,20 @@ import Testing
     #expect(isStalled())
   }
 
+  @Test func moreTimeMayBeGiven() {
+    var progress = SendProgress()
+    for _ in 0..<(3 * SendProgress.checksPerTimeout) { progress.check(hasMore: true) }
+    #expect(progress.isStalled(times: 2) && !progress.isStalled(times: 3))
+    progress.check(hasMore: true)
+    #expect(progress.isStalled(times: 3))
+  }
+
   @Test func silenceWithoutAnythingToSendIsNoStall() {
     var progress = SendProgress()
-    func isStalled(hasMore: Bool = true) -> Bool { progress.isStalled(hasMore: hasMore) }
+    func isStalled(hasMore: Bool = true) -> Bool {
+      progress.check(hasMore: hasMore)
+      return progress.isStalled()
+    }
     for _ in 0..<10 { #expect(!isStalled(hasMore: false)) }
     // What waits from now on gets the whole time.
     for _ in 0..<SendProgress.checksPerTimeout { #expect(!isStalled()) }

@@ -124,7 +124,7 @@ import Testing
   private func waitUntilStable(_ counter: Counter) async throws {
     var last = -1
     while true {
-      try await Task.sleep(for: .milliseconds(300))
+      try await Task.sleep(for: .seconds(1))
       let now = counter.value
       if now > 0, now == last { return }
       last = now

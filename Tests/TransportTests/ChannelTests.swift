@@ -98,7 +98,8 @@ import Testing
       await mayEnd.wait()
       return request
     }
-    let old = try await server(methods: [slow])
+    // It may get calls until its GOAWAY has arrived.
+    let old = try await server(methods: [slow, TestMethods.echo])
     let channel = channel(old.port)
     let call = Task {
       defer { began.set() }

@@ -100,7 +100,7 @@ import Testing
       for try await _ in requests {}
     }
     try await withServer(
-      { $0.keepalive = KeepaliveConfiguration(interval: .milliseconds(500), timeout: .seconds(1)) },
+      { $0.keepalive = KeepaliveConfiguration(interval: .seconds(2), timeout: .seconds(4)) },
       methods: [method]
     ) { server in
       let peer = StalledPeer.Client()
@@ -139,7 +139,7 @@ import Testing
   }
 
   @Test func idleConnectionsAreClosedInOrder() async throws {
-    try await withServer({ $0.maxConnectionIdle = .seconds(3) }) { server in
+    try await withServer({ $0.maxConnectionIdle = .seconds(5) }) { server in
       try await withClient(server.port) { client in
         _ = try await client.unary("/test.Test/Echo", ByteBuffer())
         #expect(await client.waitUntilClosed()?.code == .unavailable)

@@ -410,22 +410,25 @@ class HTTP2Connection<Stream: RPCStream>: ChannelInboundHandler {
   private func checkStalls() {
     nextStallCheck = nil
     guard let context else { return }
-    if socketProgress.isStalled(hasMore: !context.channel.isWritable) {
+    socketProgress.check(hasMore: !context.channel.isWritable)
+    if socketProgress.isStalled() {
       logger.notice("closing connection: the peer does not read")
       closeReason = closeReason ?? RPCError(.unavailable, "the peer does not read")
       return context.close(promise: nil)
     }
     var stalled: [Stream] = []
-    for stream in streams.values
-    where stream.sendProgress.isStalled(hasMore: (stream.body?.byteCount ?? 0) > 0) {
-      stalled.append(stream)
+    for stream in streams.values {
+      stream.sendProgress.check(hasMore: (stream.body?.byteCount ?? 0) > 0)
+      if stream.sendProgress.isStalled() { stalled.append(stream) }
     }
     guard !stalled.isEmpty else { return }
     let held = stalled.reduce(0) { $0 + ($1.body?.byteCount ?? 0) }
-    logger.notice(
-      "the peer does not take its responses",
-      metadata: ["calls": "\(stalled.count)", "bytes": "\(held)"])
-    for stream in stalled { sendStalled(stream) }
+    let patience = limits.callStallTimeout / limits.sendStallTimeout
+    let hopeless = stalled.filter { $0.sendProgress.isStalled(times: patience) }
+    if !hopeless.isEmpty {
+      logger.notice("the peer does not take its responses", metadata: ["calls": "\(hopeless.count)"])
+    }
+    for stream in hopeless { sendStalled(stream) }
     if held > limits.connectionBufferBytes {
       failCalmly("the peer holds \(held) bytes that it does not take")
     }

@@ -15,15 +15,19 @@ struct SendProgress {
     bytes += count
   }
 
-  /// To be called at every check. True when all of them within the time, and so the whole time, saw no progress.
-  mutating func isStalled(hasMore: Bool) -> Bool {
+  /// To be called at every check.
+  mutating func check(hasMore: Bool) {
     guard hasMore, bytes < SendProgress.minimumBytes else {
       bytes = 0
       idleChecks = 0
-      return false
+      return
     }
-    // The first check may come right after the bytes that it sees.
     idleChecks += 1
-    return idleChecks > SendProgress.checksPerTimeout
+  }
+
+  /// Whether so many times that a peer is given have passed without progress.
+  func isStalled(times: Double = 1) -> Bool {
+    // The first check may come right after the bytes that it sees.
+    Double(idleChecks) > times * Double(SendProgress.checksPerTimeout)
   }
 }

@@ -36,7 +36,9 @@ import UnixSignals
     while let option = arguments.popFirst() {
       guard let value = arguments.popFirst().flatMap(Int.init) else { throw UnknownOption(option: option) }
       switch option {
-      case "--send-stall-milliseconds": configuration.limits.sendStallTimeout = .milliseconds(value)
+      case "--send-stall-milliseconds":
+        configuration.limits.sendStallTimeout = .milliseconds(value)
+        configuration.limits.callStallTimeout = .milliseconds(value)
       case "--preface-milliseconds": configuration.prefaceTimeout = .milliseconds(value)
       case "--idle-milliseconds": configuration.maxConnectionIdle = .milliseconds(value)
       default: throw UnknownOption(option: option)
