@@ -458,6 +458,51 @@ void   rota__v1__assignment__free_unpacked
   assert(message->base.descriptor == &rota__v1__assignment__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__run_context__init
+                     (Rota__V1__RunContext         *message)
+{
+  static const Rota__V1__RunContext init_value = ROTA__V1__RUN_CONTEXT__INIT;
+  *message = init_value;
+}
+size_t rota__v1__run_context__get_packed_size
+                     (const Rota__V1__RunContext *message)
+{
+  assert(message->base.descriptor == &rota__v1__run_context__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__run_context__pack
+                     (const Rota__V1__RunContext *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__run_context__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__run_context__pack_to_buffer
+                     (const Rota__V1__RunContext *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__run_context__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__RunContext *
+       rota__v1__run_context__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__RunContext *)
+     protobuf_c_message_unpack (&rota__v1__run_context__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__run_context__free_unpacked
+                     (Rota__V1__RunContext *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__run_context__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__stop__init
                      (Rota__V1__Stop         *message)
 {
@@ -1441,7 +1486,7 @@ const ProtobufCMessageDescriptor rota__v1__assign__descriptor =
   (ProtobufCMessageInit) rota__v1__assign__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__assignment__field_descriptors[5] =
+static const ProtobufCFieldDescriptor rota__v1__assignment__field_descriptors[6] =
 {
   {
     "attempt",
@@ -1503,10 +1548,23 @@ static const ProtobufCFieldDescriptor rota__v1__assignment__field_descriptors[5]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "context",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Assignment, context),
+    &rota__v1__run_context__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__assignment__field_indices_by_name[] = {
   0,   /* field[0] = attempt */
   4,   /* field[4] = checkpoint */
+  5,   /* field[5] = context */
   3,   /* field[3] = retry_count */
   2,   /* field[2] = scheduled_time */
   1,   /* field[1] = spec */
@@ -1514,7 +1572,7 @@ static const unsigned rota__v1__assignment__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__assignment__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor rota__v1__assignment__descriptor =
 {
@@ -1524,11 +1582,101 @@ const ProtobufCMessageDescriptor rota__v1__assignment__descriptor =
   "Rota__V1__Assignment",
   "rota.v1",
   sizeof(Rota__V1__Assignment),
-  5,
+  6,
   rota__v1__assignment__field_descriptors,
   rota__v1__assignment__field_indices_by_name,
   1,  rota__v1__assignment__number_ranges,
   (ProtobufCMessageInit) rota__v1__assignment__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__run_context__field_descriptors[5] =
+{
+  {
+    "trigger",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RunContext, trigger),
+    &rota__v1__run_trigger__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "params",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__RunContext, n_params),
+    offsetof(Rota__V1__RunContext, params),
+    &rota__v1__map_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "previous_scheduled_time",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RunContext, previous_scheduled_time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_scheduled_time",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RunContext, next_scheduled_time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_success_time",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RunContext, last_success_time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__run_context__field_indices_by_name[] = {
+  4,   /* field[4] = last_success_time */
+  3,   /* field[3] = next_scheduled_time */
+  1,   /* field[1] = params */
+  2,   /* field[2] = previous_scheduled_time */
+  0,   /* field[0] = trigger */
+};
+static const ProtobufCIntRange rota__v1__run_context__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor rota__v1__run_context__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.RunContext",
+  "RunContext",
+  "Rota__V1__RunContext",
+  "rota.v1",
+  sizeof(Rota__V1__RunContext),
+  5,
+  rota__v1__run_context__field_descriptors,
+  rota__v1__run_context__field_indices_by_name,
+  1,  rota__v1__run_context__number_ranges,
+  (ProtobufCMessageInit) rota__v1__run_context__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__stop__field_descriptors[3] =

@@ -548,7 +548,277 @@ void   rota__v1__watch_job_request__free_unpacked
   assert(message->base.descriptor == &rota__v1__watch_job_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rota__v1__submit_request__field_descriptors[4] =
+void   rota__v1__pause_job_request__init
+                     (Rota__V1__PauseJobRequest         *message)
+{
+  static const Rota__V1__PauseJobRequest init_value = ROTA__V1__PAUSE_JOB_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__pause_job_request__get_packed_size
+                     (const Rota__V1__PauseJobRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__pause_job_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__pause_job_request__pack
+                     (const Rota__V1__PauseJobRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__pause_job_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__pause_job_request__pack_to_buffer
+                     (const Rota__V1__PauseJobRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__pause_job_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__PauseJobRequest *
+       rota__v1__pause_job_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__PauseJobRequest *)
+     protobuf_c_message_unpack (&rota__v1__pause_job_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__pause_job_request__free_unpacked
+                     (Rota__V1__PauseJobRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__pause_job_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__resume_job_request__init
+                     (Rota__V1__ResumeJobRequest         *message)
+{
+  static const Rota__V1__ResumeJobRequest init_value = ROTA__V1__RESUME_JOB_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__resume_job_request__get_packed_size
+                     (const Rota__V1__ResumeJobRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__resume_job_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__resume_job_request__pack
+                     (const Rota__V1__ResumeJobRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__resume_job_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__resume_job_request__pack_to_buffer
+                     (const Rota__V1__ResumeJobRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__resume_job_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__ResumeJobRequest *
+       rota__v1__resume_job_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__ResumeJobRequest *)
+     protobuf_c_message_unpack (&rota__v1__resume_job_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__resume_job_request__free_unpacked
+                     (Rota__V1__ResumeJobRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__resume_job_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__trigger_job_request__init
+                     (Rota__V1__TriggerJobRequest         *message)
+{
+  static const Rota__V1__TriggerJobRequest init_value = ROTA__V1__TRIGGER_JOB_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__trigger_job_request__get_packed_size
+                     (const Rota__V1__TriggerJobRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__trigger_job_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__trigger_job_request__pack
+                     (const Rota__V1__TriggerJobRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__trigger_job_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__trigger_job_request__pack_to_buffer
+                     (const Rota__V1__TriggerJobRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__trigger_job_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__TriggerJobRequest *
+       rota__v1__trigger_job_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__TriggerJobRequest *)
+     protobuf_c_message_unpack (&rota__v1__trigger_job_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__trigger_job_request__free_unpacked
+                     (Rota__V1__TriggerJobRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__trigger_job_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__skip_next_request__init
+                     (Rota__V1__SkipNextRequest         *message)
+{
+  static const Rota__V1__SkipNextRequest init_value = ROTA__V1__SKIP_NEXT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__skip_next_request__get_packed_size
+                     (const Rota__V1__SkipNextRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__skip_next_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__skip_next_request__pack
+                     (const Rota__V1__SkipNextRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__skip_next_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__skip_next_request__pack_to_buffer
+                     (const Rota__V1__SkipNextRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__skip_next_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__SkipNextRequest *
+       rota__v1__skip_next_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__SkipNextRequest *)
+     protobuf_c_message_unpack (&rota__v1__skip_next_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__skip_next_request__free_unpacked
+                     (Rota__V1__SkipNextRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__skip_next_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__update_job_request__init
+                     (Rota__V1__UpdateJobRequest         *message)
+{
+  static const Rota__V1__UpdateJobRequest init_value = ROTA__V1__UPDATE_JOB_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__update_job_request__get_packed_size
+                     (const Rota__V1__UpdateJobRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__update_job_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__update_job_request__pack
+                     (const Rota__V1__UpdateJobRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__update_job_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__update_job_request__pack_to_buffer
+                     (const Rota__V1__UpdateJobRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__update_job_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__UpdateJobRequest *
+       rota__v1__update_job_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__UpdateJobRequest *)
+     protobuf_c_message_unpack (&rota__v1__update_job_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__update_job_request__free_unpacked
+                     (Rota__V1__UpdateJobRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__update_job_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__delete_job_request__init
+                     (Rota__V1__DeleteJobRequest         *message)
+{
+  static const Rota__V1__DeleteJobRequest init_value = ROTA__V1__DELETE_JOB_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__delete_job_request__get_packed_size
+                     (const Rota__V1__DeleteJobRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__delete_job_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__delete_job_request__pack
+                     (const Rota__V1__DeleteJobRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__delete_job_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__delete_job_request__pack_to_buffer
+                     (const Rota__V1__DeleteJobRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__delete_job_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__DeleteJobRequest *
+       rota__v1__delete_job_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__DeleteJobRequest *)
+     protobuf_c_message_unpack (&rota__v1__delete_job_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__delete_job_request__free_unpacked
+                     (Rota__V1__DeleteJobRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__delete_job_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+static const ProtobufCFieldDescriptor rota__v1__submit_request__field_descriptors[7] =
 {
   {
     "namespace",
@@ -598,17 +868,56 @@ static const ProtobufCFieldDescriptor rota__v1__submit_request__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "delay",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SubmitRequest, delay),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "frequency",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SubmitRequest, frequency),
+    &rota__v1__frequency__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "time_zone",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SubmitRequest, time_zone),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__submit_request__field_indices_by_name[] = {
+  4,   /* field[4] = delay */
+  5,   /* field[5] = frequency */
   2,   /* field[2] = idempotency_key */
   1,   /* field[1] = job_id */
   0,   /* field[0] = namespace */
   3,   /* field[3] = spec */
+  6,   /* field[6] = time_zone */
 };
 static const ProtobufCIntRange rota__v1__submit_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor rota__v1__submit_request__descriptor =
 {
@@ -618,7 +927,7 @@ const ProtobufCMessageDescriptor rota__v1__submit_request__descriptor =
   "Rota__V1__SubmitRequest",
   "rota.v1",
   sizeof(Rota__V1__SubmitRequest),
-  4,
+  7,
   rota__v1__submit_request__field_descriptors,
   rota__v1__submit_request__field_indices_by_name,
   1,  rota__v1__submit_request__number_ranges,
@@ -1303,7 +1612,404 @@ const ProtobufCMessageDescriptor rota__v1__watch_job_request__descriptor =
   (ProtobufCMessageInit) rota__v1__watch_job_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor rota__v1__jobs__method_descriptors[7] =
+static const ProtobufCFieldDescriptor rota__v1__pause_job_request__field_descriptors[3] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__PauseJobRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__PauseJobRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "note",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__PauseJobRequest, note),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__pause_job_request__field_indices_by_name[] = {
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+  2,   /* field[2] = note */
+};
+static const ProtobufCIntRange rota__v1__pause_job_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__pause_job_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.PauseJobRequest",
+  "PauseJobRequest",
+  "Rota__V1__PauseJobRequest",
+  "rota.v1",
+  sizeof(Rota__V1__PauseJobRequest),
+  3,
+  rota__v1__pause_job_request__field_descriptors,
+  rota__v1__pause_job_request__field_indices_by_name,
+  1,  rota__v1__pause_job_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__pause_job_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__resume_job_request__field_descriptors[2] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ResumeJobRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ResumeJobRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__resume_job_request__field_indices_by_name[] = {
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+};
+static const ProtobufCIntRange rota__v1__resume_job_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rota__v1__resume_job_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.ResumeJobRequest",
+  "ResumeJobRequest",
+  "Rota__V1__ResumeJobRequest",
+  "rota.v1",
+  sizeof(Rota__V1__ResumeJobRequest),
+  2,
+  rota__v1__resume_job_request__field_descriptors,
+  rota__v1__resume_job_request__field_indices_by_name,
+  1,  rota__v1__resume_job_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__resume_job_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__trigger_job_request__field_descriptors[4] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TriggerJobRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TriggerJobRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "params",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__TriggerJobRequest, n_params),
+    offsetof(Rota__V1__TriggerJobRequest, params),
+    &rota__v1__map_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "idempotency_key",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TriggerJobRequest, idempotency_key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__trigger_job_request__field_indices_by_name[] = {
+  3,   /* field[3] = idempotency_key */
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+  2,   /* field[2] = params */
+};
+static const ProtobufCIntRange rota__v1__trigger_job_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rota__v1__trigger_job_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.TriggerJobRequest",
+  "TriggerJobRequest",
+  "Rota__V1__TriggerJobRequest",
+  "rota.v1",
+  sizeof(Rota__V1__TriggerJobRequest),
+  4,
+  rota__v1__trigger_job_request__field_descriptors,
+  rota__v1__trigger_job_request__field_indices_by_name,
+  1,  rota__v1__trigger_job_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__trigger_job_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__skip_next_request__field_descriptors[3] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SkipNextRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SkipNextRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scheduled_time",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__SkipNextRequest, scheduled_time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__skip_next_request__field_indices_by_name[] = {
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+  2,   /* field[2] = scheduled_time */
+};
+static const ProtobufCIntRange rota__v1__skip_next_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__skip_next_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.SkipNextRequest",
+  "SkipNextRequest",
+  "Rota__V1__SkipNextRequest",
+  "rota.v1",
+  sizeof(Rota__V1__SkipNextRequest),
+  3,
+  rota__v1__skip_next_request__field_descriptors,
+  rota__v1__skip_next_request__field_indices_by_name,
+  1,  rota__v1__skip_next_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__skip_next_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__update_job_request__field_descriptors[4] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__UpdateJobRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__UpdateJobRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spec",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__UpdateJobRequest, spec),
+    &rota__v1__job_spec__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "if_match",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__UpdateJobRequest, if_match),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__update_job_request__field_indices_by_name[] = {
+  3,   /* field[3] = if_match */
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+  2,   /* field[2] = spec */
+};
+static const ProtobufCIntRange rota__v1__update_job_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rota__v1__update_job_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.UpdateJobRequest",
+  "UpdateJobRequest",
+  "Rota__V1__UpdateJobRequest",
+  "rota.v1",
+  sizeof(Rota__V1__UpdateJobRequest),
+  4,
+  rota__v1__update_job_request__field_descriptors,
+  rota__v1__update_job_request__field_indices_by_name,
+  1,  rota__v1__update_job_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__update_job_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__delete_job_request__field_descriptors[3] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DeleteJobRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DeleteJobRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "if_match",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DeleteJobRequest, if_match),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__delete_job_request__field_indices_by_name[] = {
+  2,   /* field[2] = if_match */
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+};
+static const ProtobufCIntRange rota__v1__delete_job_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__delete_job_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.DeleteJobRequest",
+  "DeleteJobRequest",
+  "Rota__V1__DeleteJobRequest",
+  "rota.v1",
+  sizeof(Rota__V1__DeleteJobRequest),
+  3,
+  rota__v1__delete_job_request__field_descriptors,
+  rota__v1__delete_job_request__field_indices_by_name,
+  1,  rota__v1__delete_job_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__delete_job_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor rota__v1__jobs__method_descriptors[13] =
 {
   { "Submit", &rota__v1__submit_request__descriptor, &rota__v1__submit_response__descriptor },
   { "SubmitBatch", &rota__v1__submit_batch_request__descriptor, &rota__v1__submit_batch_response__descriptor },
@@ -1312,14 +2018,26 @@ static const ProtobufCMethodDescriptor rota__v1__jobs__method_descriptors[7] =
   { "List", &rota__v1__list_jobs_request__descriptor, &rota__v1__list_jobs_response__descriptor },
   { "Cancel", &rota__v1__cancel_job_request__descriptor, &rota__v1__job__descriptor },
   { "Watch", &rota__v1__watch_job_request__descriptor, &rota__v1__job__descriptor },
+  { "Pause", &rota__v1__pause_job_request__descriptor, &rota__v1__job__descriptor },
+  { "Resume", &rota__v1__resume_job_request__descriptor, &rota__v1__job__descriptor },
+  { "Trigger", &rota__v1__trigger_job_request__descriptor, &rota__v1__run__descriptor },
+  { "SkipNext", &rota__v1__skip_next_request__descriptor, &rota__v1__job__descriptor },
+  { "Update", &rota__v1__update_job_request__descriptor, &rota__v1__job__descriptor },
+  { "Delete", &rota__v1__delete_job_request__descriptor, &rota__v1__job__descriptor },
 };
 const unsigned rota__v1__jobs__method_indices_by_name[] = {
   5,        /* Cancel */
+  12,        /* Delete */
   3,        /* Get */
   4,        /* List */
+  7,        /* Pause */
+  8,        /* Resume */
+  10,        /* SkipNext */
   0,        /* Submit */
   1,        /* SubmitBatch */
   2,        /* SubmitStream */
+  9,        /* Trigger */
+  11,        /* Update */
   6         /* Watch */
 };
 const ProtobufCServiceDescriptor rota__v1__jobs__descriptor =
@@ -1329,7 +2047,7 @@ const ProtobufCServiceDescriptor rota__v1__jobs__descriptor =
   "Jobs",
   "Rota__V1__Jobs",
   "rota.v1",
-  7,
+  13,
   rota__v1__jobs__method_descriptors,
   rota__v1__jobs__method_indices_by_name
 };
@@ -1388,6 +2106,54 @@ void rota__v1__jobs__watch(ProtobufCService *service,
 {
   assert(service->descriptor == &rota__v1__jobs__descriptor);
   service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__jobs__pause(ProtobufCService *service,
+                           const Rota__V1__PauseJobRequest *input,
+                           Rota__V1__Job_Closure closure,
+                           void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__jobs__descriptor);
+  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__jobs__resume(ProtobufCService *service,
+                            const Rota__V1__ResumeJobRequest *input,
+                            Rota__V1__Job_Closure closure,
+                            void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__jobs__descriptor);
+  service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__jobs__trigger(ProtobufCService *service,
+                             const Rota__V1__TriggerJobRequest *input,
+                             Rota__V1__Run_Closure closure,
+                             void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__jobs__descriptor);
+  service->invoke(service, 9, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__jobs__skip_next(ProtobufCService *service,
+                               const Rota__V1__SkipNextRequest *input,
+                               Rota__V1__Job_Closure closure,
+                               void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__jobs__descriptor);
+  service->invoke(service, 10, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__jobs__update(ProtobufCService *service,
+                            const Rota__V1__UpdateJobRequest *input,
+                            Rota__V1__Job_Closure closure,
+                            void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__jobs__descriptor);
+  service->invoke(service, 11, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__jobs__delete(ProtobufCService *service,
+                            const Rota__V1__DeleteJobRequest *input,
+                            Rota__V1__Job_Closure closure,
+                            void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__jobs__descriptor);
+  service->invoke(service, 12, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void rota__v1__jobs__init (Rota__V1__Jobs_Service *service,
                            Rota__V1__Jobs_ServiceDestroy destroy)

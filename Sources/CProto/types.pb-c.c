@@ -53,6 +53,141 @@ void   rota__v1__job_spec__free_unpacked
   assert(message->base.descriptor == &rota__v1__job_spec__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__schedule__init
+                     (Rota__V1__Schedule         *message)
+{
+  static const Rota__V1__Schedule init_value = ROTA__V1__SCHEDULE__INIT;
+  *message = init_value;
+}
+size_t rota__v1__schedule__get_packed_size
+                     (const Rota__V1__Schedule *message)
+{
+  assert(message->base.descriptor == &rota__v1__schedule__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__schedule__pack
+                     (const Rota__V1__Schedule *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__schedule__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__schedule__pack_to_buffer
+                     (const Rota__V1__Schedule *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__schedule__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Schedule *
+       rota__v1__schedule__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Schedule *)
+     protobuf_c_message_unpack (&rota__v1__schedule__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__schedule__free_unpacked
+                     (Rota__V1__Schedule *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__schedule__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__misfire_policy__init
+                     (Rota__V1__MisfirePolicy         *message)
+{
+  static const Rota__V1__MisfirePolicy init_value = ROTA__V1__MISFIRE_POLICY__INIT;
+  *message = init_value;
+}
+size_t rota__v1__misfire_policy__get_packed_size
+                     (const Rota__V1__MisfirePolicy *message)
+{
+  assert(message->base.descriptor == &rota__v1__misfire_policy__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__misfire_policy__pack
+                     (const Rota__V1__MisfirePolicy *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__misfire_policy__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__misfire_policy__pack_to_buffer
+                     (const Rota__V1__MisfirePolicy *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__misfire_policy__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__MisfirePolicy *
+       rota__v1__misfire_policy__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__MisfirePolicy *)
+     protobuf_c_message_unpack (&rota__v1__misfire_policy__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__misfire_policy__free_unpacked
+                     (Rota__V1__MisfirePolicy *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__misfire_policy__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__overlap__init
+                     (Rota__V1__Overlap         *message)
+{
+  static const Rota__V1__Overlap init_value = ROTA__V1__OVERLAP__INIT;
+  *message = init_value;
+}
+size_t rota__v1__overlap__get_packed_size
+                     (const Rota__V1__Overlap *message)
+{
+  assert(message->base.descriptor == &rota__v1__overlap__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__overlap__pack
+                     (const Rota__V1__Overlap *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__overlap__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__overlap__pack_to_buffer
+                     (const Rota__V1__Overlap *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__overlap__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Overlap *
+       rota__v1__overlap__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Overlap *)
+     protobuf_c_message_unpack (&rota__v1__overlap__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__overlap__free_unpacked
+                     (Rota__V1__Overlap *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__overlap__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__exec_task__init
                      (Rota__V1__ExecTask         *message)
 {
@@ -413,6 +548,51 @@ void   rota__v1__job__free_unpacked
   assert(message->base.descriptor == &rota__v1__job__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__schedule_state__init
+                     (Rota__V1__ScheduleState         *message)
+{
+  static const Rota__V1__ScheduleState init_value = ROTA__V1__SCHEDULE_STATE__INIT;
+  *message = init_value;
+}
+size_t rota__v1__schedule_state__get_packed_size
+                     (const Rota__V1__ScheduleState *message)
+{
+  assert(message->base.descriptor == &rota__v1__schedule_state__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__schedule_state__pack
+                     (const Rota__V1__ScheduleState *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__schedule_state__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__schedule_state__pack_to_buffer
+                     (const Rota__V1__ScheduleState *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__schedule_state__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__ScheduleState *
+       rota__v1__schedule_state__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__ScheduleState *)
+     protobuf_c_message_unpack (&rota__v1__schedule_state__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__schedule_state__free_unpacked
+                     (Rota__V1__ScheduleState *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__schedule_state__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__run__init
                      (Rota__V1__Run         *message)
 {
@@ -728,7 +908,7 @@ void   rota__v1__map_entry__free_unpacked
   assert(message->base.descriptor == &rota__v1__map_entry__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[16] =
+static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[20] =
 {
   {
     "user_id",
@@ -922,6 +1102,54 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[16] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "schedules",
+    30,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__JobSpec, n_schedules),
+    offsetof(Rota__V1__JobSpec, schedules),
+    &rota__v1__schedule__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "misfire",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, misfire),
+    &rota__v1__misfire_policy__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "overlap",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, overlap),
+    &rota__v1__overlap__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "params",
+    33,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__JobSpec, n_params),
+    offsetof(Rota__V1__JobSpec, params),
+    &rota__v1__map_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   11,   /* field[11] = backoff */
@@ -932,9 +1160,13 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   3,   /* field[3] = http */
   9,   /* field[9] = kill_grace */
   10,   /* field[10] = max_retries */
+  17,   /* field[17] = misfire */
   4,   /* field[4] = noop */
   15,   /* field[15] = on_agent_loss */
+  18,   /* field[18] = overlap */
+  19,   /* field[19] = params */
   12,   /* field[12] = priority */
+  16,   /* field[16] = schedules */
   2,   /* field[2] = shell */
   5,   /* field[5] = task */
   8,   /* field[8] = timeout */
@@ -946,7 +1178,7 @@ static const ProtobufCIntRange rota__v1__job_spec__number_ranges[3 + 1] =
   { 1, 0 },
   { 10, 1 },
   { 20, 6 },
-  { 0, 16 }
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
 {
@@ -956,11 +1188,334 @@ const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
   "Rota__V1__JobSpec",
   "rota.v1",
   sizeof(Rota__V1__JobSpec),
-  16,
+  20,
   rota__v1__job_spec__field_descriptors,
   rota__v1__job_spec__field_indices_by_name,
   3,  rota__v1__job_spec__number_ranges,
   (ProtobufCMessageInit) rota__v1__job_spec__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__schedule__field_descriptors[13] =
+{
+  {
+    "cron",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rota__V1__Schedule, rule_case),
+    offsetof(Rota__V1__Schedule, cron),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "every",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__Schedule, rule_case),
+    offsetof(Rota__V1__Schedule, every),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fixed_delay",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__Schedule, rule_case),
+    offsetof(Rota__V1__Schedule, fixed_delay),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "frequency",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Rota__V1__Schedule, rule_case),
+    offsetof(Rota__V1__Schedule, frequency),
+    &rota__v1__frequency__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "at",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__Schedule, rule_case),
+    offsetof(Rota__V1__Schedule, at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "time_zone",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Schedule, time_zone),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "dst_gap",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Schedule, dst_gap),
+    &rota__v1__dst_gap__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "dst_overlap",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Schedule, dst_overlap),
+    &rota__v1__dst_overlap__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "start_time",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Schedule, start_time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "end_time",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Schedule, end_time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_runs",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Schedule, max_runs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "jitter",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Schedule, jitter),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "calendars",
+    17,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rota__V1__Schedule, n_calendars),
+    offsetof(Rota__V1__Schedule, calendars),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__schedule__field_indices_by_name[] = {
+  4,   /* field[4] = at */
+  12,   /* field[12] = calendars */
+  0,   /* field[0] = cron */
+  6,   /* field[6] = dst_gap */
+  7,   /* field[7] = dst_overlap */
+  9,   /* field[9] = end_time */
+  1,   /* field[1] = every */
+  2,   /* field[2] = fixed_delay */
+  3,   /* field[3] = frequency */
+  11,   /* field[11] = jitter */
+  10,   /* field[10] = max_runs */
+  8,   /* field[8] = start_time */
+  5,   /* field[5] = time_zone */
+};
+static const ProtobufCIntRange rota__v1__schedule__number_ranges[2 + 1] =
+{
+  { 1, 0 },
+  { 10, 5 },
+  { 0, 13 }
+};
+const ProtobufCMessageDescriptor rota__v1__schedule__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Schedule",
+  "Schedule",
+  "Rota__V1__Schedule",
+  "rota.v1",
+  sizeof(Rota__V1__Schedule),
+  13,
+  rota__v1__schedule__field_descriptors,
+  rota__v1__schedule__field_indices_by_name,
+  2,  rota__v1__schedule__number_ranges,
+  (ProtobufCMessageInit) rota__v1__schedule__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__misfire_policy__field_descriptors[4] =
+{
+  {
+    "policy",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__MisfirePolicy, policy),
+    &rota__v1__misfire_action__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__MisfirePolicy, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "within",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__MisfirePolicy, within),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "grace",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__MisfirePolicy, grace),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__misfire_policy__field_indices_by_name[] = {
+  3,   /* field[3] = grace */
+  1,   /* field[1] = limit */
+  0,   /* field[0] = policy */
+  2,   /* field[2] = within */
+};
+static const ProtobufCIntRange rota__v1__misfire_policy__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rota__v1__misfire_policy__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.MisfirePolicy",
+  "MisfirePolicy",
+  "Rota__V1__MisfirePolicy",
+  "rota.v1",
+  sizeof(Rota__V1__MisfirePolicy),
+  4,
+  rota__v1__misfire_policy__field_descriptors,
+  rota__v1__misfire_policy__field_indices_by_name,
+  1,  rota__v1__misfire_policy__number_ranges,
+  (ProtobufCMessageInit) rota__v1__misfire_policy__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__overlap__field_descriptors[2] =
+{
+  {
+    "policy",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Overlap, policy),
+    &rota__v1__overlap_action__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Overlap, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__overlap__field_indices_by_name[] = {
+  1,   /* field[1] = limit */
+  0,   /* field[0] = policy */
+};
+static const ProtobufCIntRange rota__v1__overlap__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rota__v1__overlap__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Overlap",
+  "Overlap",
+  "Rota__V1__Overlap",
+  "rota.v1",
+  sizeof(Rota__V1__Overlap),
+  2,
+  rota__v1__overlap__field_descriptors,
+  rota__v1__overlap__field_indices_by_name,
+  1,  rota__v1__overlap__number_ranges,
+  (ProtobufCMessageInit) rota__v1__overlap__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__exec_task__field_descriptors[1] =
@@ -1352,7 +1907,7 @@ const ProtobufCMessageDescriptor rota__v1__constraint__descriptor =
   (ProtobufCMessageInit) rota__v1__constraint__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[11] =
+static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[20] =
 {
   {
     "namespace",
@@ -1486,24 +2041,141 @@ static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[11] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "generation",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, generation),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "etag",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, etag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "paused_at",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, paused_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pause_note",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, pause_note),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "schedule_states",
+    16,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__Job, n_schedule_states),
+    offsetof(Rota__V1__Job, schedule_states),
+    &rota__v1__schedule_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "skipped_count",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, skipped_count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_skipped_time",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, last_skipped_time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_skip_reason",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, last_skip_reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "delete_requested_at",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, delete_requested_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__job__field_indices_by_name[] = {
   10,   /* field[10] = cancel_reason */
   7,   /* field[7] = cancel_requested_at */
   4,   /* field[4] = created_at */
+  19,   /* field[19] = delete_requested_at */
+  12,   /* field[12] = etag */
+  11,   /* field[11] = generation */
   1,   /* field[1] = job_id */
   6,   /* field[6] = last_run_time */
+  18,   /* field[18] = last_skip_reason */
+  17,   /* field[17] = last_skipped_time */
   0,   /* field[0] = namespace */
   5,   /* field[5] = next_run_time */
+  14,   /* field[14] = pause_note */
+  13,   /* field[13] = paused_at */
   9,   /* field[9] = revision */
   8,   /* field[8] = runs */
+  15,   /* field[15] = schedule_states */
+  16,   /* field[16] = skipped_count */
   2,   /* field[2] = spec */
   3,   /* field[3] = status */
 };
 static const ProtobufCIntRange rota__v1__job__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor rota__v1__job__descriptor =
 {
@@ -1513,14 +2185,65 @@ const ProtobufCMessageDescriptor rota__v1__job__descriptor =
   "Rota__V1__Job",
   "rota.v1",
   sizeof(Rota__V1__Job),
-  11,
+  20,
   rota__v1__job__field_descriptors,
   rota__v1__job__field_indices_by_name,
   1,  rota__v1__job__number_ranges,
   (ProtobufCMessageInit) rota__v1__job__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[17] =
+static const ProtobufCFieldDescriptor rota__v1__schedule_state__field_descriptors[2] =
+{
+  {
+    "decided_through",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ScheduleState, decided_through),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "runs",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ScheduleState, runs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__schedule_state__field_indices_by_name[] = {
+  0,   /* field[0] = decided_through */
+  1,   /* field[1] = runs */
+};
+static const ProtobufCIntRange rota__v1__schedule_state__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rota__v1__schedule_state__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.ScheduleState",
+  "ScheduleState",
+  "Rota__V1__ScheduleState",
+  "rota.v1",
+  sizeof(Rota__V1__ScheduleState),
+  2,
+  rota__v1__schedule_state__field_descriptors,
+  rota__v1__schedule_state__field_indices_by_name,
+  1,  rota__v1__schedule_state__number_ranges,
+  (ProtobufCMessageInit) rota__v1__schedule_state__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[20] =
 {
   {
     "namespace",
@@ -1726,9 +2449,46 @@ static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[17] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "trigger",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Run, trigger),
+    &rota__v1__run_trigger__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "params",
+    19,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__Run, n_params),
+    offsetof(Rota__V1__Run, params),
+    &rota__v1__map_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "backfill_id",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Run, backfill_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__run__field_indices_by_name[] = {
   10,   /* field[10] = attempts */
+  19,   /* field[19] = backfill_id */
   15,   /* field[15] = checkpoint_at */
   16,   /* field[16] = checkpoint_bytes */
   5,   /* field[5] = created_at */
@@ -1739,17 +2499,19 @@ static const unsigned rota__v1__run__field_indices_by_name[] = {
   0,   /* field[0] = namespace */
   7,   /* field[7] = next_attempt_at */
   12,   /* field[12] = output_tail */
+  18,   /* field[18] = params */
   14,   /* field[14] = progress */
   8,   /* field[8] = retry_count */
   13,   /* field[13] = revision */
   2,   /* field[2] = run_id */
   4,   /* field[4] = scheduled_time */
   3,   /* field[3] = state */
+  17,   /* field[17] = trigger */
 };
 static const ProtobufCIntRange rota__v1__run__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 17 }
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor rota__v1__run__descriptor =
 {
@@ -1759,7 +2521,7 @@ const ProtobufCMessageDescriptor rota__v1__run__descriptor =
   "Rota__V1__Run",
   "rota.v1",
   sizeof(Rota__V1__Run),
-  17,
+  20,
   rota__v1__run__field_descriptors,
   rota__v1__run__field_indices_by_name,
   1,  rota__v1__run__number_ranges,
@@ -1830,7 +2592,7 @@ const ProtobufCMessageDescriptor rota__v1__progress__descriptor =
   (ProtobufCMessageInit) rota__v1__progress__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__attempt__field_descriptors[12] =
+static const ProtobufCFieldDescriptor rota__v1__attempt__field_descriptors[13] =
 {
   {
     "attempt",
@@ -1976,6 +2738,18 @@ static const ProtobufCFieldDescriptor rota__v1__attempt__field_descriptors[12] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "generation",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Attempt, generation),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__attempt__field_indices_by_name[] = {
   2,   /* field[2] = assigned_at */
@@ -1984,6 +2758,7 @@ static const unsigned rota__v1__attempt__field_indices_by_name[] = {
   4,   /* field[4] = end_time */
   8,   /* field[8] = error */
   6,   /* field[6] = exit_code */
+  12,   /* field[12] = generation */
   10,   /* field[10] = http_status */
   11,   /* field[11] = incarnation */
   7,   /* field[7] = signal */
@@ -1994,7 +2769,7 @@ static const unsigned rota__v1__attempt__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__attempt__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor rota__v1__attempt__descriptor =
 {
@@ -2004,7 +2779,7 @@ const ProtobufCMessageDescriptor rota__v1__attempt__descriptor =
   "Rota__V1__Attempt",
   "rota.v1",
   sizeof(Rota__V1__Attempt),
-  12,
+  13,
   rota__v1__attempt__field_descriptors,
   rota__v1__attempt__field_indices_by_name,
   1,  rota__v1__attempt__number_ranges,
@@ -2422,6 +3197,202 @@ const ProtobufCMessageDescriptor rota__v1__map_entry__descriptor =
   1,  rota__v1__map_entry__number_ranges,
   (ProtobufCMessageInit) rota__v1__map_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue rota__v1__frequency__enum_values_by_number[6] =
+{
+  { "FREQUENCY_UNSPECIFIED", "ROTA__V1__FREQUENCY__FREQUENCY_UNSPECIFIED", 0 },
+  { "FREQUENCY_HOURLY", "ROTA__V1__FREQUENCY__FREQUENCY_HOURLY", 1 },
+  { "FREQUENCY_DAILY", "ROTA__V1__FREQUENCY__FREQUENCY_DAILY", 2 },
+  { "FREQUENCY_WEEKLY", "ROTA__V1__FREQUENCY__FREQUENCY_WEEKLY", 3 },
+  { "FREQUENCY_MONTHLY", "ROTA__V1__FREQUENCY__FREQUENCY_MONTHLY", 4 },
+  { "FREQUENCY_ONCE", "ROTA__V1__FREQUENCY__FREQUENCY_ONCE", 5 },
+};
+static const ProtobufCIntRange rota__v1__frequency__value_ranges[] = {
+{0, 0},{0, 6}
+};
+static const ProtobufCEnumValueIndex rota__v1__frequency__enum_values_by_name[6] =
+{
+  { "FREQUENCY_DAILY", 2 },
+  { "FREQUENCY_HOURLY", 1 },
+  { "FREQUENCY_MONTHLY", 4 },
+  { "FREQUENCY_ONCE", 5 },
+  { "FREQUENCY_UNSPECIFIED", 0 },
+  { "FREQUENCY_WEEKLY", 3 },
+};
+const ProtobufCEnumDescriptor rota__v1__frequency__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.Frequency",
+  "Frequency",
+  "Rota__V1__Frequency",
+  "rota.v1",
+  6,
+  rota__v1__frequency__enum_values_by_number,
+  6,
+  rota__v1__frequency__enum_values_by_name,
+  1,
+  rota__v1__frequency__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rota__v1__dst_gap__enum_values_by_number[3] =
+{
+  { "DST_GAP_UNSPECIFIED", "ROTA__V1__DST_GAP__DST_GAP_UNSPECIFIED", 0 },
+  { "DST_GAP_RUN_AFTER", "ROTA__V1__DST_GAP__DST_GAP_RUN_AFTER", 1 },
+  { "DST_GAP_SKIP", "ROTA__V1__DST_GAP__DST_GAP_SKIP", 2 },
+};
+static const ProtobufCIntRange rota__v1__dst_gap__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex rota__v1__dst_gap__enum_values_by_name[3] =
+{
+  { "DST_GAP_RUN_AFTER", 1 },
+  { "DST_GAP_SKIP", 2 },
+  { "DST_GAP_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rota__v1__dst_gap__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.DstGap",
+  "DstGap",
+  "Rota__V1__DstGap",
+  "rota.v1",
+  3,
+  rota__v1__dst_gap__enum_values_by_number,
+  3,
+  rota__v1__dst_gap__enum_values_by_name,
+  1,
+  rota__v1__dst_gap__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rota__v1__dst_overlap__enum_values_by_number[4] =
+{
+  { "DST_OVERLAP_UNSPECIFIED", "ROTA__V1__DST_OVERLAP__DST_OVERLAP_UNSPECIFIED", 0 },
+  { "DST_OVERLAP_FIRST", "ROTA__V1__DST_OVERLAP__DST_OVERLAP_FIRST", 1 },
+  { "DST_OVERLAP_SECOND", "ROTA__V1__DST_OVERLAP__DST_OVERLAP_SECOND", 2 },
+  { "DST_OVERLAP_BOTH", "ROTA__V1__DST_OVERLAP__DST_OVERLAP_BOTH", 3 },
+};
+static const ProtobufCIntRange rota__v1__dst_overlap__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex rota__v1__dst_overlap__enum_values_by_name[4] =
+{
+  { "DST_OVERLAP_BOTH", 3 },
+  { "DST_OVERLAP_FIRST", 1 },
+  { "DST_OVERLAP_SECOND", 2 },
+  { "DST_OVERLAP_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rota__v1__dst_overlap__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.DstOverlap",
+  "DstOverlap",
+  "Rota__V1__DstOverlap",
+  "rota.v1",
+  4,
+  rota__v1__dst_overlap__enum_values_by_number,
+  4,
+  rota__v1__dst_overlap__enum_values_by_name,
+  1,
+  rota__v1__dst_overlap__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rota__v1__misfire_action__enum_values_by_number[4] =
+{
+  { "MISFIRE_ACTION_UNSPECIFIED", "ROTA__V1__MISFIRE_ACTION__MISFIRE_ACTION_UNSPECIFIED", 0 },
+  { "MISFIRE_ACTION_SKIP", "ROTA__V1__MISFIRE_ACTION__MISFIRE_ACTION_SKIP", 1 },
+  { "MISFIRE_ACTION_LATEST", "ROTA__V1__MISFIRE_ACTION__MISFIRE_ACTION_LATEST", 2 },
+  { "MISFIRE_ACTION_ALL", "ROTA__V1__MISFIRE_ACTION__MISFIRE_ACTION_ALL", 3 },
+};
+static const ProtobufCIntRange rota__v1__misfire_action__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex rota__v1__misfire_action__enum_values_by_name[4] =
+{
+  { "MISFIRE_ACTION_ALL", 3 },
+  { "MISFIRE_ACTION_LATEST", 2 },
+  { "MISFIRE_ACTION_SKIP", 1 },
+  { "MISFIRE_ACTION_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rota__v1__misfire_action__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.MisfireAction",
+  "MisfireAction",
+  "Rota__V1__MisfireAction",
+  "rota.v1",
+  4,
+  rota__v1__misfire_action__enum_values_by_number,
+  4,
+  rota__v1__misfire_action__enum_values_by_name,
+  1,
+  rota__v1__misfire_action__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rota__v1__overlap_action__enum_values_by_number[5] =
+{
+  { "OVERLAP_ACTION_UNSPECIFIED", "ROTA__V1__OVERLAP_ACTION__OVERLAP_ACTION_UNSPECIFIED", 0 },
+  { "OVERLAP_ACTION_ALLOW", "ROTA__V1__OVERLAP_ACTION__OVERLAP_ACTION_ALLOW", 1 },
+  { "OVERLAP_ACTION_FORBID", "ROTA__V1__OVERLAP_ACTION__OVERLAP_ACTION_FORBID", 2 },
+  { "OVERLAP_ACTION_QUEUE", "ROTA__V1__OVERLAP_ACTION__OVERLAP_ACTION_QUEUE", 3 },
+  { "OVERLAP_ACTION_REPLACE", "ROTA__V1__OVERLAP_ACTION__OVERLAP_ACTION_REPLACE", 4 },
+};
+static const ProtobufCIntRange rota__v1__overlap_action__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex rota__v1__overlap_action__enum_values_by_name[5] =
+{
+  { "OVERLAP_ACTION_ALLOW", 1 },
+  { "OVERLAP_ACTION_FORBID", 2 },
+  { "OVERLAP_ACTION_QUEUE", 3 },
+  { "OVERLAP_ACTION_REPLACE", 4 },
+  { "OVERLAP_ACTION_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rota__v1__overlap_action__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.OverlapAction",
+  "OverlapAction",
+  "Rota__V1__OverlapAction",
+  "rota.v1",
+  5,
+  rota__v1__overlap_action__enum_values_by_number,
+  5,
+  rota__v1__overlap_action__enum_values_by_name,
+  1,
+  rota__v1__overlap_action__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rota__v1__run_trigger__enum_values_by_number[4] =
+{
+  { "RUN_TRIGGER_UNSPECIFIED", "ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED", 0 },
+  { "RUN_TRIGGER_SCHEDULE", "ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_SCHEDULE", 1 },
+  { "RUN_TRIGGER_MANUAL", "ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_MANUAL", 2 },
+  { "RUN_TRIGGER_BACKFILL", "ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_BACKFILL", 3 },
+};
+static const ProtobufCIntRange rota__v1__run_trigger__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex rota__v1__run_trigger__enum_values_by_name[4] =
+{
+  { "RUN_TRIGGER_BACKFILL", 3 },
+  { "RUN_TRIGGER_MANUAL", 2 },
+  { "RUN_TRIGGER_SCHEDULE", 1 },
+  { "RUN_TRIGGER_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rota__v1__run_trigger__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.RunTrigger",
+  "RunTrigger",
+  "Rota__V1__RunTrigger",
+  "rota.v1",
+  4,
+  rota__v1__run_trigger__enum_values_by_number,
+  4,
+  rota__v1__run_trigger__enum_values_by_name,
+  1,
+  rota__v1__run_trigger__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue rota__v1__constraint_operator__enum_values_by_number[7] =
 {

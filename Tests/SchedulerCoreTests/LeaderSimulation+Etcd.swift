@@ -14,6 +14,11 @@ struct SimulatedEtcd {
   private(set) var checkpoints: [RunKey: CheckpointRecord] = [:]
   private(set) var agents: [String: Versioned<AgentRecord>] = [:]
   private(set) var leaders: [Int64: Versioned<ServerRecord>] = [:]
+  private(set) var servers: [String: Versioned<ServerRecord>] = [:]
+  private(set) var segments: [Int: Versioned<SegmentRecord>] = [:]
+  private(set) var segmentLeases: [Int: Int64] = [:]
+  private(set) var calendars: [CalendarKey: Versioned<CalendarRecord>] = [:]
+  private(set) var backfills: [BackfillKey: Versioned<BackfillRecord>] = [:]
   private(set) var history: [Event] = []
   /// The mutation "fencing off": commits whatever the guards say.
   var ignoresGuards = false
@@ -55,6 +60,10 @@ struct SimulatedEtcd {
     case .jobAbsent(let key): jobs[key] == nil
     case .agentPresent(let agent): agents[agent.agentID]?.createRevision == agent.createRevision
     case .agentGone(let agent): agents[agent.agentID]?.createRevision != agent.createRevision
+    case .serverPresent(let id, let revision): servers[id]?.createRevision == revision
+    case .segmentUnchanged(let number, let revision): (segments[number]?.modRevision ?? 0) == revision
+    case .calendarUnchanged(let key, let revision): (calendars[key]?.modRevision ?? 0) == revision
+    case .backfillUnchanged(let key, let revision): (backfills[key]?.modRevision ?? 0) == revision
     }
   }
 
@@ -62,6 +71,10 @@ struct SimulatedEtcd {
     proposal.guards.compactMap { condition in
       switch condition {
       case .leads: nil
+      case .serverPresent(let id, _): .server(id, servers[id])
+      case .segmentUnchanged(let number, _): .segment(number, segments[number])
+      case .calendarUnchanged(let key, _): .calendar(key, calendars[key])
+      case .backfillUnchanged(let key, _): .backfill(key, backfills[key])
       case .runUnchanged(let key, _), .runAbsent(let key): .run(key, runs[key])
       case .jobUnchanged(let key, _), .jobAbsent(let key): .job(key, jobs[key])
       case .agentPresent(let agent), .agentGone(let agent): .agent(agent.agentID, agents[agent.agentID])
@@ -85,6 +98,20 @@ struct SimulatedEtcd {
       if runs.removeValue(forKey: key) != nil { note(.run(key, nil)) }
     case .deleteJob(let key):
       if jobs.removeValue(forKey: key) != nil { note(.job(key, nil)) }
+    case .segment(let number, let record, let lease):
+      segments[number] = versioned(record, over: segments[number]?.createRevision)
+      segmentLeases[number] = lease
+      note(.segment(number, segments[number]))
+    case .calendar(let record):
+      calendars[record.key] = versioned(record, over: calendars[record.key]?.createRevision)
+      note(.calendar(record.key, calendars[record.key]))
+    case .deleteCalendar(let key):
+      if calendars.removeValue(forKey: key) != nil { note(.calendar(key, nil)) }
+    case .backfill(let record):
+      backfills[record.key] = versioned(record, over: backfills[record.key]?.createRevision)
+      note(.backfill(record.key, backfills[record.key]))
+    case .deleteBackfill(let key):
+      if backfills.removeValue(forKey: key) != nil { note(.backfill(key, nil)) }
     }
   }
 
@@ -118,10 +145,27 @@ struct SimulatedEtcd {
     note(.leader(lease: lease, leaders[lease]))
   }
 
+  /// Writes a server's own key.
+  mutating func register(_ server: ServerRecord) {
+    revision += 1
+    servers[server.serverID] = versioned(server, over: servers[server.serverID]?.createRevision)
+    note(.server(server.serverID, servers[server.serverID]))
+  }
+
+  /// A server's lease is gone, and with it, at one revision, all keys that hung on it.
   mutating func lapse(leader lease: Int64) {
-    guard leaders.removeValue(forKey: lease) != nil else { return }
+    guard let server = leaders.removeValue(forKey: lease)?.record.serverID else { return }
     revision += 1
     note(.leader(lease: lease, nil))
+    if servers[server]?.record.lease == lease {
+      servers[server] = nil
+      note(.server(server, nil))
+    }
+    for (number, holder) in segmentLeases.sorted(by: { $0.key < $1.key }) where holder == lease {
+      segments[number] = nil
+      segmentLeases[number] = nil
+      note(.segment(number, nil))
+    }
   }
 
   /// Everything, as a listing at the present revision brings it.
@@ -129,5 +173,9 @@ struct SimulatedEtcd {
     runs.keys.sorted().map { .run($0, runs[$0]) } + jobs.keys.sorted().map { .job($0, jobs[$0]) }
       + agents.keys.sorted().map { .agent($0, agents[$0]) }
       + leaders.keys.sorted().map { .leader(lease: $0, leaders[$0]) }
+      + servers.keys.sorted().map { .server($0, servers[$0]) }
+      + segments.keys.sorted().map { .segment($0, segments[$0]) }
+      + calendars.keys.sorted().map { .calendar($0, calendars[$0]) }
+      + backfills.keys.sorted().map { .backfill($0, backfills[$0]) }
   }
 }

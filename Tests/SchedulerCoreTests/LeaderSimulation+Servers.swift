@@ -90,7 +90,7 @@ struct SimulatedServer {
     case .job(let key, _): machine?.jobChanged(key, cache, now: now)
     case .run(let key, _): machine?.runChanged(key, cache, now: now)
     case .agent(let id, _): machine?.agentChanged(id, cache, now: now)
-    case .server, .leader: break
+    case .server, .leader, .segment, .calendar, .backfill: break
     }
   }
 
@@ -199,7 +199,12 @@ struct SimulatedServer {
     case .run(let record):
       let created = cache.runs[record.key]?.createRevision ?? revision
       return .run(record.key, Versioned(record, createRevision: created, modRevision: revision))
-    case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob: return nil
+    case .backfill(let record):
+      let created = cache.backfills[record.key]?.createRevision ?? revision
+      return .backfill(record.key, Versioned(record, createRevision: created, modRevision: revision))
+    case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
+      .deleteBackfill:
+      return nil
     }
   }
 }
@@ -211,6 +216,9 @@ extension CacheChange {
     case .run(_, let value): value?.modRevision
     case .agent(_, let value): value?.modRevision
     case .server(_, let value), .leader(_, let value): value?.modRevision
+    case .segment(_, let value): value?.modRevision
+    case .calendar(_, let value): value?.modRevision
+    case .backfill(_, let value): value?.modRevision
     }
   }
 }
@@ -224,6 +232,11 @@ extension Proposal {
     case .checkpoint(let key, _)?, .deleteCheckpoint(let key)?: "checkpoint \(key.job.jobID) \(key.runID)"
     case .deleteRun(let key)?: "delete \(key.job.jobID) \(key.runID)"
     case .deleteJob(let key)?: "delete \(key.jobID)"
+    case .segment(let number, _, _)?: "segment \(number)"
+    case .calendar(let record)?: "calendar \(record.key.name)"
+    case .deleteCalendar(let key)?: "delete calendar \(key.name)"
+    case .backfill(let record)?: "backfill \(record.key.job.jobID) \(record.key.backfillID)"
+    case .deleteBackfill(let key)?: "delete backfill \(key.job.jobID) \(key.backfillID)"
     case nil: ""
     }
   }

@@ -349,6 +349,9 @@ extension LeaderSimulation {
       case .job(let key, let job): text += "\(key.jobID) \(job?.record.nextRunTime?.microseconds ?? 0)\n"
       case .agent(let id, let agent): text += "\(id) \(agent?.createRevision ?? 0)\n"
       case .server, .leader: text += "leader\n"
+      case .segment(let number, let owner): text += "\(number) \(owner?.record.serverID ?? "-")\n"
+      case .calendar(let key, let calendar): text += "\(key.name) \(calendar?.record.generation ?? 0)\n"
+      case .backfill(let key, let backfill): text += "\(key.backfillID) \(backfill?.record.created ?? 0)\n"
       }
     }
     return Keyspace.stableHash(text.utf8, seed: 0)

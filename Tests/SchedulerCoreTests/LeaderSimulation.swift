@@ -294,6 +294,9 @@ struct LeaderSimulation {
 private enum Touched: Hashable {
   case run(RunKey)
   case job(JobKey)
+  case segment(Int)
+  case calendar(CalendarKey)
+  case backfill(BackfillKey)
 }
 
 extension Proposal {
@@ -305,13 +308,21 @@ extension Proposal {
       case .checkpoint(let key, _), .deleteCheckpoint(let key): .run(key)
       case .deleteRun(let key): .run(key)
       case .deleteJob(let key): .job(key)
+      case .segment(let number, _, _): .segment(number)
+      case .calendar(let record): .calendar(record.key)
+      case .deleteCalendar(let key): .calendar(key)
+      case .backfill(let record): .backfill(record.key)
+      case .deleteBackfill(let key): .backfill(key)
       }
     }
       + guards.compactMap { condition in
         switch condition {
         case .runUnchanged(let key, _), .runAbsent(let key): .run(key)
         case .jobUnchanged(let key, _), .jobAbsent(let key): .job(key)
-        case .leads, .agentPresent, .agentGone: nil
+        case .segmentUnchanged(let number, _): .segment(number)
+        case .calendarUnchanged(let key, _): .calendar(key)
+        case .backfillUnchanged(let key, _): .backfill(key)
+        case .leads, .agentPresent, .agentGone, .serverPresent: nil
         }
       }
   }

@@ -24,6 +24,12 @@ struct RecordDecoder: Sendable {
         return .server(id, pair.versioned(try ServerRecord(decoding: pair.value, key: id)))
       case .leader(let lease):
         return .leader(lease: lease, pair.versioned(try ServerRecord(decoding: pair.value)))
+      case .segment(let number):
+        return .segment(number, pair.versioned(try SegmentRecord(decoding: pair.value)))
+      case .calendar(let key):
+        return .calendar(key, pair.versioned(try CalendarRecord(decoding: pair.value, key: key)))
+      case .backfill(let key):
+        return .backfill(key, pair.versioned(try BackfillRecord(decoding: pair.value, key: key)))
       case .meta, .other: return nil
       }
     } catch {
@@ -48,6 +54,9 @@ extension ParsedKey {
     case .agent(let id): .agent(id, nil)
     case .server(let id): .server(id, nil)
     case .leader(let lease): .leader(lease: lease, nil)
+    case .segment(let number): .segment(number, nil)
+    case .calendar(let key): .calendar(key, nil)
+    case .backfill(let key): .backfill(key, nil)
     case .meta, .other: nil
     }
   }

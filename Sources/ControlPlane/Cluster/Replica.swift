@@ -107,7 +107,7 @@ actor Replica {
       leader?.runChanged(key, cache, now: now)
       notifyWatchers(of: key.job)
     case .agent(let id, _): leader?.agentChanged(id, cache, now: now)
-    case .server, .leader: break
+    case .server, .leader, .segment, .calendar, .backfill: break
     }
   }
 
@@ -328,7 +328,10 @@ extension Replica: CommitObserver {
         let change =
           pair.map { surroundings.decoder.change(for: $0) } ?? surroundings.decoder.deletion(of: key)
         // Who leads is decided by the watch alone.
-        if case .leader = change { continue }
+        switch change {
+        case .leader, .segment: continue
+        default: break
+        }
         if let change, cache.applyAhead(change, at: pair?.modRevision ?? revision) {
           noticed(change, now: now)
         }
@@ -355,7 +358,16 @@ extension Replica: CommitObserver {
         record.key,
         Versioned(
           record, createRevision: cache.runs[record.key]?.createRevision ?? revision, modRevision: revision))
-    case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob: nil
+    case .backfill(let record):
+      .backfill(
+        record.key,
+        Versioned(
+          record, createRevision: cache.backfills[record.key]?.createRevision ?? revision,
+          modRevision: revision))
+    // Who owns a segment is decided by the watch alone, as is who leads.
+    case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
+      .deleteBackfill:
+      nil
     }
   }
 }
@@ -379,6 +391,9 @@ extension CacheChange {
     case .agent(_, let value): value?.modRevision
     case .server(_, let value): value?.modRevision
     case .leader(_, let value): value?.modRevision
+    case .segment(_, let value): value?.modRevision
+    case .calendar(_, let value): value?.modRevision
+    case .backfill(_, let value): value?.modRevision
     }
   }
 }
@@ -389,7 +404,8 @@ extension ClusterCache {
     switch key {
     case .job(let key): jobs[key].map { $0.job.modRevision >= revision } ?? false
     case .run(let key): runs[key].map { $0.modRevision >= revision } ?? false
-    case .meta, .leader, .server, .agent, .other: false
+    case .backfill(let key): backfills[key].map { $0.modRevision >= revision } ?? false
+    case .meta, .leader, .server, .agent, .segment, .calendar, .other: false
     }
   }
 
@@ -402,6 +418,9 @@ extension ClusterCache {
     keys += agents.keys.map { .agent($0) }
     keys += servers.keys.map { .server($0) }
     keys += leaders.keys.map { .leader(lease: $0) }
+    keys += segments.keys.map { .segment($0) }
+    keys += calendars.keys.map { .calendar($0) }
+    keys += backfills.keys.map { .backfill($0) }
     return keys
   }
 }

@@ -56,6 +56,10 @@ extension Keyspace {
     case .agentPresent(let agent): .incarnation(self.agent(agent.agentID), created: agent.createRevision)
     case .agentGone(let agent):
       Compare(self.agent(agent.agentID), .notEqual, .createRevision(agent.createRevision))
+    case .segmentUnchanged(let number, let revision): .unchanged(segment(number), since: revision)
+    case .serverPresent(let id, let revision): .incarnation(server(id), created: revision)
+    case .calendarUnchanged(let key, let revision): .unchanged(calendar(key), since: revision)
+    case .backfillUnchanged(let key, let revision): .unchanged(backfill(key), since: revision)
     }
   }
 
@@ -67,6 +71,12 @@ extension Keyspace {
     case .deleteCheckpoint(let key): .delete(.key(checkpoint(key)))
     case .deleteRun(let key): .delete(.key(run(key)))
     case .deleteJob(let key): .delete(.key(job(key)))
+    case .segment(let number, let record, let lease):
+      .put(key: segment(number), value: record.encoded(), lease: lease)
+    case .calendar(let record): .put(key: calendar(record.key), value: record.encoded())
+    case .deleteCalendar(let key): .delete(.key(calendar(key)))
+    case .backfill(let record): .put(key: backfill(record.key), value: record.encoded())
+    case .deleteBackfill(let key): .delete(.key(backfill(key)))
     }
   }
 }

@@ -165,17 +165,38 @@ public struct Assignment: Hashable, Sendable {
   public var retryCount: Int
   /// What an earlier attempt saved last; empty when nothing was.
   public var checkpoint: [UInt8]
+  /// What the task may want to know of its run. Templates in `spec` have been filled in.
+  public var context: RunContext
 
   /// Makes an assignment.
   public init(
-    ref: AttemptRef, spec: JobSpec, scheduledTime: Timestamp, retryCount: Int = 0, checkpoint: [UInt8] = []
+    ref: AttemptRef, spec: JobSpec, scheduledTime: Timestamp, retryCount: Int = 0, checkpoint: [UInt8] = [],
+    context: RunContext = RunContext()
   ) {
+    self.context = context
     self.ref = ref
     self.spec = spec
     self.scheduledTime = scheduledTime
     self.retryCount = retryCount
     self.checkpoint = checkpoint
   }
+}
+
+/// What surrounds a run.
+public struct RunContext: Hashable, Sendable {
+  /// What made the run.
+  public var trigger = RunTrigger.schedule
+  /// The job's values and those that the run was triggered with.
+  public var params: [String: String] = [:]
+  /// The occurrence before the scheduled time, by the job's schedules.
+  public var previousScheduledTime: Timestamp?
+  /// The occurrence after it.
+  public var nextScheduledTime: Timestamp?
+  /// The scheduled time of the last run that succeeded, of those that are kept.
+  public var lastSuccessTime: Timestamp?
+
+  /// Makes a context that knows nothing.
+  public init() {}
 }
 
 /// Which output of a task.

@@ -29,6 +29,12 @@ public enum CacheChange: Sendable {
   case server(String, Versioned<ServerRecord>?)
   /// A candidate's key was written, or is gone where nil.
   case leader(lease: Int64, Versioned<ServerRecord>?)
+  /// A segment has another owner, or none where nil.
+  case segment(Int, Versioned<SegmentRecord>?)
+  /// A calendar was written, or deleted where nil.
+  case calendar(CalendarKey, Versioned<CalendarRecord>?)
+  /// A backfill was written, or deleted where nil.
+  case backfill(BackfillKey, Versioned<BackfillRecord>?)
 }
 
 /// The warm copy of the cluster's state, with the indexes that queries need.
@@ -60,6 +66,12 @@ public struct ClusterCache: Sendable {
   public private(set) var servers: [String: Versioned<ServerRecord>] = [:]
   /// The candidates for leadership by lease.
   public private(set) var leaders: [Int64: Versioned<ServerRecord>] = [:]
+  /// The owners of segments, whose leases hold.
+  public private(set) var segments: [Int: Versioned<SegmentRecord>] = [:]
+  /// All calendars.
+  public private(set) var calendars: [CalendarKey: Versioned<CalendarRecord>] = [:]
+  /// All backfills.
+  public private(set) var backfills: [BackfillKey: Versioned<BackfillRecord>] = [:]
 
   /// Jobs, by age.
   private(set) var jobOrder = AgeOrder<JobKey>()
@@ -107,6 +119,12 @@ public struct ClusterCache: Sendable {
       isNews(servers[id], server, at: revision) && Self.set(&servers, id, server)
     case .leader(let lease, let candidate):
       isNews(leaders[lease], candidate, at: revision) && Self.set(&leaders, lease, candidate)
+    case .segment(let number, let owner):
+      isNews(segments[number], owner, at: revision) && Self.set(&segments, number, owner)
+    case .calendar(let key, let calendar):
+      isNews(calendars[key], calendar, at: revision) && Self.set(&calendars, key, calendar)
+    case .backfill(let key, let backfill):
+      isNews(backfills[key], backfill, at: revision) && Self.set(&backfills, key, backfill)
     }
   }
 

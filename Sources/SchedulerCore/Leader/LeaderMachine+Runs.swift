@@ -206,16 +206,16 @@ extension LeaderMachine {
   /// Proposes an assignment. Returns false when no agent can take the run now.
   private mutating func place(_ entry: ReadyQueue.Entry, _ cache: ClusterCache, now: Timestamp) -> Bool {
     // A run that is not queued any more has no place here: it counts as placed.
-    guard let run = cache.runs[entry.run], run.record.state == .queued, !busyRuns.contains(entry.run) else {
-      return true
-    }
+    guard let run = cache.runs[entry.run], run.record.state == .queued, !busyRuns.contains(entry.run),
+      let job = cache.jobs[entry.run.job]?.job.record
+    else { return true }
     guard pool.freeSlots > 0,
       let agentID = pool.choose(entry.requirement, avoiding: run.record.agentsTried),
       let createRevision = pool.incarnation(of: agentID)
     else { return false }
     let agent = Incarnation(agentID: agentID, createRevision: createRevision)
     var record = run.record
-    record.assign(to: agent, at: now)
+    record.assign(to: agent, at: now, generation: job.generation)
     busyRuns.insert(entry.run)
     hold(entry.run, by: agent, cache)
     propose(
@@ -238,7 +238,7 @@ extension LeaderMachine {
     else { return nil }
     let agent = Incarnation(agentID: agentID, createRevision: createRevision)
     var record = run
-    record.assign(to: agent, at: now)
+    record.assign(to: agent, at: now, generation: job.generation)
     busyRuns.insert(run.key)
     hold(run.key, by: agent, cache)
     let id = nextProposal

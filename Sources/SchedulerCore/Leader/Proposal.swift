@@ -27,6 +27,15 @@ public struct Proposal: Hashable, Sendable {
     case agentPresent(Incarnation)
     /// The incarnation's key is gone, or another incarnation has it.
     case agentGone(Incarnation)
+    /// The segment's owner is the one of that `modRevision`: the epoch of the owner who writes; 0 where it has
+    /// none.
+    case segmentUnchanged(Int, modRevision: Int64)
+    /// The server holds its lease.
+    case serverPresent(String, createRevision: Int64)
+    /// The calendar's record is the one that the proposal was made from; 0 where there is none.
+    case calendarUnchanged(CalendarKey, modRevision: Int64)
+    /// The backfill's record is the one that the proposal was made from; 0 where there is none.
+    case backfillUnchanged(BackfillKey, modRevision: Int64)
   }
 
   /// A change of one key.
@@ -43,6 +52,16 @@ public struct Proposal: Hashable, Sendable {
     case deleteRun(RunKey)
     /// Deletes a job.
     case deleteJob(JobKey)
+    /// Gives a segment to a server, until that lease of the server's lapses.
+    case segment(Int, SegmentRecord, lease: Int64)
+    /// Writes a calendar.
+    case calendar(CalendarRecord)
+    /// Deletes a calendar.
+    case deleteCalendar(CalendarKey)
+    /// Writes a backfill.
+    case backfill(BackfillRecord)
+    /// Deletes a backfill.
+    case deleteBackfill(BackfillKey)
   }
 }
 

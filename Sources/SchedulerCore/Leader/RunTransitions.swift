@@ -14,10 +14,12 @@ extension RunRecord {
   public var agentsTried: Set<String> { Set(attempts.map(\.agent.agentID)) }
 
   /// queued → assigned: the next attempt, with the next fencing token.
-  public mutating func assign(to agent: Incarnation, at now: Timestamp) {
+  /// - Parameter generation: The generation of the job that it will run.
+  public mutating func assign(to agent: Incarnation, at now: Timestamp, generation: Int = 1) {
     attempt += 1
     fence += 1
-    attempts.append(AttemptRecord(attempt: attempt, agent: agent, assignedAt: now))
+    attempts.append(
+      AttemptRecord(attempt: attempt, agent: agent, assignedAt: now, generation: generation))
     if attempts.count > RunLimits.attemptsKept {
       attempts.removeFirst(attempts.count - RunLimits.attemptsKept)
     }

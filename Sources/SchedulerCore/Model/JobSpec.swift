@@ -24,6 +24,14 @@ public struct JobSpec: Hashable, Sendable {
   public var executionTime: Timestamp?
   /// What happens to a run whose agent is lost.
   public var onAgentLoss = AgentLossPolicy.restart
+  /// When it runs again and again; without any it runs once, at `executionTime`. Never both.
+  public var schedules: [Schedule] = []
+  /// What becomes of occurrences that were missed.
+  public var misfire = MisfirePolicy()
+  /// What happens when it is due while a run of it has not ended.
+  public var overlap = OverlapPolicy.allow
+  /// Values for templates and for the task; a trigger may give others.
+  public var params: [String: String] = [:]
 
   /// Makes a specification with the defaults.
   public init(task: TaskSpec) { self.task = task }

@@ -6,8 +6,11 @@
 /// | `P/leader/<lease id>` | `ServerRecord`; the oldest key leads | servers | server's |
 /// | `P/servers/<server>` | `ServerRecord` | that server | server's |
 /// | `P/agents/<agent>` | `AgentRecord` | that agent | agent's |
-/// | `P/jobs/<nnn>/<namespace>/<job>` | `JobRecord` | any server (create, cancel); leader (advance) | |
-/// | `P/runs/<nnn>/<namespace>/<job>/<run>` | `RunRecord` | any server (create); leader (after) | |
+/// | `P/segments/<nnn>` | `SegmentRecord` | leader | owner's |
+/// | `P/calendars/<namespace>/<name>` | `CalendarRecord` | any server | |
+/// | `P/backfills/<nnn>/<namespace>/<job>/<backfill>` | `BackfillRecord` | any server (create, cancel); segment owner | |
+/// | `P/jobs/<nnn>/<namespace>/<job>` | `JobRecord` | any server (create, control); segment owner (advance) | |
+/// | `P/runs/<nnn>/<namespace>/<job>/<run>` | `RunRecord` | any server, segment owner (create); leader (after) | |
 /// | `P/checkpoints/<nnn>/<namespace>/<job>/<run>` | `CheckpointRecord`; while the run's record says so | leader | |
 /// | `P/idempotency/<namespace>/<key hash>` | `IdempotencyRecord` | any server | 24 h |
 ///
@@ -38,10 +41,16 @@ public struct Keyspace: Hashable, Sendable {
   public var jobs: String { prefix + "/jobs/" }
   /// All runs.
   public var runs: String { prefix + "/runs/" }
+  /// The owners of all segments.
+  public var segments: String { prefix + "/segments/" }
+  /// All calendars.
+  public var calendars: String { prefix + "/calendars/" }
+  /// All backfills.
+  public var backfills: String { prefix + "/backfills/" }
   /// All checkpoints.
   public var checkpoints: String { prefix + "/checkpoints/" }
   /// What every server keeps a copy of.
-  public var state: [String] { [jobs, runs, agents, leaders, servers] }
+  public var state: [String] { [calendars, jobs, runs, backfills, agents, leaders, servers, segments] }
   /// All idempotency records.
   public var idempotency: String { prefix + "/idempotency/" }
 
@@ -55,6 +64,14 @@ public struct Keyspace: Hashable, Sendable {
   public func serverSync(_ id: String) -> String { syncs + id }
   /// An agent's key.
   public func agent(_ id: String) -> String { agents + id }
+  /// The key of a segment's owner.
+  public func segment(_ number: Int) -> String { segments + Self.digits(of: number) }
+  /// A calendar's key.
+  public func calendar(_ key: CalendarKey) -> String { calendars + key.namespace + "/" + key.name }
+  /// A backfill's key.
+  public func backfill(_ key: BackfillKey) -> String { backfills + jobPath(key.job) + "/" + key.backfillID }
+  /// All backfills of a job.
+  public func backfills(of key: JobKey) -> String { backfills + jobPath(key) + "/" }
   /// A job's key.
   public func job(_ key: JobKey) -> String { jobs + jobPath(key) }
   /// A run's key.
@@ -70,9 +87,13 @@ public struct Keyspace: Hashable, Sendable {
   }
 
   private func jobPath(_ key: JobKey) -> String {
-    let digits = String(segment(of: key))
-    return String(repeating: "0", count: max(0, 3 - digits.count)) + digits + "/" + key.namespace + "/"
-      + key.jobID
+    Self.digits(of: segment(of: key)) + "/" + key.namespace + "/" + key.jobID
+  }
+
+  /// A segment's number as keys spell it.
+  private static func digits(of segment: Int) -> String {
+    let digits = String(segment)
+    return String(repeating: "0", count: max(0, 3 - digits.count)) + digits
   }
 
   /// The segment of a job: a stable hash of `namespace/job`.
@@ -127,6 +148,12 @@ public enum ParsedKey: Hashable, Sendable {
   case job(JobKey)
   /// A run.
   case run(RunKey)
+  /// A segment's owner.
+  case segment(Int)
+  /// A calendar.
+  case calendar(CalendarKey)
+  /// A backfill.
+  case backfill(BackfillKey)
   /// A key of no interest to the cluster's state.
   case other
 }
@@ -146,6 +173,11 @@ extension Keyspace {
     case ("jobs", 4): return .job(JobKey(namespace: part(2), jobID: part(3)))
     case ("runs", 5):
       return .run(RunKey(job: JobKey(namespace: part(2), jobID: part(3)), runID: part(4)))
+    case ("segments", 2): return Int(part(1)).map { .segment($0) } ?? .other
+    case ("calendars", 3): return .calendar(CalendarKey(namespace: part(1), name: part(2)))
+    case ("backfills", 5):
+      return .backfill(
+        BackfillKey(job: JobKey(namespace: part(2), jobID: part(3)), backfillID: part(4)))
     default: return .other
     }
   }

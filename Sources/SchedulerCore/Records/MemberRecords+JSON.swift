@@ -73,6 +73,12 @@ extension ServerRecord {
     json.member("http_address", httpAddress)
     json.member("version", version)
     json.member("started_at", startedAt)
+    if lease != 0 { json.member("lease", lease) }
+    if draining { json.member("draining", true) }
+    if let figures {
+      json.key("figures")
+      figures.write(to: &json)
+    }
     json.endObject()
     return json.bytes
   }
@@ -87,8 +93,14 @@ extension ServerRecord {
     var grpcAddress = ""
     var httpAddress = ""
     var version = ""
+    var lease: Int64 = 0
+    var draining = false
+    var figures: ServerFigures?
     try JSONReader.readRecord(bytes) { name, reader in
       switch name {
+      case "lease": lease = try reader.int()
+      case "draining": draining = try reader.bool()
+      case "figures": figures = try ServerFigures(from: &reader)
       case "server_id": writtenID = try reader.string()
       case "grpc_address": grpcAddress = try reader.string()
       case "http_address": httpAddress = try reader.string()
@@ -100,6 +112,63 @@ extension ServerRecord {
     self.init(
       serverID: try required(serverID ?? writtenID, "server_id"), grpcAddress: grpcAddress,
       httpAddress: httpAddress, version: version, startedAt: try required(startedAt, "started_at"))
+    self.lease = lease
+    self.draining = draining
+    self.figures = figures
+  }
+}
+
+extension ServerFigures {
+  fileprivate func write(to json: inout JSONWriter) {
+    json.beginObject()
+    json.member("reported_at", reportedAt)
+    json.member("fires", fires)
+    json.member("lateness_p50_milliseconds", latenessP50Millis)
+    json.member("lateness_p99_milliseconds", latenessP99Millis)
+    json.member("lateness_max_milliseconds", latenessMaxMillis)
+    json.member("scheduled_jobs", scheduledJobs)
+    json.member("overdue", overdue)
+    json.endObject()
+  }
+
+  fileprivate init(from reader: inout JSONReader) throws {
+    var figures = ServerFigures(reportedAt: Timestamp(microseconds: 0))
+    var reportedAt: Timestamp?
+    try reader.object { name, reader in
+      switch name {
+      case "reported_at": reportedAt = try reader.timestamp()
+      case "fires": figures.fires = try reader.wholeNumber()
+      case "lateness_p50_milliseconds": figures.latenessP50Millis = try reader.int()
+      case "lateness_p99_milliseconds": figures.latenessP99Millis = try reader.int()
+      case "lateness_max_milliseconds": figures.latenessMaxMillis = try reader.int()
+      case "scheduled_jobs": figures.scheduledJobs = try reader.wholeNumber()
+      case "overdue": figures.overdue = try reader.wholeNumber()
+      default: try reader.skip()
+      }
+    }
+    figures.reportedAt = try required(reportedAt, "figures.reported_at")
+    self = figures
+  }
+}
+
+extension SegmentRecord {
+  /// The record as etcd holds it.
+  public func encoded() -> [UInt8] {
+    var json = JSONWriter(reserving: 64)
+    json.beginObject()
+    json.member("server_id", serverID)
+    json.endObject()
+    return json.bytes
+  }
+
+  /// Reads a record.
+  /// - Throws: `JSONError` or `FieldError` for a value that is no segment record.
+  public init(decoding bytes: [UInt8]) throws {
+    var serverID: String?
+    try JSONReader.readRecord(bytes) { name, reader in
+      if name == "server_id" { serverID = try reader.string() } else { try reader.skip() }
+    }
+    self.init(serverID: try required(serverID, "server_id"))
   }
 }
 

@@ -8,7 +8,13 @@ public struct JobRecord: Hashable, Sendable {
   public var spec: JobSpec
   /// When the submission was accepted, by the accepting server's clock.
   public var createdAt: Timestamp
-  /// When the next run is due; nil when none is.
+  /// Rises with each change of the specification, from 1.
+  public var generation = 1
+  /// How the schedules stand, in the order of the specification; as many as it has.
+  public var scheduleStates: [ScheduleState] = []
+  /// When the next run is due to be created, jitter included; nil when none is. Of a paused job: when it would
+  /// be. The owner of the job's segment decides by `scheduleStates`, and keeps this up to date for everybody
+  /// else.
   public var nextRunTime: Timestamp?
   /// The scheduled time of the last run that was created.
   public var lastRunTime: Timestamp?
@@ -16,6 +22,15 @@ public struct JobRecord: Hashable, Sendable {
   public var cancelRequestedAt: Timestamp?
   /// Why, in the words of who asked.
   public var cancelReason: String?
+  /// Set while the job is paused: it is never due.
+  public var pausedAt: Timestamp?
+  /// Why, in the words of who paused it.
+  public var pauseNote: String?
+  /// The occurrences that were left out.
+  public var skips = SkipSummary()
+  /// Set once somebody asked for the job to be deleted: it is cancelled as well, and removed with its runs as
+  /// soon as they have ended.
+  public var deleteRequestedAt: Timestamp?
 
   /// Makes a record of a new job.
   public init(key: JobKey, uid: String, spec: JobSpec, createdAt: Timestamp) {
@@ -26,13 +41,68 @@ public struct JobRecord: Hashable, Sendable {
   }
 }
 
+/// How one schedule of a job stands.
+public struct ScheduleState: Hashable, Sendable {
+  /// All occurrences up to here have been decided: they have become runs, or were left out.
+  public var decidedThrough: Timestamp
+  /// How many runs it has created.
+  public var runs: Int
+
+  /// Makes a state.
+  public init(decidedThrough: Timestamp, runs: Int = 0) {
+    self.decidedThrough = decidedThrough
+    self.runs = runs
+  }
+}
+
+/// The occurrences of a job that were left out.
+public struct SkipSummary: Hashable, Sendable {
+  /// How many; of what an outage swallowed, at least this many.
+  public var count = 0
+  /// The last one's scheduled time.
+  public var lastTime: Timestamp?
+  /// Why it was left out.
+  public var lastReason: SkipReason?
+
+  /// Makes an empty summary.
+  public init() {}
+}
+
+/// Why an occurrence did not become a run.
+public enum SkipReason: String, Hashable, Sendable, CaseIterable {
+  /// The misfire policy.
+  case misfire
+  /// An earlier run had not ended, and the overlap policy forbids another.
+  case overlap
+  /// An earlier run had not ended, and the queue of the overlap policy was full.
+  case queueFull = "queue_full"
+  /// Somebody asked for it.
+  case requested
+}
+
+/// What made a run.
+public enum RunTrigger: String, Hashable, Sendable, CaseIterable {
+  /// A schedule, or the submission itself.
+  case schedule
+  /// Somebody triggered it.
+  case manual
+  /// A backfill.
+  case backfill
+}
+
 /// A run as etcd holds it.
 public struct RunRecord: Hashable, Sendable {
   /// Which run.
   public var key: RunKey
   /// Where it stands.
   public var state: RunState
-  /// When it was due.
+  /// What made it.
+  public var trigger = RunTrigger.schedule
+  /// The values that it was triggered with; for others the job's count.
+  public var params: [String: String] = [:]
+  /// The backfill that made it.
+  public var backfillID: String?
+  /// When it was due, jitter not included.
   public var scheduledTime: Timestamp
   /// When it was put in the queue first.
   public var createdAt: Timestamp
@@ -90,9 +160,12 @@ public struct AttemptRecord: Hashable, Sendable {
   public var error: String?
   /// What it used.
   public var usage: ResourceUsage?
+  /// The generation of the job that it runs.
+  public var generation: Int
 
   /// Makes a record of an attempt that has just been assigned.
-  public init(attempt: Int, agent: Incarnation, assignedAt: Timestamp) {
+  public init(attempt: Int, agent: Incarnation, assignedAt: Timestamp, generation: Int = 1) {
+    self.generation = generation
     self.attempt = attempt
     self.agent = agent
     self.assignedAt = assignedAt
@@ -206,6 +279,12 @@ public struct ServerRecord: Hashable, Sendable {
   public var version: String
   /// When the process started.
   public var startedAt: Timestamp
+  /// The lease that its keys hang on; 0 in records of before there were segments, whose servers own none.
+  public var lease: Int64 = 0
+  /// Whether it is about to leave, so that its segments have to move.
+  public var draining = false
+  /// What it says of itself now and then; not in its leader key.
+  public var figures: ServerFigures?
 
   /// Makes a record.
   public init(
@@ -216,6 +295,55 @@ public struct ServerRecord: Hashable, Sendable {
     self.httpAddress = httpAddress
     self.version = version
     self.startedAt = startedAt
+  }
+}
+
+/// What a server reports of its segments.
+public struct ServerFigures: Hashable, Sendable {
+  /// When, by its own clock.
+  public var reportedAt: Timestamp
+  /// Runs that it created by schedules in the last minute.
+  public var fires = 0
+  /// How late they were created, milliseconds: the median, the 99th percentile and the worst of the last minute.
+  public var latenessP50Millis: Int64 = 0
+  /// The 99th percentile.
+  public var latenessP99Millis: Int64 = 0
+  /// The worst.
+  public var latenessMaxMillis: Int64 = 0
+  /// Jobs of its segments that have a next occurrence.
+  public var scheduledJobs = 0
+  /// Occurrences that are due and have not been decided.
+  public var overdue = 0
+
+  /// Makes figures of zero.
+  public init(reportedAt: Timestamp) { self.reportedAt = reportedAt }
+}
+
+/// Who owns a segment. The epoch that fences its writes is the `modRevision` of the record.
+public struct SegmentRecord: Hashable, Sendable {
+  /// The server.
+  public var serverID: String
+
+  /// Makes a record.
+  public init(serverID: String) { self.serverID = serverID }
+}
+
+/// Names a calendar within the cluster.
+public struct CalendarKey: Hashable, Sendable, Comparable {
+  /// The namespace of the jobs that may use it.
+  public let namespace: String
+  /// Its name.
+  public let name: String
+
+  /// Makes a key; the parts are taken as they are.
+  public init(namespace: String, name: String) {
+    self.namespace = namespace
+    self.name = name
+  }
+
+  /// By namespace, then name.
+  public static func < (left: CalendarKey, right: CalendarKey) -> Bool {
+    (left.namespace, left.name) < (right.namespace, right.name)
   }
 }
 

@@ -9,6 +9,9 @@ extension RunRecord {
     json.keyMembers(key.job)
     json.member("run_id", key.runID)
     json.member("state", state.rawValue)
+    if trigger != .schedule { json.member("trigger", trigger.rawValue) }
+    if !params.isEmpty { json.member("params", params) }
+    json.optionalMember("backfill_id", backfillID)
     json.member("scheduled_time", scheduledTime)
     json.member("created_at", createdAt)
     json.optionalMember("finished_at", finishedAt)
@@ -60,6 +63,9 @@ extension RunRecord {
 
   private mutating func readOptionalMember(_ name: String, from reader: inout JSONReader) throws {
     switch name {
+    case "trigger": trigger = try reader.word(RunTrigger.self)
+    case "params": params = try reader.stringMap()
+    case "backfill_id": backfillID = try reader.string()
     case "finished_at": finishedAt = try reader.timestamp()
     case "next_attempt_at": nextAttemptAt = try reader.timestamp()
     case "retry_count": retryCount = try reader.wholeNumber()
@@ -85,6 +91,7 @@ extension AttemptRecord {
     json.member("worker_id", agent.agentID)
     json.member("incarnation", agent.createRevision)
     json.member("assigned_at", assignedAt)
+    if generation != 1 { json.member("generation", generation) }
     json.optionalMember("start_time", startedAt)
     json.optionalMember("end_time", endedAt)
     json.optionalMember("end_reason", endReason?.rawValue)
@@ -131,6 +138,7 @@ extension AttemptRecord {
 
   private mutating func readOptionalMember(_ name: String, from reader: inout JSONReader) throws {
     switch name {
+    case "generation": generation = try reader.wholeNumber()
     case "start_time": startedAt = try reader.timestamp()
     case "end_time": endedAt = try reader.timestamp()
     case "end_reason": endReason = try reader.word(EndReason.self)

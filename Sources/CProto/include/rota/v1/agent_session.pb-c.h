@@ -29,6 +29,7 @@ typedef struct Rota__V1__ServerMessage Rota__V1__ServerMessage;
 typedef struct Rota__V1__Welcome Rota__V1__Welcome;
 typedef struct Rota__V1__Assign Rota__V1__Assign;
 typedef struct Rota__V1__Assignment Rota__V1__Assignment;
+typedef struct Rota__V1__RunContext Rota__V1__RunContext;
 typedef struct Rota__V1__Stop Rota__V1__Stop;
 typedef struct Rota__V1__Ack Rota__V1__Ack;
 typedef struct Rota__V1__CheckpointAck Rota__V1__CheckpointAck;
@@ -240,10 +241,44 @@ struct  Rota__V1__Assignment
    * The last checkpoint that an earlier attempt of the run saved; empty when there is none.
    */
   ProtobufCBinaryData checkpoint;
+  /*
+   * What the task may want to know of its run. Templates in `spec` have been filled in already.
+   */
+  Rota__V1__RunContext *context;
 };
 #define ROTA__V1__ASSIGNMENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__assignment__descriptor) \
-    , NULL, NULL, NULL, 0, {0,NULL} }
+    , NULL, NULL, NULL, 0, {0,NULL}, NULL }
+
+
+/*
+ * What surrounds a run.
+ */
+struct  Rota__V1__RunContext
+{
+  ProtobufCMessage base;
+  Rota__V1__RunTrigger trigger;
+  /*
+   * The job's values and those that the run was triggered with.
+   */
+  size_t n_params;
+  Rota__V1__MapEntry **params;
+  /*
+   * The occurrence before the scheduled time, by the job's schedules; absent when there is none.
+   */
+  Google__Protobuf__Timestamp *previous_scheduled_time;
+  /*
+   * The occurrence after it.
+   */
+  Google__Protobuf__Timestamp *next_scheduled_time;
+  /*
+   * The scheduled time of the last run that succeeded; absent when none did, or none that is kept.
+   */
+  Google__Protobuf__Timestamp *last_success_time;
+};
+#define ROTA__V1__RUN_CONTEXT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__run_context__descriptor) \
+    , ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED, 0,NULL, NULL, NULL, NULL }
 
 
 /*
@@ -526,6 +561,25 @@ Rota__V1__Assignment *
 void   rota__v1__assignment__free_unpacked
                      (Rota__V1__Assignment *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__RunContext methods */
+void   rota__v1__run_context__init
+                     (Rota__V1__RunContext         *message);
+size_t rota__v1__run_context__get_packed_size
+                     (const Rota__V1__RunContext   *message);
+size_t rota__v1__run_context__pack
+                     (const Rota__V1__RunContext   *message,
+                      uint8_t             *out);
+size_t rota__v1__run_context__pack_to_buffer
+                     (const Rota__V1__RunContext   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__RunContext *
+       rota__v1__run_context__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__run_context__free_unpacked
+                     (Rota__V1__RunContext *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__Stop methods */
 void   rota__v1__stop__init
                      (Rota__V1__Stop         *message);
@@ -653,6 +707,9 @@ typedef void (*Rota__V1__Assign_Closure)
 typedef void (*Rota__V1__Assignment_Closure)
                  (const Rota__V1__Assignment *message,
                   void *closure_data);
+typedef void (*Rota__V1__RunContext_Closure)
+                 (const Rota__V1__RunContext *message,
+                  void *closure_data);
 typedef void (*Rota__V1__Stop_Closure)
                  (const Rota__V1__Stop *message,
                   void *closure_data);
@@ -714,6 +771,7 @@ extern const ProtobufCMessageDescriptor rota__v1__server_message__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__welcome__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__assign__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__assignment__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__run_context__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__stop__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__ack__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__checkpoint_ack__descriptor;

@@ -19,6 +19,9 @@ PROTOBUF_C__BEGIN_DECLS
 #include "google/protobuf/timestamp.pb-c.h"
 
 typedef struct Rota__V1__JobSpec Rota__V1__JobSpec;
+typedef struct Rota__V1__Schedule Rota__V1__Schedule;
+typedef struct Rota__V1__MisfirePolicy Rota__V1__MisfirePolicy;
+typedef struct Rota__V1__Overlap Rota__V1__Overlap;
 typedef struct Rota__V1__ExecTask Rota__V1__ExecTask;
 typedef struct Rota__V1__ShellTask Rota__V1__ShellTask;
 typedef struct Rota__V1__HttpTask Rota__V1__HttpTask;
@@ -27,6 +30,7 @@ typedef struct Rota__V1__NamedTask Rota__V1__NamedTask;
 typedef struct Rota__V1__Backoff Rota__V1__Backoff;
 typedef struct Rota__V1__Constraint Rota__V1__Constraint;
 typedef struct Rota__V1__Job Rota__V1__Job;
+typedef struct Rota__V1__ScheduleState Rota__V1__ScheduleState;
 typedef struct Rota__V1__Run Rota__V1__Run;
 typedef struct Rota__V1__Progress Rota__V1__Progress;
 typedef struct Rota__V1__Attempt Rota__V1__Attempt;
@@ -38,6 +42,89 @@ typedef struct Rota__V1__MapEntry Rota__V1__MapEntry;
 
 /* --- enums --- */
 
+typedef enum _Rota__V1__Frequency {
+  ROTA__V1__FREQUENCY__FREQUENCY_UNSPECIFIED = 0,
+  ROTA__V1__FREQUENCY__FREQUENCY_HOURLY = 1,
+  ROTA__V1__FREQUENCY__FREQUENCY_DAILY = 2,
+  ROTA__V1__FREQUENCY__FREQUENCY_WEEKLY = 3,
+  ROTA__V1__FREQUENCY__FREQUENCY_MONTHLY = 4,
+  /*
+   * No repetition: in a SubmitRequest's `frequency` only.
+   */
+  ROTA__V1__FREQUENCY__FREQUENCY_ONCE = 5
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__FREQUENCY)
+} Rota__V1__Frequency;
+/*
+ * What becomes of a local time that clocks which are put forward skip.
+ */
+typedef enum _Rota__V1__DstGap {
+  /*
+   * SKIP for a cron expression whose hours are `*` or `* n`, otherwise RUN_AFTER.
+   */
+  ROTA__V1__DST_GAP__DST_GAP_UNSPECIFIED = 0,
+  ROTA__V1__DST_GAP__DST_GAP_RUN_AFTER = 1,
+  ROTA__V1__DST_GAP__DST_GAP_SKIP = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__DST_GAP)
+} Rota__V1__DstGap;
+/*
+ * What becomes of a local time that clocks which are put back show twice.
+ */
+typedef enum _Rota__V1__DstOverlap {
+  /*
+   * BOTH for a cron expression whose hours are `*` or `* n`, otherwise FIRST.
+   */
+  ROTA__V1__DST_OVERLAP__DST_OVERLAP_UNSPECIFIED = 0,
+  ROTA__V1__DST_OVERLAP__DST_OVERLAP_FIRST = 1,
+  ROTA__V1__DST_OVERLAP__DST_OVERLAP_SECOND = 2,
+  ROTA__V1__DST_OVERLAP__DST_OVERLAP_BOTH = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__DST_OVERLAP)
+} Rota__V1__DstOverlap;
+typedef enum _Rota__V1__MisfireAction {
+  /*
+   * LATEST.
+   */
+  ROTA__V1__MISFIRE_ACTION__MISFIRE_ACTION_UNSPECIFIED = 0,
+  ROTA__V1__MISFIRE_ACTION__MISFIRE_ACTION_SKIP = 1,
+  ROTA__V1__MISFIRE_ACTION__MISFIRE_ACTION_LATEST = 2,
+  ROTA__V1__MISFIRE_ACTION__MISFIRE_ACTION_ALL = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__MISFIRE_ACTION)
+} Rota__V1__MisfireAction;
+typedef enum _Rota__V1__OverlapAction {
+  /*
+   * ALLOW.
+   */
+  ROTA__V1__OVERLAP_ACTION__OVERLAP_ACTION_UNSPECIFIED = 0,
+  /*
+   * They run beside each other.
+   */
+  ROTA__V1__OVERLAP_ACTION__OVERLAP_ACTION_ALLOW = 1,
+  /*
+   * The new one is left out.
+   */
+  ROTA__V1__OVERLAP_ACTION__OVERLAP_ACTION_FORBID = 2,
+  /*
+   * The new one waits for its turn.
+   */
+  ROTA__V1__OVERLAP_ACTION__OVERLAP_ACTION_QUEUE = 3,
+  /*
+   * The old ones are cancelled, and the new one starts once they have stopped.
+   */
+  ROTA__V1__OVERLAP_ACTION__OVERLAP_ACTION_REPLACE = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__OVERLAP_ACTION)
+} Rota__V1__OverlapAction;
+/*
+ * What made a run.
+ */
+typedef enum _Rota__V1__RunTrigger {
+  /*
+   * A schedule, or the submission itself.
+   */
+  ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED = 0,
+  ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_SCHEDULE = 1,
+  ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_MANUAL = 2,
+  ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_BACKFILL = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__RUN_TRIGGER)
+} Rota__V1__RunTrigger;
 typedef enum _Rota__V1__ConstraintOperator {
   ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_UNSPECIFIED = 0,
   ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_EQUAL = 1,
@@ -201,6 +288,25 @@ struct  Rota__V1__JobSpec
    * What happens to a run whose agent is lost.
    */
   Rota__V1__AgentLossPolicy on_agent_loss;
+  /*
+   * When it runs again and again: it is due whenever one of them says so. Without any, once: at
+   * `execution_time`.
+   */
+  size_t n_schedules;
+  Rota__V1__Schedule **schedules;
+  /*
+   * What becomes of missed occurrences.
+   */
+  Rota__V1__MisfirePolicy *misfire;
+  /*
+   * What happens when it is due while a run of it has not ended.
+   */
+  Rota__V1__Overlap *overlap;
+  /*
+   * Values for templates (`{{params.name}}`) and for the task (`ROTA_PARAM_NAME`); a trigger may give others.
+   */
+  size_t n_params;
+  Rota__V1__MapEntry **params;
   Rota__V1__JobSpec__KindCase kind_case;
   union {
     Rota__V1__ExecTask *exec;
@@ -212,7 +318,121 @@ struct  Rota__V1__JobSpec
 };
 #define ROTA__V1__JOB_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job_spec__descriptor) \
-    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+
+
+typedef enum {
+  ROTA__V1__SCHEDULE__RULE__NOT_SET = 0,
+  ROTA__V1__SCHEDULE__RULE_CRON = 1,
+  ROTA__V1__SCHEDULE__RULE_EVERY = 2,
+  ROTA__V1__SCHEDULE__RULE_FIXED_DELAY = 3,
+  ROTA__V1__SCHEDULE__RULE_FREQUENCY = 4,
+  ROTA__V1__SCHEDULE__RULE_AT = 5
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__SCHEDULE__RULE__CASE)
+} Rota__V1__Schedule__RuleCase;
+
+/*
+ * One rule for when a job is due.
+ */
+struct  Rota__V1__Schedule
+{
+  ProtobufCMessage base;
+  /*
+   * IANA name; UTC when empty.
+   */
+  ProtobufCBinaryData time_zone;
+  Rota__V1__DstGap dst_gap;
+  Rota__V1__DstOverlap dst_overlap;
+  /*
+   * Nothing is due before.
+   */
+  Google__Protobuf__Timestamp *start_time;
+  /*
+   * Nothing is due after.
+   */
+  Google__Protobuf__Timestamp *end_time;
+  /*
+   * How many runs it may create; any number when 0.
+   */
+  int64_t max_runs;
+  /*
+   * Each run is created up to so much later than it is due.
+   */
+  Google__Protobuf__Duration *jitter;
+  /*
+   * The calendars of the job's namespace whose time is excluded.
+   */
+  size_t n_calendars;
+  ProtobufCBinaryData *calendars;
+  Rota__V1__Schedule__RuleCase rule_case;
+  union {
+    /*
+     * Five fields, six with seconds in front, or a macro such as `@daily`.
+     */
+    ProtobufCBinaryData cron;
+    /*
+     * Every so often, whatever the runs take: at `start_time` plus multiples of it.
+     */
+    Google__Protobuf__Duration *every;
+    /*
+     * So long after the end of the last run.
+     */
+    Google__Protobuf__Duration *fixed_delay;
+    /*
+     * At the local time of `start_time`.
+     */
+    Rota__V1__Frequency frequency;
+    /*
+     * Once.
+     */
+    Google__Protobuf__Timestamp *at;
+  };
+};
+#define ROTA__V1__SCHEDULE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__schedule__descriptor) \
+    , {0,NULL}, ROTA__V1__DST_GAP__DST_GAP_UNSPECIFIED, ROTA__V1__DST_OVERLAP__DST_OVERLAP_UNSPECIFIED, NULL, NULL, 0, NULL, 0,NULL, ROTA__V1__SCHEDULE__RULE__NOT_SET, {0} }
+
+
+/*
+ * What becomes of missed occurrences: after a pause, an outage, a slow system or a change of servers.
+ */
+struct  Rota__V1__MisfirePolicy
+{
+  ProtobufCMessage base;
+  Rota__V1__MisfireAction policy;
+  /*
+   * How many run at most, for ALL; 100 when 0.
+   */
+  int32_t limit;
+  /*
+   * What is older is never run; any age when absent.
+   */
+  Google__Protobuf__Duration *within;
+  /*
+   * What is late by no more is not missed: it runs, late. A minute when absent.
+   */
+  Google__Protobuf__Duration *grace;
+};
+#define ROTA__V1__MISFIRE_POLICY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__misfire_policy__descriptor) \
+    , ROTA__V1__MISFIRE_ACTION__MISFIRE_ACTION_UNSPECIFIED, 0, NULL, NULL }
+
+
+/*
+ * What happens when a job is due while a run of it has not ended.
+ */
+struct  Rota__V1__Overlap
+{
+  ProtobufCMessage base;
+  Rota__V1__OverlapAction policy;
+  /*
+   * For QUEUE: how many runs may wait; 1 when 0.
+   */
+  int32_t limit;
+};
+#define ROTA__V1__OVERLAP__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__overlap__descriptor) \
+    , ROTA__V1__OVERLAP_ACTION__OVERLAP_ACTION_UNSPECIFIED, 0 }
 
 
 /*
@@ -385,10 +605,64 @@ struct  Rota__V1__Job
    * Why it was cancelled, in the words of who asked.
    */
   ProtobufCBinaryData cancel_reason;
+  /*
+   * Rises with each change of the specification, from 1.
+   */
+  int64_t generation;
+  /*
+   * Names this generation of this job, for `if_match`.
+   */
+  ProtobufCBinaryData etag;
+  /*
+   * Set while the job is paused.
+   */
+  Google__Protobuf__Timestamp *paused_at;
+  /*
+   * Why, in the words of who paused it.
+   */
+  ProtobufCBinaryData pause_note;
+  /*
+   * How each schedule stands, in the order of the specification.
+   */
+  size_t n_schedule_states;
+  Rota__V1__ScheduleState **schedule_states;
+  /*
+   * Occurrences that were left out: by misfire or overlap policy, or on request.
+   */
+  int64_t skipped_count;
+  /*
+   * The last of them, and why.
+   */
+  Google__Protobuf__Timestamp *last_skipped_time;
+  ProtobufCBinaryData last_skip_reason;
+  /*
+   * Set once somebody asked for the job to be deleted.
+   */
+  Google__Protobuf__Timestamp *delete_requested_at;
 };
 #define ROTA__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job__descriptor) \
-    , {0,NULL}, {0,NULL}, NULL, ROTA__V1__JOB_STATUS__JOB_STATUS_UNSPECIFIED, NULL, NULL, NULL, NULL, 0,NULL, 0, {0,NULL} }
+    , {0,NULL}, {0,NULL}, NULL, ROTA__V1__JOB_STATUS__JOB_STATUS_UNSPECIFIED, NULL, NULL, NULL, NULL, 0,NULL, 0, {0,NULL}, 0, {0,NULL}, NULL, {0,NULL}, 0,NULL, 0, NULL, {0,NULL}, NULL }
+
+
+/*
+ * How one schedule of a job stands.
+ */
+struct  Rota__V1__ScheduleState
+{
+  ProtobufCMessage base;
+  /*
+   * All occurrences up to here have been decided.
+   */
+  Google__Protobuf__Timestamp *decided_through;
+  /*
+   * How many runs it has created.
+   */
+  int64_t runs;
+};
+#define ROTA__V1__SCHEDULE_STATE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__schedule_state__descriptor) \
+    , NULL, 0 }
 
 
 /*
@@ -445,10 +719,20 @@ struct  Rota__V1__Run
    * The size of that checkpoint, bytes.
    */
   int32_t checkpoint_bytes;
+  Rota__V1__RunTrigger trigger;
+  /*
+   * The values that it was triggered with; those of the job count where this has none.
+   */
+  size_t n_params;
+  Rota__V1__MapEntry **params;
+  /*
+   * The backfill that made it.
+   */
+  ProtobufCBinaryData backfill_id;
 };
 #define ROTA__V1__RUN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__run__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED, NULL, NULL, NULL, NULL, 0, 0, 0,NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0 }
+    , {0,NULL}, {0,NULL}, {0,NULL}, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED, NULL, NULL, NULL, NULL, 0, 0, 0,NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED, 0,NULL, {0,NULL} }
 
 
 /*
@@ -502,10 +786,14 @@ struct  Rota__V1__Attempt
    * The incarnation of the agent that it was given to.
    */
   int64_t incarnation;
+  /*
+   * The generation of the job that it runs.
+   */
+  int64_t generation;
 };
 #define ROTA__V1__ATTEMPT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__attempt__descriptor) \
-    , 0, {0,NULL}, NULL, NULL, NULL, ROTA__V1__END_REASON__END_REASON_UNSPECIFIED, 0, 0, {0,NULL}, NULL, 0, 0 }
+    , 0, {0,NULL}, NULL, NULL, NULL, ROTA__V1__END_REASON__END_REASON_UNSPECIFIED, 0, 0, {0,NULL}, NULL, 0, 0, 0 }
 
 
 /*
@@ -631,6 +919,63 @@ Rota__V1__JobSpec *
                       const uint8_t       *data);
 void   rota__v1__job_spec__free_unpacked
                      (Rota__V1__JobSpec *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Schedule methods */
+void   rota__v1__schedule__init
+                     (Rota__V1__Schedule         *message);
+size_t rota__v1__schedule__get_packed_size
+                     (const Rota__V1__Schedule   *message);
+size_t rota__v1__schedule__pack
+                     (const Rota__V1__Schedule   *message,
+                      uint8_t             *out);
+size_t rota__v1__schedule__pack_to_buffer
+                     (const Rota__V1__Schedule   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Schedule *
+       rota__v1__schedule__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__schedule__free_unpacked
+                     (Rota__V1__Schedule *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__MisfirePolicy methods */
+void   rota__v1__misfire_policy__init
+                     (Rota__V1__MisfirePolicy         *message);
+size_t rota__v1__misfire_policy__get_packed_size
+                     (const Rota__V1__MisfirePolicy   *message);
+size_t rota__v1__misfire_policy__pack
+                     (const Rota__V1__MisfirePolicy   *message,
+                      uint8_t             *out);
+size_t rota__v1__misfire_policy__pack_to_buffer
+                     (const Rota__V1__MisfirePolicy   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__MisfirePolicy *
+       rota__v1__misfire_policy__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__misfire_policy__free_unpacked
+                     (Rota__V1__MisfirePolicy *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Overlap methods */
+void   rota__v1__overlap__init
+                     (Rota__V1__Overlap         *message);
+size_t rota__v1__overlap__get_packed_size
+                     (const Rota__V1__Overlap   *message);
+size_t rota__v1__overlap__pack
+                     (const Rota__V1__Overlap   *message,
+                      uint8_t             *out);
+size_t rota__v1__overlap__pack_to_buffer
+                     (const Rota__V1__Overlap   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Overlap *
+       rota__v1__overlap__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__overlap__free_unpacked
+                     (Rota__V1__Overlap *message,
                       ProtobufCAllocator *allocator);
 /* Rota__V1__ExecTask methods */
 void   rota__v1__exec_task__init
@@ -784,6 +1129,25 @@ Rota__V1__Job *
 void   rota__v1__job__free_unpacked
                      (Rota__V1__Job *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__ScheduleState methods */
+void   rota__v1__schedule_state__init
+                     (Rota__V1__ScheduleState         *message);
+size_t rota__v1__schedule_state__get_packed_size
+                     (const Rota__V1__ScheduleState   *message);
+size_t rota__v1__schedule_state__pack
+                     (const Rota__V1__ScheduleState   *message,
+                      uint8_t             *out);
+size_t rota__v1__schedule_state__pack_to_buffer
+                     (const Rota__V1__ScheduleState   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__ScheduleState *
+       rota__v1__schedule_state__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__schedule_state__free_unpacked
+                     (Rota__V1__ScheduleState *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__Run methods */
 void   rota__v1__run__init
                      (Rota__V1__Run         *message);
@@ -922,6 +1286,15 @@ void   rota__v1__map_entry__free_unpacked
 typedef void (*Rota__V1__JobSpec_Closure)
                  (const Rota__V1__JobSpec *message,
                   void *closure_data);
+typedef void (*Rota__V1__Schedule_Closure)
+                 (const Rota__V1__Schedule *message,
+                  void *closure_data);
+typedef void (*Rota__V1__MisfirePolicy_Closure)
+                 (const Rota__V1__MisfirePolicy *message,
+                  void *closure_data);
+typedef void (*Rota__V1__Overlap_Closure)
+                 (const Rota__V1__Overlap *message,
+                  void *closure_data);
 typedef void (*Rota__V1__ExecTask_Closure)
                  (const Rota__V1__ExecTask *message,
                   void *closure_data);
@@ -945,6 +1318,9 @@ typedef void (*Rota__V1__Constraint_Closure)
                   void *closure_data);
 typedef void (*Rota__V1__Job_Closure)
                  (const Rota__V1__Job *message,
+                  void *closure_data);
+typedef void (*Rota__V1__ScheduleState_Closure)
+                 (const Rota__V1__ScheduleState *message,
                   void *closure_data);
 typedef void (*Rota__V1__Run_Closure)
                  (const Rota__V1__Run *message,
@@ -973,12 +1349,21 @@ typedef void (*Rota__V1__MapEntry_Closure)
 
 /* --- descriptors --- */
 
+extern const ProtobufCEnumDescriptor    rota__v1__frequency__descriptor;
+extern const ProtobufCEnumDescriptor    rota__v1__dst_gap__descriptor;
+extern const ProtobufCEnumDescriptor    rota__v1__dst_overlap__descriptor;
+extern const ProtobufCEnumDescriptor    rota__v1__misfire_action__descriptor;
+extern const ProtobufCEnumDescriptor    rota__v1__overlap_action__descriptor;
+extern const ProtobufCEnumDescriptor    rota__v1__run_trigger__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__constraint_operator__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__agent_loss_policy__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__job_status__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__run_state__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__end_reason__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__schedule__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__misfire_policy__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__overlap__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__exec_task__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__shell_task__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__http_task__descriptor;
@@ -987,6 +1372,7 @@ extern const ProtobufCMessageDescriptor rota__v1__named_task__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__backoff__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__constraint__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__job__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__schedule_state__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__run__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__progress__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__attempt__descriptor;
