@@ -3,9 +3,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap run test test-unit test-e2e test-module bench lint format generate clean \
+.PHONY: help bootstrap run test test-unit test-e2e test-module simulate bench lint format generate clean \
         build release venv
 
+SEEDS := 10000
+FIRST := 0
 PYTEST := .venv-test/bin/pytest
 SWIFT_SOURCES := Sources Tests Benchmarks Package.swift
 
@@ -14,6 +16,7 @@ help: ## List the commands
 	@echo
 	@echo "  make test-module MODULE=SchedulerCore    builds and tests that module alone"
 	@echo "  make test-e2e ARGS='-k cancel'           passes ARGS on to pytest"
+	@echo "  make simulate FIRST=17 SEEDS=1           tells the story of seed 17 again"
 	@echo "  make bench ARGS='--help'                 passes ARGS on to the benchmark"
 
 run: bootstrap ## Build, start everything on this machine, run example jobs, stay until Ctrl-C
@@ -31,6 +34,9 @@ test-e2e: venv release ## Run the end-to-end tests on the release build
 test-module: ## Build and test one module alone: MODULE=SchedulerCore
 	@[[ -n "$(MODULE)" ]] || { echo "say which module: make test-module MODULE=SchedulerCore" >&2; exit 2; }
 	ROTA_TARGETS=$(MODULE) swift test --scratch-path .build-$(MODULE) $(ARGS)
+
+simulate: ## Run the seeded simulations of SchedulerCore: SEEDS=10000 of them, from FIRST=0 on
+	scripts/simulate "$(SEEDS)" "$(FIRST)"
 
 bench: venv ## Measure throughput and latency on real processes; prints a table, writes JSON
 	scripts/bootstrap bench
