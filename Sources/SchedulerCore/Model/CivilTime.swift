@@ -54,12 +54,19 @@ struct CivilTime: Hashable, Sendable {
     }
   }
 
+  /// The weekday of a day since 1970-01-01: 0 is Sunday, 6 Saturday.
+  static func weekday(days: Int) -> Int {
+    // 1970-01-01 was a Thursday.
+    let weekday = (days + 4) % 7
+    return weekday < 0 ? weekday + 7 : weekday
+  }
+
   private static func isLeapYear(_ year: Int) -> Bool {
     year.isMultiple(of: 4) && (!year.isMultiple(of: 100) || year.isMultiple(of: 400))
   }
 
   /// Days since 1970-01-01.
-  private static func days(year: Int, month: Int, day: Int) -> Int {
+  static func days(year: Int, month: Int, day: Int) -> Int {
     let marchYear = month <= 2 ? year - 1 : year
     let era = (marchYear >= 0 ? marchYear : marchYear - 399) / 400
     let yearOfEra = marchYear - era * 400
@@ -69,7 +76,7 @@ struct CivilTime: Hashable, Sendable {
   }
 
   /// The date of a day since 1970-01-01.
-  private static func date(days: Int) -> (year: Int, month: Int, day: Int) {
+  static func date(days: Int) -> (year: Int, month: Int, day: Int) {
     let shifted = days + 719_468
     let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
     let dayOfEra = shifted - era * 146_097
@@ -81,7 +88,7 @@ struct CivilTime: Hashable, Sendable {
     return (year, month, dayOfYear - (153 * marchMonth + 2) / 5 + 1)
   }
 
-  private static func floorDivide(_ value: Int64, by divisor: Int64) -> (quotient: Int64, rest: Int64) {
+  static func floorDivide(_ value: Int64, by divisor: Int64) -> (quotient: Int64, rest: Int64) {
     let (quotient, rest) = value.quotientAndRemainder(dividingBy: divisor)
     return rest < 0 ? (quotient - 1, rest + divisor) : (quotient, rest)
   }

@@ -166,7 +166,7 @@ struct SpecDecoder {
   // MARK: Values
 
   /// A length of time: a text, or a whole number of seconds.
-  private func duration(_ reader: inout JSONReader) throws -> Int64 {
+  func duration(_ reader: inout JSONReader) throws -> Int64 {
     guard try reader.peek() == .number else { return try DurationText.parse(try reader.string()) }
     let seconds = try reader.int()
     guard seconds >= 0 else { throw TextError("a length of time cannot be negative") }
@@ -177,7 +177,7 @@ struct SpecDecoder {
   }
 
   /// A point in time: a text, or a whole number of seconds since 1970.
-  private func time(_ reader: inout JSONReader) throws -> Timestamp {
+  func time(_ reader: inout JSONReader) throws -> Timestamp {
     guard try reader.peek() == .number else { return try Timestamp(rfc3339: try reader.string()) }
     let seconds = try reader.int()
     guard seconds >= 0 else { throw TextError("a time before 1970 cannot be scheduled") }

@@ -48,6 +48,31 @@ public enum SpecLimits {
   public static let payloadDepth = 48
   /// The whole specification as JSON: etcd takes requests of 1.5 MiB, and a run goes with its job.
   public static let recordBytes = 1 << 20
+  /// The longest cron expression.
+  public static let cronBytes = 256
+  /// The longest name of a time zone.
+  public static let timeZoneBytes = 64
+  /// The range of an interval: a second to ten years.
+  public static let intervalMillis: ClosedRange<Int64> = 1_000...DurationText.maxMillis
+  /// The longest jitter: a day.
+  public static let jitterMillis: Int64 = 86_400_000
+  /// The most runs that a schedule may be bounded to.
+  public static let scheduleRuns = 1_000_000_000
+  /// The most calendars of one schedule.
+  public static let scheduleCalendars = 32
+  /// The most occurrences in a row that calendars may leave out. A schedule that they leave out more often
+  /// has no next occurrence.
+  public static let excludedInARow = 250_000
+  /// The most days, ranges and cron windows of a calendar, each.
+  public static let calendarEntries = 1_000
+  /// The longest description of a calendar.
+  public static let calendarDescriptionBytes = 1_024
+  /// The range of how many missed occurrences may be made up for.
+  public static let misfireRuns = 1...10_000
+  /// The longest age of what is missed, and the longest grace: a year.
+  public static let misfireMillis: Int64 = 365 * 86_400_000
+  /// The range of how many runs may wait for the end of another.
+  public static let overlapQueue = 1...1_000
   /// The methods of an HTTP task.
   public static let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 }
