@@ -8,7 +8,6 @@ SHELL := /bin/bash
 
 SEEDS := 10000
 FIRST := 0
-PYTEST := .venv-test/bin/pytest
 SWIFT_SOURCES := Sources Tests Benchmarks Package.swift
 
 help: ## List the commands
@@ -29,7 +28,7 @@ test-unit: venv build ## Build for debugging and run the Swift tests
 	scripts/test-swift
 
 test-e2e: venv release ## Run the end-to-end tests on the release build
-	ROTA_BIN="$(CURDIR)/.build/release" $(PYTEST) Tests/EndToEnd $(ARGS)
+	ROTA_BIN="$(CURDIR)/.build/release" scripts/test-e2e $(ARGS)
 
 test-module: ## Build and test one module alone: MODULE=SchedulerCore
 	@[[ -n "$(MODULE)" ]] || { echo "say which module: make test-module MODULE=SchedulerCore" >&2; exit 2; }

@@ -34,6 +34,7 @@ def wait_all_started(recorder: Recorder, count: int, seconds: float = 40) -> Non
     wait_until(lambda: len(recorder.executions()) >= count, seconds, f"{count} tasks have started", every=0.2)
 
 
+@pytest.mark.alone
 def test_kill_9_moves_200_jobs(fleet, recorder):
     ids = fleet.submit_all([recorder.spec()] * 200)
     at_most_once = fleet.submit_all(

@@ -1,19 +1,18 @@
 """Servers that die: others go on, everything is recorded once."""
 from __future__ import annotations
 
-import base64
-import json
 import threading
 import time
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 
 import grpc
 import pytest
 
 from cluster import LEASE_TTL_SECONDS, Cluster
-from processes import Child, wait_until
+from processes import wait_until
 from rota_client import Client, RotaError, exec_job, messages, shell_job, status_name
+from witness import RunWatch
 
 TERMINAL = ("completed", "failed", "cancelled")
 
@@ -22,32 +21,6 @@ TERMINAL = ("completed", "failed", "cancelled")
 def trio():
     with Cluster(servers=3, agents=2, slots=32) as cluster:
         yield cluster
-
-
-class RunWatch:
-    """Follows every change of every run in etcd, as an outside witness."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        argv = ["etcdctl", f"--endpoints={cluster.etcd.address}", "watch", "--prefix", "/rota/runs/", "-w", "json"]
-        self.child = Child(f"watch-{uuid.uuid4().hex[:6]}", argv, cluster.folder, cluster.env)
-
-    def __enter__(self) -> RunWatch:
-        self.child.start()
-        time.sleep(0.5)  # etcdctl does not tell when its watch stands
-        return self
-
-    def __exit__(self, kind, error, trace) -> None:
-        self.child.kill()
-
-    def states(self) -> dict[str, list[str]]:
-        """Per run, its states in order."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for line in self.child.log.read_text().splitlines():
-            for event in json.loads(line).get("Events") or []:
-                key = base64.b64decode(event["kv"]["key"]).decode()
-                if event.get("type", 0) == 0:
-                    found[key].append(json.loads(base64.b64decode(event["kv"]["value"]))["state"])
-        return dict(found)
 
 
 class Submitter(threading.Thread):

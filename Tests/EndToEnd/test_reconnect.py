@@ -18,7 +18,8 @@ from cluster import Agent, Cluster, Server, binaries
 from processes import free_port, wait_until
 from proxy import Proxy
 from rota_client import RotaError, is_terminal, messages, shell_job, status_name
-from test_leader_lost import TERMINAL, RunWatch, Submitter
+from test_leader_lost import TERMINAL, Submitter
+from witness import RunWatch
 
 DEAD_PEER_SECONDS = 10.0
 """Within so long a peer that went silent is noticed."""
@@ -51,6 +52,7 @@ def behind_proxy():
             yield cluster, proxy
 
 
+@pytest.mark.alone
 def test_agents_notice_a_silent_leader(behind_proxy):
     cluster, proxy = behind_proxy
     agent, ran = cluster.agents["a1"], cluster.folder / "ran"

@@ -67,6 +67,7 @@ def rapid_resets(server: Server) -> Iterator[dict]:
             process.wait()
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(420)
 def test_10000_jobs_on_one_stream_beside_a_flood_of_rapid_resets():
     """All are acknowledged and there, and the server's memory stays flat."""

@@ -22,6 +22,7 @@ def fork_tree(body):
 # MARK: - The agent is gone
 
 
+@pytest.mark.alone
 def test_end_of_the_control_pipe_kills_at_once(start):
     shim = start(["sh", "-c", "trap '' TERM HUP; sleep 60 & wait"], g=60_000)
     pid, _, _ = shim.started()
@@ -83,6 +84,7 @@ def test_killed_agent(agent, start, tmp_path):
     assert with_marker(start.marker) == []
 
 
+@pytest.mark.alone
 def test_stopped_agent_is_fenced_at_the_deadline(agent, start, tmp_path):
     time.sleep(1)  # well past the first deadline: it was extended about fifty times
     assert alive(agent.task) and not (tmp_path / "result").exists()
@@ -100,6 +102,7 @@ def test_stopped_agent_is_fenced_at_the_deadline(agent, start, tmp_path):
 # MARK: - The deadline
 
 
+@pytest.mark.alone
 def test_deadline_passes(start, tmp_path):
     deadline = Deadline(tmp_path / "lease", 300_000_000)
     shim = start(["sh", "-c", "trap '' TERM; sleep 60 & wait"], deadline=deadline, g=60_000)
@@ -109,6 +112,7 @@ def test_deadline_passes(start, tmp_path):
     assert 0 <= (ending.boottime_ns - deadline.value) / 1e9 < 0.1
 
 
+@pytest.mark.alone
 def test_deadline_extended_many_times(start, tmp_path):
     deadline = Deadline(tmp_path / "lease", 1_000_000_000)
     shim = start(["sleep", "60"], deadline=deadline)
@@ -122,6 +126,7 @@ def test_deadline_extended_many_times(start, tmp_path):
     assert 0 <= (ending.boottime_ns - deadline.value) / 1e9 < 0.1
 
 
+@pytest.mark.alone
 def test_deadline_passes_during_the_grace(start, tmp_path):
     deadline = Deadline(tmp_path / "lease", 400_000_000)
     shim = start(["sh", "-c", "trap '' TERM; while :; do sleep 0.02; done"], deadline=deadline, g=60_000)

@@ -193,6 +193,7 @@ def test_terminate_lets_the_task_clean_up(start, tmp_path):
 STUBBORN = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.02; done"]
 
 
+@pytest.mark.alone
 def test_terminate_kills_after_the_grace(start, tmp_path):
     shim = start(STUBBORN, g=200)
     shim.started()
@@ -243,6 +244,7 @@ def test_commands_right_behind_the_spec(start):
     assert shim.ended().reason == "killed"
 
 
+@pytest.mark.alone
 def test_timeout(start):
     shim = start(["sleep", "60"], t=200, g=5000)
     _, _, at = shim.started()
@@ -251,6 +253,7 @@ def test_timeout(start):
     assert 0.15 < (ending.boottime_ns - at) / 1e9 < 0.6
 
 
+@pytest.mark.alone
 def test_timeout_of_a_task_that_ignores_sigterm(start):
     shim = start(STUBBORN, t=200, g=200)
     _, _, at = shim.started()
@@ -342,6 +345,7 @@ def test_flood_stays_within_the_cap_and_does_not_stall(start, tmp_path):
     assert len(sizes) == 6 and all(size <= cap for size in sizes.values())
 
 
+@pytest.mark.alone
 def test_flood_does_not_delay_commands(start):
     shim = start(["sh", "-c", "yes & yes >&2 & wait"], l=1_000_000)
     shim.started()
@@ -447,6 +451,7 @@ def test_started_by_hand_it_says_what_it_is(shim_path):
 # MARK: - Cost
 
 
+@pytest.mark.alone
 def test_start_cost(shim_path, tmp_path, capsys):
     """Printed, not asserted: the machine may be busy."""
     deadline = Deadline(tmp_path / "deadline")

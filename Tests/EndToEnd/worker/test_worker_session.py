@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from cluster import CHECKOUT
 from processes import Child, free_port, wait_until
 from rota_client._generated.rota.v1 import agent_session_pb2 as pb
@@ -97,6 +99,7 @@ async def until(condition: Callable[[], object], seconds: float, what: str) -> N
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.alone
 def test_dead_leader_is_noticed_within_ten_seconds(tmp_path: Path) -> None:
     """Its machine is gone: nothing is answered, nothing is refused, and no other leader is known."""
     child, leader = fake_leader(tmp_path, "silent", 1, free_port())

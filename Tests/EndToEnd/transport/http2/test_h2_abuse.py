@@ -268,6 +268,7 @@ def _(server: Server) -> None:
             bomb = request + references
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", abuses)
 def test_abuse(name: str) -> None:
     chosen = abuses[name]

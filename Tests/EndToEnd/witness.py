@@ -1,0 +1,51 @@
+"""An outside witness of what becomes of runs: `etcdctl watch`, which shares no code with Rota."""
+from __future__ import annotations
+
+import base64
+import json
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from cluster import Cluster
+from processes import Child
+
+
+class RunWatch:
+    """Follows every change of every run in etcd."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        argv = ["etcdctl", f"--endpoints={cluster.etcd.address}", "watch", "--prefix", "/rota/runs/", "-w", "json"]
+        self.child = Child(f"watch-{uuid.uuid4().hex[:6]}", argv, cluster.folder, cluster.env)
+
+    def __enter__(self) -> RunWatch:
+        self.child.start()
+        time.sleep(0.5)  # etcdctl does not tell when its watch stands
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self.child.kill()
+
+    def changes(self) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """(key, record, the key-value as etcd tells it) of every change but deletions, in order."""
+        for line in self.child.log.read_text().splitlines():
+            for event in json.loads(line).get("Events") or []:
+                if event.get("type", 0) == 0:
+                    value = event["kv"]
+                    yield base64.b64decode(value["key"]).decode(), json.loads(base64.b64decode(value["value"])), value
+
+    def states(self) -> dict[str, list[str]]:
+        """Per run, its states in order."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for key, record, _ in self.changes():
+            found[key].append(record["state"])
+        return dict(found)
+
+    def creations(self) -> Counter[str]:
+        """How often each run was created, by `job_id/run_id`."""
+        created: dict[str, set[int]] = defaultdict(set)
+        for key, _, value in self.changes():
+            created["/".join(key.split("/")[-2:])].add(value["create_revision"])
+        return Counter({run: len(revisions) for run, revisions in created.items()})
