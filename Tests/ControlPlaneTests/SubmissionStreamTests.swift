@@ -24,7 +24,8 @@ import Transport
   private static func accepted(_ request: SubmitRequest) -> SubmitResponse {
     let key = JobKey(namespace: request.namespace, jobID: request.jobID ?? "made")
     return SubmitResponse(
-      job: JobView(key: key, spec: request.spec, status: .pending, createdAt: Timestamp(microseconds: 0)),
+      job: JobView(
+        key: key, etag: "e", spec: request.spec, status: .pending, createdAt: Timestamp(microseconds: 0)),
       created: request.jobID != "known")
   }
 

@@ -93,6 +93,10 @@ struct Samples {
     }
     spec.executionTime = maybe { $0.time() }
     spec.onAgentLoss = bool() ? .restart : .fail
+    spec.schedules = many { $0.schedule() }
+    spec.misfire = bool() ? MisfirePolicy() : misfire()
+    spec.overlap = pick([.allow, .forbid, .queue(limit: 1), .queue(limit: 7), .replace])
+    spec.params = map()
     return spec
   }
 
@@ -111,7 +115,8 @@ struct Samples {
 
   mutating func attempt() -> AttemptRecord {
     let agent = Incarnation(agentID: text(), createRevision: large())
-    var attempt = AttemptRecord(attempt: number(), agent: agent, assignedAt: time())
+    var attempt = AttemptRecord(
+      attempt: number(), agent: agent, assignedAt: time(), generation: 1 + count(9))
     attempt.startedAt = maybe { $0.time() }
     if bool() {
       attempt.endedAt = time()
@@ -141,15 +146,27 @@ struct Samples {
     record.checkpoint = maybe {
       CheckpointNote(savedAt: $0.time(), bytes: $0.number(), attempt: 0, sequence: 0)
     }
+    record.trigger = pick(RunTrigger.allCases)
+    record.params = map()
+    record.backfillID = maybe { $0.text() }
     return RunView(record: record, revision: large())
   }
 
   mutating func job() -> JobView {
-    JobView(
-      key: jobKey(), spec: spec(), status: pick(JobStatus.allCases), createdAt: time(),
+    var job = JobView(
+      key: jobKey(), etag: text(), spec: spec(), status: pick(JobStatus.allCases), createdAt: time(),
       nextRunTime: maybe { $0.time() }, lastRunTime: maybe { $0.time() },
       cancelRequestedAt: maybe { $0.time() },
       cancelReason: maybe { $0.text() }, runs: many { $0.run() }, revision: large())
+    job.generation = 1 + count(9)
+    job.scheduleStates = many { ScheduleState(decidedThrough: $0.time(), runs: $0.count(1_000)) }
+    job.pausedAt = maybe { $0.time() }
+    job.pauseNote = maybe { $0.text() }
+    job.skips.count = count(1_000)
+    job.skips.lastTime = maybe { $0.time() }
+    job.skips.lastReason = maybe { $0.pick(SkipReason.allCases) }
+    job.deleteRequestedAt = maybe { $0.time() }
+    return job
   }
 
   mutating func health() -> AgentHealth {
@@ -175,7 +192,9 @@ struct Samples {
 
   mutating func submit() -> SubmitRequest {
     SubmitRequest(
-      namespace: text(), jobID: maybe { $0.text() }, idempotencyKey: maybe { $0.text() }, spec: spec())
+      namespace: text(), jobID: maybe { $0.text() }, idempotencyKey: maybe { $0.text() }, spec: spec(),
+      delayMillis: maybe { $0.millis() }, frequency: maybe { $0.pick(SubmitRequest.Frequency.allCases) },
+      timeZone: maybe { $0.text() })
   }
 
   mutating func ref() -> AttemptRef {

@@ -4,6 +4,10 @@ import SchedulerCore
 public struct JobView: Hashable, Sendable {
   /// Which job.
   public var key: JobKey
+  /// Rises with each change of the specification, from 1.
+  public var generation = 1
+  /// Names this generation of this job, for `if_match`.
+  public var etag: String
   /// What to run.
   public var spec: JobSpec
   /// How it stands.
@@ -18,6 +22,16 @@ public struct JobView: Hashable, Sendable {
   public var cancelRequestedAt: Timestamp?
   /// Why, in the words of who asked.
   public var cancelReason: String?
+  /// How the schedules stand, in the order of the specification.
+  public var scheduleStates: [ScheduleState] = []
+  /// Set while the job is paused.
+  public var pausedAt: Timestamp?
+  /// Why, in the words of who paused it.
+  public var pauseNote: String?
+  /// The occurrences that were left out.
+  public var skips = SkipSummary()
+  /// When somebody asked for the job to be deleted.
+  public var deleteRequestedAt: Timestamp?
   /// Its runs, newest first; empty in lists.
   public var runs: [RunView]
   /// The etcd revision of the job's record.
@@ -25,11 +39,13 @@ public struct JobView: Hashable, Sendable {
 
   /// Makes a view.
   public init(
-    key: JobKey, spec: JobSpec, status: JobStatus, createdAt: Timestamp, nextRunTime: Timestamp? = nil,
+    key: JobKey, etag: String, spec: JobSpec, status: JobStatus, createdAt: Timestamp,
+    nextRunTime: Timestamp? = nil,
     lastRunTime: Timestamp? = nil, cancelRequestedAt: Timestamp? = nil,
     cancelReason: String? = nil, runs: [RunView] = [], revision: Int64 = 0
   ) {
     self.key = key
+    self.etag = etag
     self.spec = spec
     self.status = status
     self.createdAt = createdAt
@@ -44,10 +60,16 @@ public struct JobView: Hashable, Sendable {
   /// Makes a view of a record.
   public init(record: JobRecord, status: JobStatus, runs: [RunView] = [], revision: Int64) {
     self.init(
-      key: record.key, spec: record.spec, status: status, createdAt: record.createdAt,
+      key: record.key, etag: record.etag, spec: record.spec, status: status, createdAt: record.createdAt,
       nextRunTime: record.nextRunTime, lastRunTime: record.lastRunTime,
       cancelRequestedAt: record.cancelRequestedAt, cancelReason: record.cancelReason, runs: runs,
       revision: revision)
+    generation = record.generation
+    scheduleStates = record.scheduleStates
+    pausedAt = record.pausedAt
+    pauseNote = record.pauseNote
+    skips = record.skips
+    deleteRequestedAt = record.deleteRequestedAt
   }
 }
 

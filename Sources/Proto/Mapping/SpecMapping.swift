@@ -19,6 +19,14 @@ extension JobSpec: Mapped {
     if let policy = try Decode.choice(raw.pointee.on_agent_loss, "on_agent_loss", as: AgentLossPolicy.self) {
       onAgentLoss = policy
     }
+    schedules = try Decode.list(raw.pointee.n_schedules, raw.pointee.schedules, "schedules")
+    if let policy = try Decode.optional(raw.pointee.misfire, "misfire", as: MisfirePolicy.self) {
+      misfire = policy
+    }
+    if let policy = try Decode.optional(raw.pointee.overlap, "overlap", as: OverlapPolicy.self) {
+      overlap = policy
+    }
+    params = try Decode.map(raw.pointee.n_params, raw.pointee.params, "params")
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__JobSpec>, _ arena: Arena) {
@@ -37,6 +45,10 @@ extension JobSpec: Mapped {
     raw.pointee.constraints = arena.list(constraints, &raw.pointee.n_constraints)
     raw.pointee.execution_time = arena.time(executionTime)
     if onAgentLoss != .restart { raw.pointee.on_agent_loss = onAgentLoss.raw }
+    raw.pointee.schedules = arena.list(schedules, &raw.pointee.n_schedules)
+    if misfire != MisfirePolicy() { raw.pointee.misfire = arena.message(misfire) }
+    if overlap != .allow { raw.pointee.overlap = arena.message(overlap) }
+    raw.pointee.params = arena.map(params, &raw.pointee.n_params)
   }
 }
 

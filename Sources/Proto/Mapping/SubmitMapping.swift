@@ -10,7 +10,10 @@ extension SubmitRequest: Mapped, WireMessage {
       namespace: try Decode.namespace(raw.pointee.namespace_),
       jobID: try Decode.optionalText(raw.pointee.job_id, "job_id"),
       idempotencyKey: try Decode.optionalText(raw.pointee.idempotency_key, "idempotency_key"),
-      spec: try Decode.required(raw.pointee.spec, "spec"))
+      spec: try Decode.required(raw.pointee.spec, "spec"),
+      delayMillis: try Decode.millis(raw.pointee.delay, "delay"),
+      frequency: try Decode.choice(raw.pointee.frequency, "frequency"),
+      timeZone: try Decode.optionalText(raw.pointee.time_zone, "time_zone"))
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__SubmitRequest>, _ arena: Arena) {
@@ -18,6 +21,9 @@ extension SubmitRequest: Mapped, WireMessage {
     raw.pointee.job_id = arena.text(jobID)
     raw.pointee.idempotency_key = arena.text(idempotencyKey)
     raw.pointee.spec = arena.message(spec)
+    raw.pointee.delay = arena.duration(millis: delayMillis)
+    if let frequency { raw.pointee.frequency = frequency.raw }
+    raw.pointee.time_zone = arena.text(timeZone)
   }
 }
 

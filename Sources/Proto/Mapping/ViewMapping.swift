@@ -13,6 +13,7 @@ extension JobView: Mapped, WireMessage {
       key: JobKey(
         namespace: try Decode.text(raw.pointee.namespace_, "namespace"),
         jobID: try Decode.text(raw.pointee.job_id, "job_id")),
+      etag: try Decode.text(raw.pointee.etag, "etag"),
       spec: try Decode.required(raw.pointee.spec, "spec"),
       status: status,
       createdAt: try Decode.requiredTime(raw.pointee.created_at, "created_at"),
@@ -22,6 +23,17 @@ extension JobView: Mapped, WireMessage {
       cancelReason: try Decode.optionalText(raw.pointee.cancel_reason, "cancel_reason"),
       runs: try Decode.list(raw.pointee.n_runs, raw.pointee.runs, "runs"),
       revision: raw.pointee.revision)
+    generation = Int(raw.pointee.generation)
+    scheduleStates = try Decode.list(
+      raw.pointee.n_schedule_states, raw.pointee.schedule_states, "schedule_states")
+    pausedAt = try Decode.time(raw.pointee.paused_at, "paused_at")
+    pauseNote = try Decode.optionalText(raw.pointee.pause_note, "pause_note")
+    skips.count = Int(raw.pointee.skipped_count)
+    skips.lastTime = try Decode.time(raw.pointee.last_skipped_time, "last_skipped_time")
+    // A reason that a newer server knows is not shown.
+    skips.lastReason = SkipReason(
+      rawValue: try Decode.text(raw.pointee.last_skip_reason, "last_skip_reason"))
+    deleteRequestedAt = try Decode.time(raw.pointee.delete_requested_at, "delete_requested_at")
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__Job>, _ arena: Arena) {
@@ -36,6 +48,15 @@ extension JobView: Mapped, WireMessage {
     raw.pointee.cancel_reason = arena.text(cancelReason)
     raw.pointee.runs = arena.list(runs, &raw.pointee.n_runs)
     raw.pointee.revision = revision
+    raw.pointee.generation = Int64(generation)
+    raw.pointee.etag = arena.text(etag)
+    raw.pointee.schedule_states = arena.list(scheduleStates, &raw.pointee.n_schedule_states)
+    raw.pointee.paused_at = arena.time(pausedAt)
+    raw.pointee.pause_note = arena.text(pauseNote)
+    raw.pointee.skipped_count = Int64(skips.count)
+    raw.pointee.last_skipped_time = arena.time(skips.lastTime)
+    raw.pointee.last_skip_reason = arena.text(skips.lastReason?.rawValue)
+    raw.pointee.delete_requested_at = arena.time(deleteRequestedAt)
   }
 }
 
@@ -69,6 +90,11 @@ extension RunView: Mapped, WireMessage {
       record.checkpoint = CheckpointNote(
         savedAt: savedAt, bytes: Int(raw.pointee.checkpoint_bytes), attempt: 0, sequence: 0)
     }
+    if let trigger = try Decode.choice(raw.pointee.trigger, "trigger", as: RunTrigger.self) {
+      record.trigger = trigger
+    }
+    record.params = try Decode.map(raw.pointee.n_params, raw.pointee.params, "params")
+    record.backfillID = try Decode.optionalText(raw.pointee.backfill_id, "backfill_id")
     self.init(record: record, revision: raw.pointee.revision)
   }
 
@@ -90,6 +116,9 @@ extension RunView: Mapped, WireMessage {
     raw.pointee.checkpoint_at = arena.time(record.checkpoint?.savedAt)
     raw.pointee.checkpoint_bytes = Int32(wire: record.checkpoint?.bytes ?? 0)
     raw.pointee.revision = revision
+    raw.pointee.trigger = record.trigger.raw
+    raw.pointee.params = arena.map(record.params, &raw.pointee.n_params)
+    raw.pointee.backfill_id = arena.text(record.backfillID)
   }
 }
 
@@ -139,7 +168,9 @@ extension AttemptRecord: Mapped {
       agent: Incarnation(
         agentID: try Decode.text(raw.pointee.worker_id, "worker_id"),
         createRevision: raw.pointee.incarnation),
-      assignedAt: try Decode.requiredTime(raw.pointee.assigned_at, "assigned_at"))
+      assignedAt: try Decode.requiredTime(raw.pointee.assigned_at, "assigned_at"),
+      // A server of before there were generations says none.
+      generation: max(1, Int(raw.pointee.generation)))
     startedAt = try Decode.time(raw.pointee.start_time, "start_time")
     endedAt = try Decode.time(raw.pointee.end_time, "end_time")
     endReason = try Decode.choice(raw.pointee.end_reason, "end_reason")
@@ -161,6 +192,7 @@ extension AttemptRecord: Mapped {
     (raw.pointee.exit_code, raw.pointee.signal) = ExitOnWire.encode(endReason, exitCode, signal)
     raw.pointee.error = arena.text(error)
     raw.pointee.usage = arena.optional(usage)
+    raw.pointee.generation = Int64(generation)
   }
 }
 

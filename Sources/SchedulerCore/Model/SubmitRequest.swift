@@ -10,16 +10,33 @@ public struct SubmitRequest: Hashable, Sendable {
   public var idempotencyKey: String?
   /// What to run.
   public var spec: JobSpec
+  /// Instead of `spec.executionTime`: so long after the submission, milliseconds.
+  public var delayMillis: Int64?
+  /// Instead of `spec.schedules`: one that repeats from `spec.executionTime`, or from the submission.
+  public var frequency: Frequency?
+  /// The IANA name of the zone for `frequency`; nil for UTC.
+  public var timeZone: String?
+
+  /// How often, in a word.
+  public enum Frequency: String, Hashable, Sendable, CaseIterable {
+    /// No repetition.
+    case once
+    /// As `Schedule.Frequency`.
+    case hourly, daily, weekly, monthly
+  }
 
   /// Makes a request.
   public init(
     namespace: String = JobSpec.Defaults.namespace, jobID: String? = nil, idempotencyKey: String? = nil,
-    spec: JobSpec
+    spec: JobSpec, delayMillis: Int64? = nil, frequency: Frequency? = nil, timeZone: String? = nil
   ) {
     self.namespace = namespace
     self.jobID = jobID
     self.idempotencyKey = idempotencyKey
     self.spec = spec
+    self.delayMillis = delayMillis
+    self.frequency = frequency
+    self.timeZone = timeZone
   }
 
   /// The members that a request has besides those of its specification.

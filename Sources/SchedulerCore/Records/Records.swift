@@ -39,6 +39,9 @@ public struct JobRecord: Hashable, Sendable {
     self.spec = spec
     self.createdAt = createdAt
   }
+
+  /// Names this generation of this job, and of no other that had the same id: what `If-Match` is compared with.
+  public var etag: String { "\(uid)-\(generation)" }
 }
 
 /// How one schedule of a job stands.
