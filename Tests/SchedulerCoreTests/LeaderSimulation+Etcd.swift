@@ -60,7 +60,7 @@ struct SimulatedEtcd {
     case .jobAbsent(let key): jobs[key] == nil
     case .agentPresent(let agent): agents[agent.agentID]?.createRevision == agent.createRevision
     case .agentGone(let agent): agents[agent.agentID]?.createRevision != agent.createRevision
-    case .serverPresent(let id, let revision): servers[id]?.createRevision == revision
+    case .serverPresent(let id, let lease): servers[id]?.record.lease == lease
     case .segmentUnchanged(let number, let revision): (segments[number]?.modRevision ?? 0) == revision
     case .calendarUnchanged(let key, let revision): (calendars[key]?.modRevision ?? 0) == revision
     case .backfillUnchanged(let key, let revision): (backfills[key]?.modRevision ?? 0) == revision

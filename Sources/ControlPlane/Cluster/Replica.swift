@@ -107,7 +107,9 @@ actor Replica {
       leader?.runChanged(key, cache, now: now)
       notifyWatchers(of: key.job)
     case .agent(let id, _): leader?.agentChanged(id, cache, now: now)
-    case .server, .leader, .segment, .calendar, .backfill: break
+    case .server(let id, _): leader?.serverChanged(id, cache, now: now)
+    case .segment(let number, _): leader?.segmentChanged(number)
+    case .leader, .calendar, .backfill: break
     }
   }
 

@@ -57,7 +57,7 @@ extension Keyspace {
     case .agentGone(let agent):
       Compare(self.agent(agent.agentID), .notEqual, .createRevision(agent.createRevision))
     case .segmentUnchanged(let number, let revision): .unchanged(segment(number), since: revision)
-    case .serverPresent(let id, let revision): .incarnation(server(id), created: revision)
+    case .serverPresent(let id, let lease): Compare(server(id), .equal, .lease(lease))
     case .calendarUnchanged(let key, let revision): .unchanged(calendar(key), since: revision)
     case .backfillUnchanged(let key, let revision): .unchanged(backfill(key), since: revision)
     }

@@ -12,6 +12,8 @@ public struct LeaderMachine: Sendable {
     public var retentionMillis: Int64 = 7 * 24 * 3_600_000
     /// How many ended runs of one job are kept.
     public var runsKeptPerJob = 100
+    /// How many segments the cluster has.
+    public var segmentCount = MetaRecord.current.segmentCount
 
     /// Makes the defaults.
     public init() {}
@@ -89,6 +91,8 @@ public struct LeaderMachine: Sendable {
     public var fired = 0
     /// Records removed by retention.
     public var expired = 0
+    /// Segments given to another owner.
+    public var segmentMoves = 0
 
     /// Makes zeros.
     public init() {}
@@ -101,6 +105,8 @@ public struct LeaderMachine: Sendable {
     case fire(JobKey)
     case expire(JobKey)
     case trust(SessionID)
+    case spreadSegments
+    case doubtMoves
   }
 
   /// What a transition makes durable besides the run's state.
@@ -116,6 +122,7 @@ public struct LeaderMachine: Sendable {
     case transition(RunRecord, carrying: Cargo)
     case fire(JobKey)
     case expire(JobKey, records: Int)
+    case moveSegments([SegmentPlanner.Move])
   }
 
   /// The term that every proposal proves.
@@ -152,6 +159,7 @@ public struct LeaderMachine: Sendable {
   var effects: [Effect] = []
   /// Whether the last turn stopped at its limit of assignments.
   var hasMoreToAssign = false
+  var segmentDesk = SegmentDesk()
   var random: SplitMix64
 
   /// Makes the machine of a term.
@@ -213,8 +221,11 @@ public struct LeaderMachine: Sendable {
       case .fire(let key): fire(key, cache, now: now)
       case .expire(let key): expire(key, cache, now: now)
       case .trust(let session): trust(session, cache)
+      case .spreadSegments: segmentDesk.isStale = true
+      case .doubtMoves: doubtMoves()
       }
     }
+    spreadSegments(cache)
     assignReadyRuns(cache, now: now)
     flushSessions()
     defer { effects.removeAll(keepingCapacity: true) }
@@ -264,6 +275,7 @@ public struct LeaderMachine: Sendable {
     case .expire(let key, let records):
       if outcome == .committed { counters.expired += records }
       jobIsFree(key, notBefore: later, cache)
+    case .moveSegments(let moves): moved(moves, outcome, again: later, now: now)
     }
   }
 

@@ -30,8 +30,9 @@ public struct Proposal: Hashable, Sendable {
     /// The segment's owner is the one of that `modRevision`: the epoch of the owner who writes; 0 where it has
     /// none.
     case segmentUnchanged(Int, modRevision: Int64)
-    /// The server holds its lease.
-    case serverPresent(String, createRevision: Int64)
+    /// The server's key hangs on this lease, so the lease exists: etcd 3.4 must never come to attach a key to a lease
+    /// that is gone within a transaction, for it stops with a panic.
+    case serverPresent(String, lease: Int64)
     /// The calendar's record is the one that the proposal was made from; 0 where there is none.
     case calendarUnchanged(CalendarKey, modRevision: Int64)
     /// The backfill's record is the one that the proposal was made from; 0 where there is none.

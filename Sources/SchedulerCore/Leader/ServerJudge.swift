@@ -1,0 +1,145 @@
+/// Judges by what servers report of themselves how many segments each may have: none while its clock is off, fewer
+/// while it is overloaded. Slow to judge, so that segments do not go to and fro.
+struct ServerJudge: Sendable {
+  /// Bounds.
+  enum Limits {
+    /// How far a server's clock may be off the median of all.
+    static let skewMillis: Int64 = 5_000
+    /// Of fewer servers nobody can say whose clock is wrong.
+    static let serversForSkew = 3
+    /// The 99th percentile of lateness, and the occurrences that are due and not decided, below which no server is
+    /// overloaded.
+    static let latenessMillis: Int64 = 1_000
+    static let overdue = 1_000
+    /// How many times as bad as the median of the others an overloaded server is.
+    static let factor = 4
+    /// Bad reports in a row after which a server has to give segments away.
+    static let badReports = 3
+    /// What it gives away at a time and gets back at a time, and what is left to it in any case.
+    static let shareStep = SegmentPlanner.fullShare / 4
+    static let leastShare = SegmentPlanner.fullShare / 4
+    /// The least time between two steps down, and how long a server has to do well before it gets something back.
+    static let stepDownMillis: Int64 = 30_000
+    static let stepUpMillis: Int64 = 60_000
+  }
+
+  private struct Standing {
+    var figures: ServerFigures
+    /// The server's clock minus this one's, as the last report tells: too small by the time that it took.
+    var offsetMillis: Int64
+    /// The number of the last report.
+    var report: Int
+    /// The number of the report from which on its clock has been off.
+    var offSince: Int?
+    var isSkewed = false
+    var badReports = 0
+    var share = SegmentPlanner.fullShare
+    var lastStep: Timestamp?
+    var lastBad: Timestamp?
+  }
+
+  private var servers: [String: Standing] = [:]
+  private var reports = 0
+
+  /// Takes in what a server has just said. Only what the watch brings at once may be told here: of an old record
+  /// the age would pass for a clock that is behind.
+  mutating func reported(_ id: String, _ figures: ServerFigures, now: Timestamp) {
+    guard servers[id]?.figures.reportedAt != figures.reportedAt else { return }
+    reports += 1
+    let offset = figures.reportedAt.milliseconds - now.milliseconds
+    let isNew = servers[id] == nil
+    var standing = servers[id] ?? Standing(figures: figures, offsetMillis: offset, report: reports)
+    standing.figures = figures
+    standing.offsetMillis = offset
+    standing.report = reports
+    servers[id] = standing
+    judgeClock(of: id, isNew: isNew)
+    judgeLoad(of: id, now: now)
+  }
+
+  /// The server is gone.
+  mutating func forget(_ id: String) { servers[id] = nil }
+
+  /// How many segments a server may have, out of `SegmentPlanner.fullShare`.
+  func share(of id: String) -> Int {
+    servers[id].map { $0.isSkewed ? 0 : $0.share } ?? SegmentPlanner.fullShare
+  }
+
+  /// Why a server has fewer segments than others; nil when it does not.
+  func heldBack(_ id: String) -> String? {
+    guard let standing = servers[id] else { return nil }
+    if standing.isSkewed {
+      return "its clock is \(abs(skewMillis(of: id) ?? 0)) ms off the other servers'; it gets no segments"
+    }
+    guard standing.share < SegmentPlanner.fullShare else { return nil }
+    return
+      "it is later than the other servers; it gets \(standing.share * 100 / SegmentPlanner.fullShare)% of a share"
+  }
+
+  /// A server's clock minus this one's, milliseconds.
+  func offsetMillis(of id: String) -> Int64? { servers[id]?.offsetMillis }
+
+  /// How far a server's clock is off the median of all, milliseconds; nil while too few have reported.
+  func skewMillis(of id: String) -> Int64? {
+    guard servers.count >= Limits.serversForSkew, let offset = servers[id]?.offsetMillis else { return nil }
+    return offset - Self.median(servers.values.map(\.offsetMillis))
+  }
+
+  // MARK: Clocks
+
+  /// A new server is judged by its first report, since it would fire with a wrong clock at once. Another one has
+  /// to be off until everybody has reported again: when it is the leader's own clock that was set, all are off.
+  private mutating func judgeClock(of id: String, isNew: Bool) {
+    guard let skew = skewMillis(of: id), abs(skew) > Limits.skewMillis else {
+      servers[id]?.offSince = nil
+      servers[id]?.isSkewed = false
+      return
+    }
+    if isNew { servers[id]?.isSkewed = true }
+    guard let since = servers[id]?.offSince else {
+      servers[id]?.offSince = reports
+      return
+    }
+    if servers.values.allSatisfy({ $0.report >= since }) { servers[id]?.isSkewed = true }
+  }
+
+  // MARK: Load
+
+  private mutating func judgeLoad(of id: String, now: Timestamp) {
+    guard var standing = servers[id] else { return }
+    if isLate(id) {
+      standing.badReports += 1
+      standing.lastBad = now
+      let mayStep = standing.lastStep.map { $0.adding(milliseconds: Limits.stepDownMillis) <= now } ?? true
+      if standing.badReports >= Limits.badReports, mayStep, standing.share > Limits.leastShare {
+        standing.share -= Limits.shareStep
+        standing.lastStep = now
+        standing.badReports = 0
+      }
+    } else {
+      standing.badReports = 0
+      let since = [standing.lastBad, standing.lastStep].compactMap { $0 }.max()
+      if standing.share < SegmentPlanner.fullShare,
+        since.map({ $0.adding(milliseconds: Limits.stepUpMillis) <= now }) ?? true
+      {
+        standing.share += Limits.shareStep
+        standing.lastStep = now
+      }
+    }
+    servers[id] = standing
+  }
+
+  /// Whether a server is far behind the others.
+  private func isLate(_ id: String) -> Bool {
+    let others = servers.filter { $0.key != id }.values.map(\.figures)
+    guard let own = servers[id]?.figures, !others.isEmpty else { return false }
+    let lateness = max(
+      Limits.latenessMillis, Self.median(others.map(\.latenessP99Millis)) * Int64(Limits.factor))
+    let overdue = max(Limits.overdue, Self.median(others.map(\.overdue)) * Limits.factor)
+    return own.latenessP99Millis > lateness || own.overdue > overdue
+  }
+
+  private static func median<Number: BinaryInteger>(_ numbers: [Number]) -> Number {
+    numbers.isEmpty ? 0 : numbers.sorted()[(numbers.count - 1) / 2]
+  }
+}
