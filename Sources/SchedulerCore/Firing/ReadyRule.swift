@@ -1,0 +1,130 @@
+/// One schedule of a job with what it takes to say when it is due next.
+struct ReadyRule: Sendable {
+  private enum Kind: Sendable {
+    case compiled(CompiledSchedule)
+    /// The first occurrence is the schedule's own, the others depend on runs.
+    case fixedDelay(CompiledSchedule, delayMillis: Int64)
+    /// A job without schedules.
+    case once(Timestamp)
+  }
+
+  private let kind: Kind
+  private let calendars: [CompiledCalendar]
+  private let maxRuns: Int
+  private let endTime: Timestamp
+  let jitterMillis: Int64
+
+  init(
+    _ schedule: Schedule, job: JobKey, createdAt: Timestamp, zones: TimeZones,
+    calendars: (CalendarKey) -> CompiledCalendar?
+  ) throws(FieldError) {
+    let compiled = try CompiledSchedule(schedule, job: job, createdAt: createdAt, zones: zones)
+    if case .fixedDelay(let delay) = schedule.rule {
+      kind = .fixedDelay(compiled, delayMillis: max(1, delay))
+    } else {
+      kind = .compiled(compiled)
+    }
+    self.calendars = schedule.calendars.compactMap {
+      calendars(CalendarKey(namespace: job.namespace, name: $0))
+    }
+    maxRuns = schedule.maxRuns ?? .max
+    endTime = min(schedule.endTime ?? .latest, .latest)
+    jitterMillis = schedule.jitterMillis
+  }
+
+  /// The one occurrence of a job without schedules.
+  init(once time: Timestamp) {
+    kind = .once(time)
+    calendars = []
+    maxRuns = 1
+    endTime = .latest
+    jitterMillis = 0
+  }
+
+  var isFixedDelay: Bool { if case .fixedDelay = kind { true } else { false } }
+
+  /// The first occurrence that has not been decided; nil where there is none (yet).
+  func next(after state: ScheduleState, _ activity: JobActivity) -> Timestamp? {
+    guard state.runs < maxRuns else { return nil }
+    switch kind {
+    case .compiled: return occurrence(after: state.decidedThrough)
+    case .once(let time): return time > state.decidedThrough ? time : nil
+    case .fixedDelay(let schedule, let delay):
+      if let first = schedule.next(after: state.decidedThrough) { return firstIncluded(from: first) }
+      guard activity.unended == 0 else { return nil }
+      let base = max(activity.lastEnd ?? state.decidedThrough, state.decidedThrough)
+      // Whole milliseconds, as the ids of runs have them.
+      let due = Timestamp(milliseconds: base.adding(milliseconds: delay).milliseconds)
+      return firstIncluded(from: due)
+    }
+  }
+
+  /// The first occurrence after an instant that no calendar excludes, whatever has been decided; a fixed delay
+  /// has none.
+  func occurrence(after time: Timestamp) -> Timestamp? {
+    guard case .compiled(let schedule) = kind else { return nil }
+    return calendars.isEmpty ? schedule.next(after: time) : schedule.next(after: time, excluding: calendars)
+  }
+
+  /// The last occurrence in `lower < t < upper` that no calendar excludes; a fixed delay has none.
+  func lastOccurrence(before upper: Timestamp, after lower: Timestamp) -> Timestamp? {
+    guard case .compiled(let schedule) = kind,
+      let last = schedule.last(notAfter: upper.earlier), last > lower
+    else { return nil }
+    guard calendars.contains(where: { $0.excludes(last) }) else { return last }
+    return searchLast(before: upper, after: lower)
+  }
+
+  /// As `lastOccurrence(before:after:)`, of what has not been decided.
+  func last(before upper: Timestamp, _ state: ScheduleState, _ activity: JobActivity) -> Timestamp? {
+    guard state.runs < maxRuns else { return nil }
+    if case .compiled = kind { return lastOccurrence(before: upper, after: state.decidedThrough) }
+    return next(after: state, activity).flatMap { $0 < upper ? $0 : nil }
+  }
+
+  func jitter(of occurrence: Timestamp) -> Int64 {
+    switch kind {
+    case .compiled(let schedule), .fixedDelay(let schedule, _): schedule.jitter(of: occurrence)
+    case .once: 0
+    }
+  }
+
+  /// The state after an occurrence has been left out: a fixed delay counts from now on.
+  func leaveOut(_ occurrence: Timestamp, now: Timestamp) -> Timestamp {
+    isFixedDelay ? max(occurrence, now) : occurrence
+  }
+
+  /// Going back through what calendars exclude could take a million steps; "is there one between here and the
+  /// end?" is answered by one step forward.
+  private func searchLast(before upper: Timestamp, after lower: Timestamp) -> Timestamp? {
+    guard var best = occurrence(after: lower), best < upper else { return nil }
+    var low = best.microseconds
+    var high = upper.microseconds - 1
+    while low < high {
+      let middle = low + (high - low) / 2
+      if let found = occurrence(after: Timestamp(microseconds: middle)), found < upper {
+        best = found
+        low = found.microseconds
+      } else {
+        high = middle
+      }
+    }
+    return best
+  }
+
+  private func firstIncluded(from time: Timestamp) -> Timestamp? {
+    var time = time
+    for _ in 0..<SpecLimits.excludedInARow {
+      guard time <= endTime else { return nil }
+      guard let calendar = calendars.first(where: { $0.excludes(time) }) else { return time }
+      guard let end = calendar.endOfExclusion(at: time) else { return nil }
+      time = end
+    }
+    return nil
+  }
+}
+
+extension Timestamp {
+  /// The instant just before.
+  var earlier: Timestamp { Timestamp(microseconds: microseconds - 1) }
+}
