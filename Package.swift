@@ -107,6 +107,11 @@ let allTargets: [Target] = [
     dependencies: ["InteropMessages", "Transport", nioCore, nioPosix, swiftLog], path: "Tests/Interop/Client",
     swiftSettings: strict),
 
+  // The arithmetic of schedules, asked by an independent one in Tests/EndToEnd/schedule.
+  .executableTarget(
+    name: "schedule-probe", dependencies: ["SchedulerCore", "JSON"], path: "Tests/Probe/schedule-probe",
+    swiftSettings: strict),
+
   // Tests.
   .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
   tests("JSONTests", ["JSON"]),

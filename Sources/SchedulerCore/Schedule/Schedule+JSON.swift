@@ -38,6 +38,13 @@ extension Schedule {
     self = schedule
   }
 
+  /// Reads a schedule that a user wrote, as a value by itself: what is unknown, given twice or of a wrong type is
+  /// an error. Bounds are checked by `validate(zones:)`.
+  /// - Throws: `FieldError` or `JSONError`.
+  public init(parsing reader: inout JSONReader) throws {
+    try self.init(decoding: &reader, with: SpecDecoder(isStrict: true))
+  }
+
   private static var ruleList: String { ruleNames.joined(separator: ", ") }
 
   private static func rule(_ name: String, _ reader: inout JSONReader, _ decoder: SpecDecoder) throws -> Rule

@@ -5,13 +5,12 @@ struct TZifReader {
   private let bytes: [UInt8]
   private var position = 0
 
-  /// The longest file that is a zone, bytes; the longest of today have under 4 KiB.
-  static let maxBytes = 256 * 1_024
-
   private init(_ bytes: [UInt8]) { self.bytes = bytes }
 
   static func read(_ bytes: [UInt8], name: String) throws(TextError) -> TimeZoneRules {
-    guard bytes.count <= maxBytes else { throw TextError("is longer than \(maxBytes) bytes") }
+    guard bytes.count <= TimeZones.maxFileBytes else {
+      throw TextError("is longer than \(TimeZones.maxFileBytes) bytes")
+    }
     var reader = TZifReader(bytes)
     return try reader.read(name: name)
   }
@@ -51,7 +50,7 @@ struct TZifReader {
     try skip(15)
     var counts: [Int] = []
     for _ in 0..<6 { counts.append(Int(try number(size: 4))) }
-    guard counts.allSatisfy({ (0...Self.maxBytes).contains($0) }) else {
+    guard counts.allSatisfy({ (0...TimeZones.maxFileBytes).contains($0) }) else {
       throw TextError("a count of its header is out of range")
     }
     return Header(

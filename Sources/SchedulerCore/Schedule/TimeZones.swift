@@ -4,6 +4,9 @@ public final class TimeZones: Sendable {
   /// The names of files that are no usable zone, with what is wrong.
   public let unreadable: [String: String]
 
+  /// The longest file that is a zone, bytes; the longest of today have under 4 KiB.
+  public static let maxFileBytes = 256 * 1_024
+
   /// Makes zones of the TZif files (RFC 8536 and 9636) by their IANA names. Broken files are left out and
   /// listed in `unreadable`. UTC is known whatever the files are.
   public init(files: [String: [UInt8]]) {
