@@ -4,23 +4,40 @@ import Logging
 import NIOPosix
 import Transport
 
-/// A real etcd (fsync on), one server and some agents, on loopback, in a folder of their own.
+/// A real etcd (fsync on), servers and agents, on loopback, in a folder of their own.
 final class BenchCluster {
+  /// A server that was started.
+  struct Server {
+    let id: String
+    let grpcPort: Int
+    let httpPort: Int
+    let process: Child
+  }
+
   let folder: URL
   let etcdPort: Int
-  let grpcPort: Int
-  let httpPort: Int
   private(set) var children: [Child] = []
+  private(set) var servers: [Server] = []
   private let binaries: URL
 
-  /// - Parameter binaries: The folder that holds `rota` and `rota-shim`.
-  init(binaries: URL, under parent: URL) throws {
+  /// - Parameters:
+  ///   - binaries: The folder that holds `rota` and `rota-shim`.
+  ///   - name: Tells the folder from those of other clusters of this process.
+  init(binaries: URL, under parent: URL, name: String) throws {
     self.binaries = binaries
-    folder = parent.appendingPathComponent("rota-bench-\(ProcessInfo.processInfo.processIdentifier)")
+    folder = parent.appendingPathComponent("rota-bench-\(ProcessInfo.processInfo.processIdentifier)-\(name)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     etcdPort = try freePort()
-    grpcPort = try freePort()
-    httpPort = try freePort()
+  }
+
+  /// A server that lives.
+  var server: Server {
+    get throws {
+      guard let server = servers.first(where: \.process.isRunning) else {
+        throw BenchError("no server runs; logs are in \(folder.path)")
+      }
+      return server
+    }
   }
 
   private let quiet = Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() }
@@ -48,15 +65,20 @@ final class BenchCluster {
     return try EtcdClient(configuration: configuration, logger: quiet)
   }
 
-  func startServer() async throws {
-    try start(
-      "server", binaries.appendingPathComponent("rota").path,
-      [
-        "server", "--id", "s1", "--etcd", "127.0.0.1:\(etcdPort)", "--http", "127.0.0.1:\(httpPort)",
-        "--grpc",
-        "127.0.0.1:\(grpcPort)", "--log-level", "warning",
-      ])
-    try await wait(seconds: 30, for: "the server leads") { try await self.metric("rota_leader") == 1 }
+  /// Starts so many servers and waits until one of them leads.
+  func startServers(_ count: Int = 1) async throws {
+    for number in 1...count {
+      let (grpcPort, httpPort) = (try freePort(), try freePort())
+      let name = count == 1 ? "server" : "server\(number)"
+      let process = try start(
+        name, binaries.appendingPathComponent("rota").path,
+        [
+          "server", "--id", "s\(number)", "--etcd", "127.0.0.1:\(etcdPort)", "--http",
+          "127.0.0.1:\(httpPort)", "--grpc", "127.0.0.1:\(grpcPort)", "--log-level", "warning",
+        ])
+      servers.append(Server(id: "s\(number)", grpcPort: grpcPort, httpPort: httpPort, process: process))
+    }
+    try await wait(seconds: 30, for: "a server leads") { try await self.sum(of: "rota_leader") == 1 }
   }
 
   func startAgents(_ count: Int, slots: Int) async throws {
@@ -69,24 +91,33 @@ final class BenchCluster {
         ])
     }
     try await wait(seconds: 30, for: "the agents are connected") {
-      try await self.metric("rota_agent_sessions") == Double(count)
+      try await self.sum(of: "rota_agent_sessions") == Double(count)
     }
   }
 
   func connect() async throws -> GRPCClient {
     try await GRPCClient.connect(
-      GRPCClientConfiguration(host: "127.0.0.1", port: grpcPort),
+      GRPCClientConfiguration(host: "127.0.0.1", port: server.grpcPort),
       group: MultiThreadedEventLoopGroup.singleton,
       logger: quiet)
   }
 
-  /// A value of the server's metrics page.
-  func metric(_ name: String) async throws -> Double {
-    let url = "http://127.0.0.1:\(httpPort)/metrics"
+  /// A value of a server's metrics page; -1 while it shows none.
+  func metric(_ name: String) async throws -> Double { try await metric(name, of: server) }
+
+  private func metric(_ name: String, of server: Server) async throws -> Double {
+    let url = "http://127.0.0.1:\(server.httpPort)/metrics"
     let engine = MetricsFetcher.shared
     guard let text = try? await engine.get(url) else { return -1 }
     let line = text.split(separator: "\n").first { $0.hasPrefix(name + " ") }
     return line.flatMap { Double($0.dropFirst(name.count + 1)) } ?? -1
+  }
+
+  /// A metric of all servers that live, together.
+  private func sum(of name: String) async throws -> Double {
+    var sum = 0.0
+    for server in servers where server.process.isRunning { sum += max(0, try await metric(name, of: server)) }
+    return sum
   }
 
   /// Ends everything, newest first, and removes the folder.
@@ -95,9 +126,11 @@ final class BenchCluster {
     if !keepFolder { try? FileManager.default.removeItem(at: folder) }
   }
 
-  private func start(_ name: String, _ executable: String, _ arguments: [String]) throws {
-    children.append(
-      try Child(name, executable, arguments, log: folder.appendingPathComponent("\(name).log")))
+  @discardableResult
+  private func start(_ name: String, _ executable: String, _ arguments: [String]) throws -> Child {
+    let child = try Child(name, executable, arguments, log: folder.appendingPathComponent("\(name).log"))
+    children.append(child)
+    return child
   }
 
   /// Polls until a condition holds.
@@ -105,11 +138,38 @@ final class BenchCluster {
     let end = Date(timeIntervalSinceNow: seconds)
     while Date() < end {
       if try await condition() { return }
-      if let dead = children.first(where: { !$0.isRunning }) {
-        throw BenchError("\(dead.name) has ended; its log is in \(folder.path)")
-      }
+      try checkChildren()
       try await Task.sleep(for: .milliseconds(10))
     }
     throw BenchError("waited \(seconds) s in vain until \(what); logs are in \(folder.path)")
+  }
+
+  /// Sleeps while everything lives.
+  func sleep(until time: Date) async throws {
+    while Date() < time {
+      try checkChildren()
+      try await Task.sleep(for: .seconds(min(0.25, max(0.001, time.timeIntervalSinceNow))))
+    }
+  }
+
+  private func checkChildren() throws {
+    if let dead = children.first(where: { !$0.isRunning && !$0.wasKilled }) {
+      throw BenchError("\(dead.name) has ended; its log is in \(folder.path)")
+    }
+  }
+
+  // MARK: Usage
+
+  func usageByProcess() -> [String: Usage] {
+    Dictionary(uniqueKeysWithValues: children.map { ($0.name, $0.usage()) })
+  }
+
+  /// What each process has used since; of one that was killed nothing is known.
+  func usage(since before: [String: Usage]) -> [(process: String, usage: Usage)] {
+    children.filter(\.isRunning).map { child in
+      var usage = child.usage()
+      usage.cpuSeconds -= before[child.name]?.cpuSeconds ?? 0
+      return (child.name, usage)
+    }
   }
 }

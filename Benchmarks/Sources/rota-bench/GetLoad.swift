@@ -22,7 +22,7 @@ struct GetLoad {
   func rows() async throws -> [Row] {
     let call = try await prepareCall()
     let rota = try load(
-      "Jobs/Get by h2load: Rota", call, count: calls, port: cluster.grpcPort, server: cluster.children)
+      "Jobs/Get by h2load: Rota", call, count: calls, port: cluster.server.grpcPort, server: cluster.children)
     let grpcio = try await withServer("grpcio", grpcioServer) {
       try load("the same load: grpcio (Python)", call, count: calls / 10, port: $0, server: [$1])
     }

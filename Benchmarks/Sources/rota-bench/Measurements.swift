@@ -35,7 +35,7 @@ struct Measurements {
     await client.shutdown()
     return Row(
       name: "etcd alone: single puts", figures: [("puts_per_second", Double(total) / elapsed)],
-      usage: usage(since: [:]))
+      usage: cluster.usage(since: [:]))
   }
 
   // MARK: Throughput
@@ -44,7 +44,7 @@ struct Measurements {
   func throughput(
     _ name: String, jobs: Int, task: TaskSpec, rawPuts: Double, target: String
   ) async throws -> Row {
-    let before = usageByProcess()
+    let before = cluster.usageByProcess()
     let finishedBefore = try await cluster.metric("rota_finished_total")
     let user = "bench-\(UInt64.random(in: 0 ... .max))"
     let start = Date()
@@ -60,7 +60,7 @@ struct Measurements {
       figures: [
         ("jobs", Double(jobs)), ("jobs_per_second", rate),
         ("submits_per_second", Double(jobs) / submitSeconds), ("ratio_to_raw_puts", rate / rawPuts),
-      ], usage: usage(since: before), target: target)
+      ], usage: cluster.usage(since: before), target: target)
   }
 
   private func submit(_ jobs: Int, task: TaskSpec, user: String) async throws -> Double {
@@ -112,7 +112,7 @@ struct Measurements {
 
   /// One job at a time on an idle cluster: from before the submit call to the start of its task.
   func idleLatency(samples: Int) async throws -> Row {
-    let before = usageByProcess()
+    let before = cluster.usageByProcess()
     let client = try await cluster.connect()
     let message = ByteBuffer(bytes: SubmitRequest(spec: JobSpec(task: .exec(argv: ["/bin/true"]))).wire())
     var millis: [Double] = []
@@ -125,14 +125,13 @@ struct Measurements {
       try await Task.sleep(for: .milliseconds(20))
     }
     await client.close()
-    millis.sort()
+    let latency = Percentiles(millis)
     return Row(
       name: "idle latency: submit to task started",
       figures: [
-        ("samples", Double(samples)), ("p50_ms", percentile(millis, 0.5)),
-        ("p99_ms", percentile(millis, 0.99)),
-        ("max_ms", millis.last ?? 0),
-      ], usage: usage(since: before), target: "p50 under 10 ms")
+        ("samples", Double(samples)), ("p50_ms", latency.p50), ("p99_ms", latency.p99),
+        ("max_ms", latency.maximum),
+      ], usage: cluster.usage(since: before), target: "p50 under 10 ms")
   }
 
   private func startTime(of key: JobKey, _ client: GRPCClient) async throws -> Double {
@@ -145,23 +144,5 @@ struct Measurements {
       return Double(started.microseconds) / 1e6
     }
     throw BenchError("job \(key.jobID) ended without a start")
-  }
-
-  private func percentile(_ sorted: [Double], _ share: Double) -> Double {
-    sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
-  }
-
-  // MARK: Usage
-
-  private func usageByProcess() -> [String: Usage] {
-    Dictionary(uniqueKeysWithValues: cluster.children.map { ($0.name, $0.usage()) })
-  }
-
-  private func usage(since before: [String: Usage]) -> [(process: String, usage: Usage)] {
-    cluster.children.map { child in
-      var usage = child.usage()
-      usage.cpuSeconds -= before[child.name]?.cpuSeconds ?? 0
-      return (child.name, usage)
-    }
   }
 }

@@ -4,6 +4,8 @@ import Glibc
 /// A process that the benchmark started, and what it has used.
 final class Child {
   let name: String
+  /// Whether its end was wanted.
+  private(set) var wasKilled = false
   private let process = Process()
 
   init(_ name: String, _ executable: String, _ arguments: [String], log: URL) throws {
@@ -58,6 +60,13 @@ final class Child {
     guard process.terminationStatus == 0 else {
       throw BenchError("\(name) has failed with status \(process.terminationStatus)")
     }
+  }
+
+  /// Ends it as a failing machine would: with SIGKILL.
+  func killNow() {
+    wasKilled = true
+    kill(process.processIdentifier, SIGKILL)
+    process.waitUntilExit()
   }
 
   /// Ends it in order, or, after ten seconds, at once.
