@@ -47,11 +47,15 @@ import Testing
       let pair = try #require(try await store.get(server.keyspace.job(key)))
       let change = CacheChange.job(
         key, Versioned(job, createRevision: pair.createRevision, modRevision: pair.modRevision))
+      await server.replica.beginListing()
       let missed = await server.replica.apply(listed: [change], at: revision)
       #expect(missed == 1, "it is counted as missed")
       #expect(await server.replica.cache.jobs[key] != nil)
       let first = JobKey(namespace: "default", jobID: "first")
-      let removed = await server.replica.finishListing(of: [.job(key)], at: revision)
+      var removed = 0
+      var position = ClusterCache.SweepPosition()
+      while let count = await server.replica.sweep(&position, at: revision) { removed += count }
+      await server.replica.finishListing(at: revision)
       #expect(removed >= 1)
       #expect(await server.replica.cache.jobs[first] == nil, "what a listing does not bring is gone")
     }

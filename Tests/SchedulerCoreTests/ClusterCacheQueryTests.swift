@@ -114,39 +114,41 @@ struct ClusterCacheQueryTests {
   // MARK: The order by age
 
   @Test(arguments: 0..<10) func theOrderIsASortedSet(seed: Int) {
-    typealias Place = AgeOrder<String>.Place
+    typealias Place = AgePlace<String>
     var random = SplitMix(seed: UInt64(seed))
-    var order = AgeOrder<String>()
-    var model: Set<String> = []
+    var order = SortedChunks<Place>()
+    var model: Set<Place> = []
     func place(_ text: String) -> Place { Place(createRevision: Int64(text.count), key: text) }
     for _ in 0..<6_000 {
       let number = Int.random(in: 0..<2_000, using: &random)
-      let text = String(repeating: "x", count: number % 20) + "\(number)"
+      let place = place(String(repeating: "x", count: number % 20) + "\(number)")
       if Int.random(in: 0..<3, using: &random) > 0 {
-        order.insert(text, createdAt: Int64(text.count))
-        model.insert(text)
+        order.insert(place, by: <)
+        model.insert(place)
       } else {
-        order.remove(text, createdAt: Int64(text.count))
-        model.remove(text)
+        order.remove(place, by: <)
+        model.remove(place)
       }
+      #expect(order.count == model.count)
     }
-    let sorted = model.map(place).sorted(by: >)
+    let sorted = model.sorted(by: >)
     for limit in [nil, place("xxxxx"), place("x17"), place(""), place(String(repeating: "y", count: 99))] {
       var visited: [Place] = []
-      order.visitNewestFirst(before: limit) { place in
+      order.visitLastFirst(before: limit.map { limit in { $0 < limit } }) { place in
         visited.append(place)
         return true
       }
       #expect(visited == sorted.filter { place in limit.map { place < $0 } ?? true })
     }
     var few = 0
-    order.visitNewestFirst(before: nil) { _ in
+    order.visitLastFirst(before: nil) { _ in
       few += 1
       return few < 10
     }
     #expect(few == 10)
-    for text in model { order.remove(text, createdAt: Int64(text.count)) }
-    order.visitNewestFirst(before: nil) { _ in
+    for place in model { order.remove(place, by: <) }
+    #expect(order.isEmpty)
+    order.visitLastFirst(before: nil) { _ in
       Issue.record("it should be empty")
       return false
     }
@@ -154,18 +156,18 @@ struct ClusterCacheQueryTests {
 
   /// A listing brings keys by name, not by age: that must not cost the square of their number.
   @Test func aListingOutOfOrderIsTakenInQuickly() {
-    var order = AgeOrder<Int>()
+    var order = SortedChunks<Int>()
     let count = 100_000
     let duration = ContinuousClock().measure {
       // 256 segments, each ascending.
       for segment in 0..<256 {
-        for key in stride(from: segment, to: count, by: 256) { order.insert(key, createdAt: Int64(key)) }
+        for key in stride(from: segment, to: count, by: 256) { order.insert(key, by: <) }
       }
     }
     var expected = count
-    order.visitNewestFirst(before: nil) { place in
+    order.visitLastFirst(before: nil) { key in
       expected -= 1
-      return place.key == expected
+      return key == expected
     }
     #expect(expected == 0)
     // About a second unoptimised; a plain array would take minutes.

@@ -111,7 +111,7 @@ struct ClusterCacheTests {
     #expect(cache.runs(of: Self.jobKey("j")).map(\.record.key.runID) == ["r2", "r1"])
     // Without its job a run stays known, for when the job comes again.
     cache.apply(.job(Self.jobKey("j"), nil), at: 5)
-    #expect(cache.activeJobs.isEmpty && cache.runs.count == 2)
+    #expect(cache.jobs.activeCount == 0 && cache.runs.count == 2)
     cache.apply(Self.job("j", created: 6, mod: 6), at: 6)
     #expect(cache.jobs[Self.jobKey("j")]?.runIDs == ["r1", "r2"])
   }
@@ -146,7 +146,7 @@ struct ClusterCacheTests {
 
   @Test(arguments: 0..<20) func indexesAreWhatANaiveModelSays(seed: Int) {
     var random = SplitMix(seed: UInt64(seed))
-    var cache = ClusterCache()
+    var cache = ClusterCache(recentJobs: Int.random(in: 1...4, using: &random))
     var jobs: [JobKey: Versioned<JobRecord>] = [:]
     var runs: [RunKey: Versioned<RunRecord>] = [:]
     for revision in Int64(1)...400 {
@@ -181,35 +181,75 @@ struct ClusterCacheTests {
   private static func compare(
     _ cache: ClusterCache, _ jobs: [JobKey: Versioned<JobRecord>], _ runs: [RunKey: Versioned<RunRecord>]
   ) {
-    #expect(cache.jobs.mapValues(\.job) == jobs)
-    #expect(cache.runs == runs)
+    #expect(cache.jobs.contents == jobs)
+    #expect(cache.runs.contents == runs)
     #expect(cache.activeRuns == Set(runs.filter { !$0.value.record.state.isTerminal }.keys))
     var owned: [String: Set<RunKey>] = [:]
     for (key, run) in runs {
       if let owner = run.record.owner { owned[owner.agentID, default: []].insert(key) }
     }
     #expect(cache.runsByAgent == owned)
-    for (key, entry) in cache.jobs {
+    var active: Set<JobKey> = []
+    for key in jobs.keys {
+      guard let entry = cache.jobs[key] else { continue }
+      if !entry.status.isTerminal { active.insert(key) }
       #expect(entry.runIDs == runs.keys.filter { $0.job == key }.map(\.runID).sorted())
     }
-    #expect(cache.activeJobs == Set(cache.jobs.filter { !$0.value.status.isTerminal }.keys))
-    var users: [String: Set<JobKey>] = [:]
-    for (key, job) in jobs { users[job.record.spec.userID, default: []].insert(key) }
-    #expect(cache.jobsByUser == users)
-    #expect(Self.keys(cache.jobOrder) == Self.byAge(jobs))
-    #expect(Self.keys(cache.runOrder) == Self.byAge(runs))
-  }
-
-  private static func keys<Key>(_ order: AgeOrder<Key>) -> [Key] {
-    var keys: [Key] = []
-    order.visitNewestFirst(before: nil) { place in
-      keys.append(place.key)
+    #expect(Self.keys(cache.jobs.activeOrder, cache) == Self.byAge(jobs.filter { active.contains($0.key) }))
+    for user in ["u0", "u1", "u2"] {
+      let own = jobs.filter { $0.value.record.spec.userID == user }
+      #expect(Self.keys(cache.jobs.order(ofUser: user), cache) == Self.byAge(own))
+    }
+    #expect(Self.keys(cache.jobs.order, cache) == Self.byAge(jobs))
+    var ages: [RunKey] = []
+    cache.runOrder.visitLastFirst(before: nil) { place in
+      ages.append(place.key)
       return true
     }
+    #expect(ages == Self.byAge(runs))
+    var states: [RunState: Int] = [:]
+    for run in runs.values where !run.record.state.isTerminal { states[run.record.state, default: 0] += 1 }
+    #expect(cache.activeRunsByState == states)
+  }
+
+  private static func keys(_ order: SortedChunks<JobTable.Slot>, _ cache: ClusterCache) -> [JobKey] {
+    var keys: [JobKey] = []
+    order.visitLastFirst(before: nil) { slot in
+      if let key = cache.jobs.key(at: slot) { keys.append(key) }
+      return true
+    }
+    #expect(keys.count == order.count)
     return keys
   }
 
   private static func byAge<Key: Comparable, Record>(_ records: [Key: Versioned<Record>]) -> [Key] {
     records.sorted { ($0.value.createRevision, $0.key) > ($1.value.createRevision, $1.key) }.map(\.key)
+  }
+}
+
+extension JobTable {
+  /// Everything, for comparisons.
+  var contents: [JobKey: Versioned<JobRecord>] {
+    var contents: [JobKey: Versioned<JobRecord>] = [:]
+    for slot in 0..<slotEnd {
+      if let key = key(at: slot) { contents[key] = self[slot]?.job }
+    }
+    return contents
+  }
+}
+
+extension RecordTable {
+  /// Everything, for comparisons.
+  var contents: [Key: Versioned<Record>] { mapValues { $0 } }
+}
+
+extension CacheChange {
+  /// The same, as a listing brings it.
+  var listed: CacheChange {
+    guard case .job(let key, let job?) = self else { return self }
+    return .listedJob(
+      key,
+      Versioned(
+        PackedJob(job.record), createRevision: job.createRevision, modRevision: job.modRevision))
   }
 }

@@ -33,7 +33,8 @@ struct SimulatedServer {
 
   let index: Int
   let configuration: LeaderMachine.Configuration
-  var cache = ClusterCache()
+  /// Packs jobs soon, as a server with many of them does.
+  var cache = ClusterCache(recentJobs: 2)
   var machine: LeaderMachine?
   /// How much of etcd's history the watch has brought.
   var watched = 0
@@ -66,8 +67,8 @@ struct SimulatedServer {
 
   /// Starts with a listing, as a new process does.
   mutating func list(_ etcd: SimulatedEtcd) {
-    cache = ClusterCache()
-    for change in etcd.listing { cache.apply(change, at: etcd.revision) }
+    cache = ClusterCache(recentJobs: 2)
+    for change in etcd.listing { cache.apply(change.listed, at: etcd.revision) }
     cache.advance(to: etcd.revision)
     watched = etcd.history.count
   }
@@ -87,7 +88,7 @@ struct SimulatedServer {
 
   private mutating func noticed(_ change: CacheChange, now: Timestamp) {
     switch change {
-    case .job(let key, _): machine?.jobChanged(key, cache, now: now)
+    case .job(let key, _), .listedJob(let key, _): machine?.jobChanged(key, cache, now: now)
     case .run(let key, _): machine?.runChanged(key, cache, now: now)
     case .agent(let id, _): machine?.agentChanged(id, cache, now: now)
     case .server, .leader, .segment, .calendar, .backfill: break
@@ -213,6 +214,7 @@ extension CacheChange {
   fileprivate var modRevision: Int64? {
     switch self {
     case .job(_, let value): value?.modRevision
+    case .listedJob(_, let value): value.modRevision
     case .run(_, let value): value?.modRevision
     case .agent(_, let value): value?.modRevision
     case .server(_, let value), .leader(_, let value): value?.modRevision

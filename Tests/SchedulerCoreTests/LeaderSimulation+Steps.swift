@@ -320,7 +320,7 @@ extension LeaderSimulation {
     }
     if !checker.executing.isEmpty { checker.fail("tasks are left: \(checker.executing)") }
     for server in servers {
-      if server.cache.jobs.mapValues(\.job) != etcd.jobs || server.cache.runs != etcd.runs {
+      if server.cache.jobs.contents != etcd.jobs || server.cache.runs.contents != etcd.runs {
         checker.fail("s\(server.index): the cache is not what etcd holds")
       }
       guard let machine = server.machine else { continue }
@@ -348,7 +348,7 @@ extension LeaderSimulation {
         text += "\(key.job.jobID) \(run?.record.state.rawValue ?? "-") \(run?.record.fence ?? 0)\n"
       case .job(let key, let job): text += "\(key.jobID) \(job?.record.nextRunTime?.microseconds ?? 0)\n"
       case .agent(let id, let agent): text += "\(id) \(agent?.createRevision ?? 0)\n"
-      case .server, .leader: text += "leader\n"
+      case .server, .leader, .listedJob: text += "leader\n"
       case .segment(let number, let owner): text += "\(number) \(owner?.record.serverID ?? "-")\n"
       case .calendar(let key, let calendar): text += "\(key.name) \(calendar?.record.generation ?? 0)\n"
       case .backfill(let key, let backfill): text += "\(key.backfillID) \(backfill?.record.created ?? 0)\n"

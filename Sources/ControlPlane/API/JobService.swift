@@ -150,7 +150,7 @@ struct JobService: Sendable {
       guard !view.status.isTerminal else {
         throw ServiceError.failedPrecondition("job '\(key.jobID)' has ended already: \(view.status.rawValue)")
       }
-      guard let job = await replica.cache.jobs[key]?.job else { continue }
+      guard let job = await replica.job(key)?.job else { continue }
       var record = job.record
       record.cancelRequestedAt = .now()
       record.cancelReason = reason

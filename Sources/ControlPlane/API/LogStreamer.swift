@@ -29,7 +29,7 @@ struct LogStreamer {
   }
 
   private func current() async throws -> RunRecord {
-    guard let record = await replica.cache.runs[run]?.record else {
+    guard let record = await replica.run(run) else {
       throw ServiceError.notFound("the run was removed")
     }
     return record

@@ -20,7 +20,7 @@ struct RunService: Sendable {
 
   private func require(_ job: JobKey, runID: String?) async throws -> RunView {
     if let view = await replica.runView(job, runID: runID) { return view }
-    guard await replica.cache.jobs[job] != nil else {
+    guard await replica.job(job) != nil else {
       throw ServiceError.notFound("there is no job '\(job.jobID)' in namespace '\(job.namespace)'")
     }
     throw ServiceError.notFound(

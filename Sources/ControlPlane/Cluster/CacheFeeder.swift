@@ -37,18 +37,20 @@ struct CacheFeeder: Sendable {
   private func list(pageSize: Int64) async throws(EtcdError) -> Int64 {
     // The revision is fixed by a first small read, so that pages can be applied as they come.
     let revision = try await store.range(RangeRequest(.key(decoder.keyspace.meta))).revision
-    var keys = Set<ParsedKey>()
+    await replica.beginListing()
     var missed = 0
     for prefix in decoder.keyspace.state {
       try await store.list(
         .prefix(prefix), pageSize: pageSize, revision: revision
       ) { page throws(EtcdError) in
-        for pair in page { keys.insert(decoder.keyspace.parse(pair.key)) }
-        missed += await replica.apply(listed: page.compactMap(decoder.change(for:)), at: revision)
+        missed += await replica.apply(listed: page.compactMap(decoder.listed), at: revision)
       }
     }
     let wasWarm = await replica.isWarm
-    let removed = await replica.finishListing(of: keys, at: revision)
+    var removed = 0
+    var position = ClusterCache.SweepPosition()
+    while let count = await replica.sweep(&position, at: revision) { removed += count }
+    await replica.finishListing(at: revision)
     if wasWarm && missed > 0 {
       metrics.healedRecords.add(missed)
       logger.error(

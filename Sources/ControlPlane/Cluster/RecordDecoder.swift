@@ -14,24 +14,35 @@ struct RecordDecoder: Sendable {
 
   /// As `change(for:)`, of a key that has been parsed.
   func change(for pair: KeyValue, _ key: ParsedKey) -> CacheChange? {
-    do {
+    read(pair) {
       switch key {
-      case .job(let key): return .job(key, pair.versioned(try JobRecord(decoding: pair.value, key: key)))
-      case .run(let key): return .run(key, pair.versioned(try RunRecord(decoding: pair.value, key: key)))
-      case .agent(let id):
-        return .agent(id, pair.versioned(try AgentRecord(decoding: pair.value, key: id)))
-      case .server(let id):
-        return .server(id, pair.versioned(try ServerRecord(decoding: pair.value, key: id)))
-      case .leader(let lease):
-        return .leader(lease: lease, pair.versioned(try ServerRecord(decoding: pair.value)))
-      case .segment(let number):
-        return .segment(number, pair.versioned(try SegmentRecord(decoding: pair.value)))
+      case .job(let key): .job(key, pair.versioned(try JobRecord(decoding: pair.value, key: key)))
+      case .run(let key): .run(key, pair.versioned(try RunRecord(decoding: pair.value, key: key)))
+      case .agent(let id): .agent(id, pair.versioned(try AgentRecord(decoding: pair.value, key: id)))
+      case .server(let id): .server(id, pair.versioned(try ServerRecord(decoding: pair.value, key: id)))
+      case .leader(let lease): .leader(lease: lease, pair.versioned(try ServerRecord(decoding: pair.value)))
+      case .segment(let number): .segment(number, pair.versioned(try SegmentRecord(decoding: pair.value)))
       case .calendar(let key):
-        return .calendar(key, pair.versioned(try CalendarRecord(decoding: pair.value, key: key)))
+        .calendar(key, pair.versioned(try CalendarRecord(decoding: pair.value, key: key)))
       case .backfill(let key):
-        return .backfill(key, pair.versioned(try BackfillRecord(decoding: pair.value, key: key)))
-      case .meta, .other: return nil
+        .backfill(key, pair.versioned(try BackfillRecord(decoding: pair.value, key: key)))
+      case .meta, .other: nil
       }
+    }
+  }
+
+  /// As `change(for:)`, of a pair of a listing: jobs come packed.
+  func listed(_ pair: KeyValue) -> CacheChange? {
+    let key = keyspace.parse(pair.key)
+    guard case .job(let job) = key else { return change(for: pair, key) }
+    return read(pair) {
+      .listedJob(job, pair.versioned(try PackedJob(decoding: pair.value, key: job)))
+    }
+  }
+
+  private func read(_ pair: KeyValue, _ decode: () throws -> CacheChange?) -> CacheChange? {
+    do {
+      return try decode()
     } catch {
       metrics.unreadableRecords.add(1)
       logger.error(

@@ -3,6 +3,15 @@ import SchedulerCore
 
 /// What the API reads.
 extension Replica {
+  /// How far the cache has come.
+  var revision: Int64 { cache.revision }
+
+  /// A job; nil when there is none.
+  func job(_ key: JobKey) -> ClusterCache.Job? { cache.jobs[key] }
+
+  /// A run's record; nil when there is none.
+  func run(_ key: RunKey) -> RunRecord? { cache.runs[key]?.record }
+
   /// A job with its runs; nil when there is none.
   func jobView(_ key: JobKey) -> JobView? {
     guard let entry = cache.jobs[key] else { return nil }
@@ -22,7 +31,8 @@ extension Replica {
 
   /// A run; nil when there is none. Without an id, the job's newest.
   func runView(_ job: JobKey, runID: String?) -> RunView? {
-    guard let runID = runID ?? cache.jobs[job]?.runIDs.last else { return nil }
+    let newest = cache.jobs.slot(of: job).flatMap { cache.jobs.runIDs(at: $0).last }
+    guard let runID = runID ?? newest else { return nil }
     return cache.runs[RunKey(job: job, runID: runID)].map(view)
   }
 
@@ -114,16 +124,14 @@ extension Replica {
     figures.revision = cache.revision
     figures.jobs = cache.jobs.count
     figures.runs = cache.runs.count
-    figures.activeJobs = cache.activeJobs.count
+    figures.activeJobs = cache.jobs.activeCount
     figures.agents = cache.agents.count
     figures.servers = cache.servers.count
     figures.isLeader = leader != nil
     figures.ready = leader?.readyCount ?? 0
     figures.proposalsInFlight = leader?.proposalsInFlight ?? 0
     figures.counters = leader?.counters ?? .init()
-    for key in cache.activeRuns {
-      if let state = cache.runs[key]?.record.state { figures.activeRunsByState[state, default: 0] += 1 }
-    }
+    figures.activeRunsByState = cache.activeRunsByState
     return figures
   }
 }

@@ -28,7 +28,8 @@ actor Replica {
   }
 
   let surroundings: Surroundings
-  private(set) var cache = ClusterCache()
+  /// Only what is on this actor may read it: a copy outside would have the next change copy all of it.
+  private(set) var cache: ClusterCache
   private(set) var isWarm = false
   /// This server's candidate lease; nil while it holds none.
   private var ownLease: Int64?
@@ -39,7 +40,10 @@ actor Replica {
   private var watchers: [JobKey: [UInt64: AsyncStream<Void>.Continuation]] = [:]
   private var nextWatcher: UInt64 = 0
 
-  init(_ surroundings: Surroundings) { self.surroundings = surroundings }
+  init(_ surroundings: Surroundings) {
+    self.surroundings = surroundings
+    cache = ClusterCache(segmentCount: surroundings.keyspace.segmentCount)
+  }
 
   // MARK: News from etcd
 
@@ -64,26 +68,31 @@ actor Replica {
   func apply(listed changes: [CacheChange], at revision: Int64) -> Int {
     let now = Timestamp.now()
     var missed = 0
-    for change in changes where cache.apply(change, at: revision) {
+    for change in changes where cache.apply(listed: change, at: revision) {
       if isWarm, (change.modRevision ?? .max) <= cache.revision { missed += 1 }
       noticed(change, now: now)
     }
     return missed
   }
 
-  /// Ends a listing: what it did not bring is gone. Returns how much that was.
-  func finishListing(of keys: Set<ParsedKey>, at revision: Int64) -> Int {
+  /// Begins a listing of everything.
+  func beginListing() { cache.beginListing() }
+
+  /// After a listing at `revision`: takes out what it has not brought. One step of bounded length, so that others
+  /// get their turn between: to be called until it returns nil.
+  /// - Returns: How much was taken out.
+  func sweep(_ position: inout ClusterCache.SweepPosition, at revision: Int64) -> Int? {
     let now = Timestamp.now()
-    var removed = 0
-    for key in cache.heldKeys where !keys.contains(key) {
-      guard let deletion = key.deletion, cache.apply(deletion, at: revision) else { continue }
-      removed += 1
-      noticed(deletion, now: now)
-    }
+    guard let deletions = cache.sweep(&position, at: revision) else { return nil }
+    for deletion in deletions { noticed(deletion, now: now) }
+    return deletions.count
+  }
+
+  /// Ends a listing after the sweep.
+  func finishListing(at revision: Int64) {
     isWarm = true
-    advance(to: revision, now: now)
+    advance(to: revision, now: .now())
     surroundings.changes.restart(after: revision)
-    return removed
   }
 
   private func advance(to revision: Int64, now: Timestamp) {
@@ -100,7 +109,7 @@ actor Replica {
   /// Tells the machine and the watchers of a change that the cache has taken in.
   private func noticed(_ change: CacheChange, now: Timestamp) {
     switch change {
-    case .job(let key, _):
+    case .job(let key, _), .listedJob(let key, _):
       leader?.jobChanged(key, cache, now: now)
       notifyWatchers(of: key)
     case .run(let key, _):
@@ -353,7 +362,7 @@ extension Replica: CommitObserver {
       .job(
         record.key,
         Versioned(
-          record, createRevision: cache.jobs[record.key]?.job.createRevision ?? revision,
+          record, createRevision: cache.jobs.facts(of: record.key)?.createRevision ?? revision,
           modRevision: revision))
     case .run(let record):
       .run(
@@ -389,6 +398,7 @@ extension CacheChange {
   var modRevision: Int64? {
     switch self {
     case .job(_, let value): value?.modRevision
+    case .listedJob(_, let value): value.modRevision
     case .run(_, let value): value?.modRevision
     case .agent(_, let value): value?.modRevision
     case .server(_, let value): value?.modRevision
@@ -404,25 +414,10 @@ extension ClusterCache {
   /// Whether the job or run of a key is held as of `revision` or later.
   fileprivate func holds(_ key: ParsedKey, at revision: Int64) -> Bool {
     switch key {
-    case .job(let key): jobs[key].map { $0.job.modRevision >= revision } ?? false
+    case .job(let key): jobs.facts(of: key).map { $0.modRevision >= revision } ?? false
     case .run(let key): runs[key].map { $0.modRevision >= revision } ?? false
     case .backfill(let key): backfills[key].map { $0.modRevision >= revision } ?? false
     case .meta, .leader, .server, .agent, .segment, .calendar, .other: false
     }
-  }
-
-  /// The keys of everything held.
-  var heldKeys: [ParsedKey] {
-    var keys: [ParsedKey] = []
-    keys.reserveCapacity(jobs.count + runs.count + agents.count + servers.count + leaders.count)
-    keys += jobs.keys.map { .job($0) }
-    keys += runs.keys.map { .run($0) }
-    keys += agents.keys.map { .agent($0) }
-    keys += servers.keys.map { .server($0) }
-    keys += leaders.keys.map { .leader(lease: $0) }
-    keys += segments.keys.map { .segment($0) }
-    keys += calendars.keys.map { .calendar($0) }
-    keys += backfills.keys.map { .backfill($0) }
-    return keys
   }
 }

@@ -67,7 +67,7 @@ struct EventStream: Sendable {
   /// Sends all records as they were at one revision, and returns it. The pages are read one after the other from
   /// the warm copy, which moves on meanwhile: a record that has changed since is left out, for its change follows.
   private func sendWhatStands(_ send: Send) async throws -> Int64 {
-    let revision = await replica.cache.revision
+    let revision = await replica.revision
     var token: String?
     repeat {
       let page = try await replica.standingJobs(request, upTo: revision, after: token)

@@ -31,7 +31,7 @@ struct Housekeeping: Sendable {
         "etcd has raised an alarm", metadata: ["alarm": "\(alarm.kind)", "member": "\(alarm.memberID)"])
     }
     // What this server's own watch has not seen yet is never compacted away.
-    let target = min(status.revision, await replica.cache.revision) - ServerLimits.revisionsKept
+    let target = min(status.revision, await replica.revision) - ServerLimits.revisionsKept
     guard target > 0 else { return }
     do throws(EtcdError) {
       try await store.compact(revision: target, physical: false)

@@ -1,11 +1,10 @@
 extension LeaderMachine {
   /// Creates the run of a job that is due, in the transaction that advances its schedule.
-  mutating func fire(_ key: JobKey, _ cache: ClusterCache, now: Timestamp) {
-    guard !busyJobs.contains(key), let job = cache.jobs[key]?.job,
-      let due = job.record.nextRunTime, job.record.cancelRequestedAt == nil
-    else { return }
-    guard due <= now else {
-      deadlines.set(.fire(key), at: due)
+  mutating func fire(_ slot: JobTable.Slot, _ cache: ClusterCache, now: Timestamp) {
+    guard let due = cache.jobs.facts(at: slot)?.record.due, due <= now else {
+      return scheduleFiring(of: slot, cache)
+    }
+    guard let key = cache.jobs.key(at: slot), !busyJobs.contains(key), let job = cache.jobs[slot]?.job else {
       return
     }
     var advanced = job.record
@@ -19,46 +18,37 @@ extension LeaderMachine {
   }
 
   /// Sets when the job's next run is to be created.
-  mutating func scheduleFiring(of key: JobKey, _ cache: ClusterCache) {
-    if let job = cache.jobs[key]?.job.record, let due = job.nextRunTime, job.cancelRequestedAt == nil {
-      deadlines.set(.fire(key), at: due)
-    } else {
-      deadlines.remove(.fire(key))
-    }
+  mutating func scheduleFiring(of slot: JobTable.Slot, _ cache: ClusterCache) {
+    firings.set(slot, at: cache.jobs.facts(at: slot)?.record.due)
   }
 
   /// A proposal about the job is through. What was due meanwhile has been passed over, so all is set
   /// again; not at once, for after a commit the cache may have yet to hear of deletions.
   mutating func jobIsFree(_ key: JobKey, notBefore earliest: Timestamp, _ cache: ClusterCache) {
     busyJobs.remove(key)
-    scheduleFiring(of: key, cache)
-    scheduleExpiry(of: key, cache)
-    for deadline in [Deadline.fire(key), .expire(key)] {
-      if let due = deadlines.deadline(of: deadline), due < earliest { deadlines.set(deadline, at: earliest) }
-    }
+    guard let slot = cache.jobs.slot(of: key) else { return }
+    scheduleFiring(of: slot, cache)
+    scheduleExpiry(of: slot, cache)
+    if let due = firings.deadline(of: slot) { firings.set(slot, at: max(due, earliest)) }
+    if let due = expiries.deadline(of: slot) { expiries.set(slot, at: max(due, earliest)) }
   }
 
   // MARK: Retention
 
   /// Sets when the job's ended runs, and the job with them, are removed.
-  mutating func scheduleExpiry(of key: JobKey, _ cache: ClusterCache) {
-    guard let entry = cache.jobs[key] else {
-      deadlines.remove(.expire(key))
-      return
-    }
-    if let due = expiry(of: entry, key, cache) {
-      deadlines.set(.expire(key), at: due)
-    } else {
-      deadlines.remove(.expire(key))
-    }
+  mutating func scheduleExpiry(of slot: JobTable.Slot, _ cache: ClusterCache) {
+    expiries.set(slot, at: expiry(of: slot, cache))
   }
 
   /// The oldest ended run goes when its time is over or when there are too many; an ended job goes
   /// with its last run.
-  private func expiry(of entry: ClusterCache.Job, _ key: JobKey, _ cache: ClusterCache) -> Timestamp? {
+  private func expiry(of slot: JobTable.Slot, _ cache: ClusterCache) -> Timestamp? {
+    guard let facts = cache.jobs.facts(at: slot), facts.hasRuns || facts.status.isTerminal,
+      let key = cache.jobs.key(at: slot)
+    else { return nil }
     var oldest: Timestamp?
     var ended = 0
-    for runID in entry.runIDs {
+    for runID in cache.jobs.runIDs(at: slot) {
       guard let run = cache.runs[RunKey(job: key, runID: runID)]?.record, run.state.isTerminal else {
         continue
       }
@@ -68,18 +58,16 @@ extension LeaderMachine {
     }
     if ended > configuration.runsKeptPerJob { return oldest }
     if let oldest { return oldest.adding(milliseconds: configuration.retentionMillis) }
-    guard entry.status.isTerminal else { return nil }
-    let quietSince = entry.job.record.cancelRequestedAt ?? entry.job.record.createdAt
+    guard facts.status.isTerminal, let record = cache.jobs[slot]?.job.record else { return nil }
+    let quietSince = record.cancelRequestedAt ?? record.createdAt
     return quietSince.adding(milliseconds: configuration.retentionMillis)
   }
 
   /// Removes what is due for removal.
-  mutating func expire(_ key: JobKey, _ cache: ClusterCache, now: Timestamp) {
-    guard !busyJobs.contains(key), let entry = cache.jobs[key] else { return }
-    guard let due = expiry(of: entry, key, cache), due <= now else {
-      scheduleExpiry(of: key, cache)
-      return
-    }
+  mutating func expire(_ slot: JobTable.Slot, _ cache: ClusterCache, now: Timestamp) {
+    guard let due = expiry(of: slot, cache), due <= now else { return scheduleExpiry(of: slot, cache) }
+    guard let entry = cache.jobs[slot], !busyJobs.contains(entry.job.record.key) else { return }
+    let key = entry.job.record.key
     let ended = entry.runIDs.compactMap { cache.runs[RunKey(job: key, runID: $0)] }
       .filter { $0.record.state.isTerminal }
     let surplus = ended.count - configuration.runsKeptPerJob

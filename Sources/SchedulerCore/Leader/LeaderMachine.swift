@@ -102,8 +102,6 @@ public struct LeaderMachine: Sendable {
     case retry(RunKey)
     case again(RunKey)
     case progress(RunKey)
-    case fire(JobKey)
-    case expire(JobKey)
     case trust(SessionID)
     case spreadSegments
     case doubtMoves
@@ -137,6 +135,10 @@ public struct LeaderMachine: Sendable {
   var ready = ReadyQueue()
   var pool = AgentPool()
   var deadlines = DeadlineHeap<Deadline>()
+  /// When jobs have to create their next runs.
+  var firings = JobDeadlines()
+  /// When something of a job is old enough to be removed.
+  var expiries = JobDeadlines()
   var purposes: [ProposalID: Purpose] = [:]
   var nextProposal: ProposalID
   /// The runs with a proposal in flight.
@@ -178,18 +180,19 @@ public struct LeaderMachine: Sendable {
   /// Takes over: looks at everything once. The cache must hold all that earlier leaders wrote.
   public mutating func start(_ cache: ClusterCache, now: Timestamp) {
     for id in cache.agents.keys { agentChanged(id, cache, now: now) }
-    for key in cache.jobs.keys {
-      scheduleFiring(of: key, cache)
-      scheduleExpiry(of: key, cache)
+    for slot in 0..<cache.jobs.slotEnd {
+      scheduleFiring(of: slot, cache)
+      scheduleExpiry(of: slot, cache)
     }
     for key in cache.activeRuns { reconcile(key, cache, now: now) }
   }
 
   /// A job was written or deleted.
   public mutating func jobChanged(_ key: JobKey, _ cache: ClusterCache, now: Timestamp) {
-    scheduleFiring(of: key, cache)
-    scheduleExpiry(of: key, cache)
-    for runID in cache.jobs[key]?.runIDs ?? [] {
+    guard let slot = cache.jobs.slot(of: key) else { return }
+    scheduleFiring(of: slot, cache)
+    scheduleExpiry(of: slot, cache)
+    for runID in cache.jobs.runIDs(at: slot) {
       reconcile(RunKey(job: key, runID: runID), cache, now: now)
     }
   }
@@ -197,7 +200,10 @@ public struct LeaderMachine: Sendable {
   /// A run was written or deleted.
   public mutating func runChanged(_ key: RunKey, _ cache: ClusterCache, now: Timestamp) {
     reconcile(key, cache, now: now)
-    if cache.runs[key]?.record.state.isTerminal ?? true { scheduleExpiry(of: key.job, cache) }
+    guard cache.runs[key]?.record.state.isTerminal ?? true, let slot = cache.jobs.slot(of: key.job) else {
+      return
+    }
+    scheduleExpiry(of: slot, cache)
   }
 
   /// An agent's key was written, replaced or is gone.
@@ -218,13 +224,13 @@ public struct LeaderMachine: Sendable {
     for deadline in deadlines.popDue(now: now, limit: Limits.deadlinesPerTurn) {
       switch deadline {
       case .retry(let key), .again(let key), .progress(let key): reconcile(key, cache, now: now)
-      case .fire(let key): fire(key, cache, now: now)
-      case .expire(let key): expire(key, cache, now: now)
       case .trust(let session): trust(session, cache)
       case .spreadSegments: segmentDesk.isStale = true
       case .doubtMoves: doubtMoves()
       }
     }
+    for slot in firings.popDue(now: now, limit: Limits.deadlinesPerTurn) { fire(slot, cache, now: now) }
+    for slot in expiries.popDue(now: now, limit: Limits.deadlinesPerTurn) { expire(slot, cache, now: now) }
     spreadSegments(cache)
     assignReadyRuns(cache, now: now)
     flushSessions()
@@ -234,7 +240,9 @@ public struct LeaderMachine: Sendable {
 
   /// When `turn` has something to do by itself; nil for never.
   public var nextDeadline: Timestamp? {
-    hasMoreToAssign ? Timestamp(microseconds: 0) : deadlines.nextDeadline
+    hasMoreToAssign
+      ? Timestamp(microseconds: 0)
+      : [deadlines.nextDeadline, firings.nextDeadline, expiries.nextDeadline].compactMap { $0 }.min()
   }
 
   /// What became of a proposal. The cache has been told before.

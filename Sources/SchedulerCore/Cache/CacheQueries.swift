@@ -59,24 +59,31 @@ extension ClusterCache {
   /// Lists jobs, newest first. Pages are stable: a job that exists throughout is on exactly one.
   public func listJobs(_ filter: JobFilter, after token: String?, limit: Int) throws -> Page<Job> {
     let start = try token.map(PageToken.job(parsing:))
-    func matches(_ key: JobKey) -> Bool {
-      guard let entry = jobs[key] else { return false }
-      if let namespace = filter.namespace, key.namespace != namespace { return false }
-      if let status = filter.status, entry.status != status { return false }
-      if let user = filter.userID, entry.job.record.spec.userID != user { return false }
-      return true
+    // The shortest of the orders that hold all that matches.
+    var order = jobs.order
+    if let status = filter.status, !status.isTerminal { order = jobs.activeOrder }
+    if let user = filter.userID {
+      let ofUser = jobs.order(ofUser: user)
+      if ofUser.count < order.count { order = ofUser }
     }
-    var candidates: Set<JobKey>?
-    if let status = filter.status, !status.isTerminal { candidates = activeJobs }
-    if let user = filter.userID, (jobsByUser[user]?.count ?? 0) < candidates?.count ?? .max {
-      candidates = jobsByUser[user] ?? []
+    var slots: [JobTable.Slot] = []
+    var hasMore = false
+    order.visitLastFirst(before: start.map { place in { jobs.isOlder($0, than: place) } }) { slot in
+      guard matches(filter, slot) else { return true }
+      hasMore = slots.count == limit
+      if !hasMore { slots.append(slot) }
+      return !hasMore
     }
-    let page = pick(
-      candidates, from: jobOrder, before: start, limit: limit, created: { jobs[$0]?.job.createRevision },
-      where: matches)
     return Page(
-      items: page.keys.compactMap { jobs[$0] },
-      nextToken: page.hasMore ? page.last.map(PageToken.text(of:)) : nil)
+      items: slots.compactMap { jobs[$0] },
+      nextToken: hasMore ? slots.last.flatMap { jobs.place(of: $0) }.map(PageToken.text(of:)) : nil)
+  }
+
+  private func matches(_ filter: JobFilter, _ slot: JobTable.Slot) -> Bool {
+    if let status = filter.status, jobs.facts(at: slot)?.status != status { return false }
+    if let user = filter.userID, !jobs.isOf(user: user, slot) { return false }
+    if let namespace = filter.namespace, !jobs.isIn(namespace, slot) { return false }
+    return true
   }
 
   /// Lists runs, newest first. Pages are stable: a run that exists throughout is on exactly one.
@@ -98,71 +105,63 @@ extension ClusterCache {
     var candidates: Set<RunKey>?
     if let namespace = filter.namespace, let jobID = filter.jobID {
       let job = JobKey(namespace: namespace, jobID: jobID)
-      candidates = Set((jobs[job]?.runIDs ?? []).map { RunKey(job: job, runID: $0) })
+      let runIDs = jobs.slot(of: job).map { jobs.runIDs(at: $0) } ?? []
+      candidates = Set(runIDs.map { RunKey(job: job, runID: $0) })
     } else if filter.state.map({ !$0.isTerminal }) ?? filter.status.map({ !$0.isTerminal }) ?? false {
       candidates = activeRuns
     }
-    let page = pick(
-      candidates, from: runOrder, before: start, limit: limit, created: { runs[$0]?.createRevision },
-      where: matches)
-    return Page(
-      items: page.keys.compactMap { runs[$0] },
-      nextToken: page.hasMore ? page.last.map(PageToken.text(of:)) : nil)
-  }
-
-  private struct Picked<Key: Hashable & Comparable & Sendable> {
-    var keys: [Key] = []
-    var last: AgeOrder<Key>.Place?
+    var places: [AgePlace<RunKey>] = []
     var hasMore = false
-  }
-
-  /// The newest matching keys older than `limit`, among `candidates` where an index gave them.
-  private func pick<Key: Hashable & Comparable & Sendable>(
-    _ candidates: Set<Key>?, from order: AgeOrder<Key>, before start: AgeOrder<Key>.Place?, limit: Int,
-    created: (Key) -> Int64?, where matches: (Key) -> Bool
-  ) -> Picked<Key> {
-    var picked = Picked<Key>()
-    func take(_ place: AgeOrder<Key>.Place) -> Bool {
+    func take(_ place: AgePlace<RunKey>) -> Bool {
       guard matches(place.key) else { return true }
-      if picked.keys.count == limit {
-        picked.hasMore = true
-        return false
+      hasMore = places.count == limit
+      if !hasMore { places.append(place) }
+      return !hasMore
+    }
+    if let candidates {
+      let all = candidates.compactMap { key in
+        runs[key].map { AgePlace(createRevision: $0.createRevision, key: key) }
       }
-      picked.keys.append(place.key)
-      picked.last = place
-      return true
+      for place in all.sorted(by: >) where start.map({ place < $0 }) ?? true {
+        if !take(place) { break }
+      }
+    } else {
+      runOrder.visitLastFirst(before: start.map { limit in { $0 < limit } }, take)
     }
-    guard let candidates else {
-      order.visitNewestFirst(before: start, take)
-      return picked
-    }
-    let places = candidates.compactMap { key in
-      created(key).map { AgeOrder<Key>.Place(createRevision: $0, key: key) }
-    }
-    for place in places.sorted(by: >) where start.map({ place < $0 }) ?? true {
-      if !take(place) { break }
-    }
-    return picked
+    return Page(
+      items: places.compactMap { runs[$0.key] },
+      nextToken: hasMore ? places.last.map(PageToken.text(of:)) : nil)
+  }
+}
+
+/// A place in a listing by age: the key decides between what one transaction created.
+struct AgePlace<Key: Hashable & Comparable & Sendable>: Hashable, Comparable, Sendable {
+  let createRevision: Int64
+  let key: Key
+
+  static func < (left: AgePlace, right: AgePlace) -> Bool {
+    left.createRevision != right.createRevision
+      ? left.createRevision < right.createRevision : left.key < right.key
   }
 }
 
 /// Page tokens: the place of the last item, `<create revision>/<key>`. They hold nothing secret and
 /// a forged one can only start a listing elsewhere.
 enum PageToken {
-  static func text(of place: AgeOrder<JobKey>.Place) -> String {
+  static func text(of place: AgePlace<JobKey>) -> String {
     "\(place.createRevision)/\(place.key.namespace)/\(place.key.jobID)"
   }
 
-  static func text(of place: AgeOrder<RunKey>.Place) -> String {
+  static func text(of place: AgePlace<RunKey>) -> String {
     "\(place.createRevision)/\(place.key.job.namespace)/\(place.key.job.jobID)/\(place.key.runID)"
   }
 
-  static func job(parsing token: String) throws -> AgeOrder<JobKey>.Place {
+  static func job(parsing token: String) throws -> AgePlace<JobKey> {
     let (revision, names) = try parts(token, count: 2)
     return .init(createRevision: revision, key: JobKey(namespace: names[0], jobID: names[1]))
   }
 
-  static func run(parsing token: String) throws -> AgeOrder<RunKey>.Place {
+  static func run(parsing token: String) throws -> AgePlace<RunKey> {
     let (revision, names) = try parts(token, count: 3)
     let job = JobKey(namespace: names[0], jobID: names[1])
     return .init(createRevision: revision, key: RunKey(job: job, runID: names[2]))

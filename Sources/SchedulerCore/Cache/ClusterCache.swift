@@ -1,0 +1,325 @@
+/// A record with the revisions that etcd gave it.
+public struct Versioned<Record: Sendable>: Sendable {
+  /// The record.
+  public var record: Record
+  /// The revision at which its key was created.
+  public var createRevision: Int64
+  /// The revision at which it was last written.
+  public var modRevision: Int64
+
+  /// Makes a versioned record.
+  public init(_ record: Record, createRevision: Int64, modRevision: Int64) {
+    self.record = record
+    self.createRevision = createRevision
+    self.modRevision = modRevision
+  }
+}
+
+extension Versioned: Equatable where Record: Equatable {}
+
+/// A change of one key, decoded: a watch event, an entry of a listing, or one's own commit.
+public enum CacheChange: Sendable {
+  /// A job was written, or deleted where nil.
+  case job(JobKey, Versioned<JobRecord>?)
+  /// A job was listed: packed at once, since nothing is likely to happen to it soon.
+  case listedJob(JobKey, Versioned<PackedJob>)
+  /// A run was written, or deleted where nil.
+  case run(RunKey, Versioned<RunRecord>?)
+  /// An agent's key was written, or is gone where nil.
+  case agent(String, Versioned<AgentRecord>?)
+  /// A server's key was written, or is gone where nil.
+  case server(String, Versioned<ServerRecord>?)
+  /// A candidate's key was written, or is gone where nil.
+  case leader(lease: Int64, Versioned<ServerRecord>?)
+  /// A segment has another owner, or none where nil.
+  case segment(Int, Versioned<SegmentRecord>?)
+  /// A calendar was written, or deleted where nil.
+  case calendar(CalendarKey, Versioned<CalendarRecord>?)
+  /// A backfill was written, or deleted where nil.
+  case backfill(BackfillKey, Versioned<BackfillRecord>?)
+}
+
+/// The warm copy of the cluster's state, with the indexes that queries need.
+///
+/// It may be told the same thing twice and, of one key, old news after new: a change counts only if
+/// its revision is higher than that of the record held. What was deleted cannot come back by old
+/// news: of a key that is not held, a change counts only if it tells of a time that the watch has not
+/// passed, for what the watch has passed may have been deleted since.
+///
+/// A listing heals what a watch has dropped: between `beginListing` and `sweep` all that is listed is marked, and
+/// what is held unmarked then is gone.
+public struct ClusterCache: Sendable {
+  /// A job and the ids of its runs, oldest first.
+  public struct Job: Sendable {
+    /// The record.
+    public var job: Versioned<JobRecord>
+    /// Its runs.
+    public var runIDs: [String] = []
+    /// What `ClusterCache.status(of:)` said last.
+    public var status = JobStatus.pending
+  }
+
+  /// Every change up to this revision has been applied.
+  public private(set) var revision: Int64 = 0
+  /// All jobs.
+  public private(set) var jobs: JobTable
+  /// All runs.
+  public private(set) var runs = RecordTable<RunKey, RunRecord>()
+  /// The agents that hold a lease.
+  public private(set) var agents = RecordTable<String, AgentRecord>()
+  /// The servers that hold a lease.
+  public private(set) var servers = RecordTable<String, ServerRecord>()
+  /// The candidates for leadership by lease.
+  public private(set) var leaders = RecordTable<Int64, ServerRecord>()
+  /// The owners of segments, whose leases hold.
+  public private(set) var segments = RecordTable<Int, SegmentRecord>()
+  /// All calendars.
+  public private(set) var calendars = RecordTable<CalendarKey, CalendarRecord>()
+  /// All backfills.
+  public private(set) var backfills = RecordTable<BackfillKey, BackfillRecord>()
+
+  /// Runs, by age.
+  private(set) var runOrder = SortedChunks<AgePlace<RunKey>>()
+  /// Runs that have not ended.
+  public private(set) var activeRuns: Set<RunKey> = []
+  /// How many of them are in each state.
+  public private(set) var activeRunsByState: [RunState: Int] = [:]
+  /// The runs that an agent owns.
+  public private(set) var runsByAgent: [String: Set<RunKey>] = [:]
+  /// Runs whose job is not known (yet): a listing may bring a run first.
+  private var orphans: [JobKey: Set<String>] = [:]
+  /// Of the listing that has begun last.
+  private var generation: Generation = 0
+
+  /// Makes an empty cache.
+  /// - Parameters:
+  ///   - segmentCount: How many segments the cluster has.
+  ///   - recentJobs: How many jobs stay decoded that nothing is running for.
+  public init(
+    segmentCount: Int = MetaRecord.current.segmentCount, recentJobs: Int = CacheLimits.recentJobs
+  ) {
+    jobs = JobTable(segmentCount: segmentCount, recentJobs: recentJobs)
+  }
+
+  /// The oldest candidate: the leader. Its create revision is its epoch.
+  public var leader: (lease: Int64, candidate: Versioned<ServerRecord>)? {
+    leaders.min { $0.value.createRevision < $1.value.createRevision }.map { ($0.key, $0.value) }
+  }
+
+  /// A job's runs, newest first.
+  public func runs(of key: JobKey) -> [Versioned<RunRecord>] {
+    let runIDs = jobs.slot(of: key).map { jobs.runIDs(at: $0) } ?? []
+    return runIDs.reversed().compactMap { runs[RunKey(job: key, runID: $0)] }
+  }
+
+  // MARK: Applying changes
+
+  /// Notes that all changes up to `revision` have been applied.
+  public mutating func advance(to revision: Int64) { self.revision = max(self.revision, revision) }
+
+  /// Applies a change. Returns whether it was news.
+  /// - Parameter revision: The revision at which it was made; of a listing, the listing's.
+  @discardableResult
+  public mutating func apply(_ change: CacheChange, at revision: Int64) -> Bool {
+    switch change {
+    case .job(let key, let job):
+      let slot = jobs.slot(of: key)
+      guard isNews(slot.flatMap { jobs.facts(at: $0)?.modRevision }, job?.modRevision, at: revision) else {
+        return false
+      }
+      if let job {
+        setJob(key, .decoded(job.record), job.createRevision, job.modRevision)
+      } else if let slot {
+        removeJob(slot, key)
+      }
+      return true
+    case .listedJob(let key, let job):
+      let old = jobs.slot(of: key).flatMap { jobs.facts(at: $0)?.modRevision }
+      guard isNews(old, job.modRevision, at: revision) else { return false }
+      setJob(key, .packed(job.record), job.createRevision, job.modRevision)
+      return true
+    case .run(let key, let run):
+      return isNews(runs[key]?.modRevision, run?.modRevision, at: revision) && setRun(key, run)
+    case .agent(let id, let agent): return set(\.agents, id, agent, at: revision)
+    case .server(let id, let server): return set(\.servers, id, server, at: revision)
+    case .leader(let lease, let candidate): return set(\.leaders, lease, candidate, at: revision)
+    case .segment(let number, let owner): return set(\.segments, number, owner, at: revision)
+    case .calendar(let key, let calendar): return set(\.calendars, key, calendar, at: revision)
+    case .backfill(let key, let backfill): return set(\.backfills, key, backfill, at: revision)
+    }
+  }
+
+  /// Applies a change that was learned ahead of the watch, from a commit. Returns whether it was news.
+  /// What the watch has passed already is not applied: the record may have been deleted since.
+  @discardableResult
+  public mutating func applyAhead(_ change: CacheChange, at committed: Int64) -> Bool {
+    committed > revision ? apply(change, at: committed) : false
+  }
+
+  /// - Parameters:
+  ///   - held: The revision of the record held; nil where none is.
+  ///   - told: The revision of the record that the change brings; nil for a deletion.
+  private func isNews(_ held: Int64?, _ told: Int64?, at revision: Int64) -> Bool {
+    guard let held else { return told != nil && revision >= self.revision }
+    return held < (told ?? revision)
+  }
+
+  private mutating func set<Key, Record>(
+    _ table: WritableKeyPath<ClusterCache, RecordTable<Key, Record>>, _ key: Key, _ value: Versioned<Record>?,
+    at revision: Int64
+  ) -> Bool {
+    guard isNews(self[keyPath: table][key]?.modRevision, value?.modRevision, at: revision) else {
+      return false
+    }
+    self[keyPath: table].set(key, value, generation)
+    return true
+  }
+
+  private mutating func setJob(
+    _ key: JobKey, _ content: JobTable.Content, _ createRevision: Int64, _ modRevision: Int64
+  ) {
+    let slot = jobs.set(
+      key, content, createRevision: createRevision, modRevision: modRevision, generation: generation)
+    if !orphans.isEmpty, let adopted = orphans.removeValue(forKey: key) {
+      for runID in adopted.sorted() { jobs.addRun(runID, slot) }
+    }
+    refreshStatus(of: key, slot)
+  }
+
+  private mutating func removeJob(_ slot: JobTable.Slot, _ key: JobKey) {
+    let runIDs = jobs.runIDs(at: slot)
+    if !runIDs.isEmpty { orphans[key] = Set(runIDs) }
+    jobs.remove(slot)
+  }
+
+  private mutating func setRun(_ key: RunKey, _ value: Versioned<RunRecord>?) -> Bool {
+    let old = runs[key]
+    runs.set(key, value, generation)
+    if let owner = old?.record.owner, owner != value?.record.owner {
+      runsByAgent[owner.agentID]?.remove(key)
+      if runsByAgent[owner.agentID]?.isEmpty == true { runsByAgent[owner.agentID] = nil }
+    }
+    if let owner = value?.record.owner { runsByAgent[owner.agentID, default: []].insert(key) }
+    countState(old?.record.state, by: -1)
+    countState(value?.record.state, by: 1)
+    if let value, !value.record.state.isTerminal { activeRuns.insert(key) } else { activeRuns.remove(key) }
+    if old?.createRevision != value?.createRevision {
+      if let old {
+        runOrder.remove(AgePlace(createRevision: old.createRevision, key: key), by: <)
+      }
+      if let value {
+        runOrder.insert(AgePlace(createRevision: value.createRevision, key: key), by: <)
+      }
+    }
+    let slot = jobs.slot(of: key.job)
+    if (old == nil) != (value == nil) { link(key, slot, exists: value != nil) }
+    if let slot { refreshStatus(of: key.job, slot) }
+    return true
+  }
+
+  private mutating func countState(_ state: RunState?, by difference: Int) {
+    guard let state, !state.isTerminal else { return }
+    let count = (activeRunsByState[state] ?? 0) + difference
+    activeRunsByState[state] = count > 0 ? count : nil
+  }
+
+  /// Adds a run to its job's list, or takes it away.
+  private mutating func link(_ key: RunKey, _ slot: JobTable.Slot?, exists: Bool) {
+    guard let slot else {
+      if exists {
+        orphans[key.job, default: []].insert(key.runID)
+      } else {
+        orphans[key.job]?.remove(key.runID)
+      }
+      if orphans[key.job]?.isEmpty == true { orphans[key.job] = nil }
+      return
+    }
+    if exists { jobs.addRun(key.runID, slot) } else { jobs.removeRun(key.runID, slot) }
+  }
+
+  // MARK: Listings
+
+  /// Begins a listing of everything.
+  public mutating func beginListing() { generation &+= 1 }
+
+  /// Applies a change that the listing under way has brought. Returns whether it was news.
+  /// - Parameter revision: The listing's.
+  public mutating func apply(listed change: CacheChange, at revision: Int64) -> Bool {
+    switch change {
+    case .job(let key, _), .listedJob(let key, _):
+      if let slot = jobs.slot(of: key) { jobs.mark(slot, generation) }
+    case .run(let key, _): runs.mark(key, generation)
+    case .agent(let id, _): agents.mark(id, generation)
+    case .server(let id, _): servers.mark(id, generation)
+    case .leader(let lease, _): leaders.mark(lease, generation)
+    case .segment(let number, _): segments.mark(number, generation)
+    case .calendar(let key, _): calendars.mark(key, generation)
+    case .backfill(let key, _): backfills.mark(key, generation)
+    }
+    return apply(change, at: revision)
+  }
+
+  /// Where the sweep after a listing has come to.
+  public struct SweepPosition: Sendable {
+    fileprivate var nextSlot: JobTable.Slot = 0
+    fileprivate var hasSweptOthers = false
+
+    /// The beginning.
+    public init() {}
+  }
+
+  /// Takes out what the listing has not brought, unless it was written after the listing's revision. One step of
+  /// bounded length: to be called until it returns nil.
+  /// - Returns: The deletions that were made.
+  public mutating func sweep(_ position: inout SweepPosition, at revision: Int64) -> [CacheChange]? {
+    var missing: [CacheChange] = []
+    if !position.hasSweptOthers {
+      position.hasSweptOthers = true
+      missing += runs.unmarked(generation).map { .run($0, nil) }
+      missing += agents.unmarked(generation).map { .agent($0, nil) }
+      missing += servers.unmarked(generation).map { .server($0, nil) }
+      missing += leaders.unmarked(generation).map { .leader(lease: $0, nil) }
+      missing += segments.unmarked(generation).map { .segment($0, nil) }
+      missing += calendars.unmarked(generation).map { .calendar($0, nil) }
+      missing += backfills.unmarked(generation).map { .backfill($0, nil) }
+    } else {
+      guard position.nextSlot < jobs.slotEnd else { return nil }
+      let end = min(jobs.slotEnd, position.nextSlot + CacheLimits.slotsPerSweep)
+      let slots = jobs.unmarked(generation, in: position.nextSlot..<end)
+      missing += slots.compactMap { jobs.key(at: $0) }.map { .job($0, nil) }
+      position.nextSlot = end
+    }
+    return missing.filter { apply(listed: $0, at: revision) }
+  }
+
+  // MARK: Status
+
+  /// What a job's record and runs say together.
+  public func status(of key: JobKey) -> JobStatus? {
+    jobs.slot(of: key).flatMap { jobs.facts(at: $0)?.status }
+  }
+
+  private mutating func refreshStatus(of key: JobKey, _ slot: JobTable.Slot) {
+    guard let facts = jobs.facts(at: slot) else { return }
+    var unfinished: JobStatus?
+    var last: RunState?
+    if facts.hasRuns {
+      for runID in jobs.runIDs(at: slot).reversed() {
+        guard let state = runs[RunKey(job: key, runID: runID)]?.record.state else { continue }
+        last = last ?? state
+        guard !state.isTerminal else { continue }
+        unfinished = state.status
+        if state == .running { break }
+      }
+    }
+    let status = unfinished ?? Self.statusAtRest(facts.record, lastRun: last?.status)
+    jobs.settle(slot, status, isBusy: unfinished != nil)
+  }
+
+  /// The status of a job all of whose runs have ended.
+  private static func statusAtRest(_ record: JobFacts, lastRun: JobStatus?) -> JobStatus {
+    if record.isCancelled { return lastRun == .completed ? .completed : .cancelled }
+    if record.nextRunTime != nil { return .pending }
+    return lastRun ?? (record.hasFired ? .completed : .pending)
+  }
+}
