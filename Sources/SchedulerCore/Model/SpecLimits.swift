@@ -62,7 +62,7 @@ public enum SpecLimits {
   public static let scheduleCalendars = 32
   /// The most occurrences in a row that calendars may leave out. A schedule that they leave out more often
   /// has no next occurrence.
-  public static let excludedInARow = 250_000
+  public static let excludedInARow = 100_000
   /// The most days, ranges and cron windows of a calendar, each.
   public static let calendarEntries = 1_000
   /// The longest description of a calendar.

@@ -11,10 +11,12 @@ public struct CompiledSchedule: Sendable {
   }
 
   let rule: Rule
-  /// Only what is later is due, microseconds.
-  private let lowerBound: Int64
-  /// Nothing later is due, microseconds.
-  private let upperBound: Int64
+  /// The zone whose local time counts.
+  let zone: TimeZoneRules
+  /// Only what is later is due.
+  let lowerBound: Timestamp
+  /// Nothing later is due.
+  let upperBound: Timestamp
   private let jitterMillis: Int64
   private let jobHash: UInt64
 
@@ -22,7 +24,7 @@ public struct CompiledSchedule: Sendable {
   /// - Parameter createdAt: The job's creation, from which a schedule without a start counts.
   /// - Throws: An error whose field is relative to the schedule: `cron`, `time_zone`.
   public init(_ schedule: Schedule, job: JobKey, createdAt: Timestamp, zones: TimeZones) throws(FieldError) {
-    let zone = try zones.zone(schedule.timeZone)
+    zone = try zones.zone(schedule.timeZone)
     let micros: Int64 = 1_000
     let anchor = schedule.startTime ?? createdAt
     // Without a start the anchor itself, the job's creation, is not due.
@@ -49,8 +51,8 @@ public struct CompiledSchedule: Sendable {
       rule = .times(schedule.zonedTimes(expression, in: zone), fraction: fraction)
     case .at(let time): rule = .once(time)
     }
-    self.lowerBound = lowerBound
-    upperBound = min(schedule.endTime ?? .latest, .latest).microseconds
+    self.lowerBound = Timestamp(microseconds: lowerBound)
+    upperBound = min(schedule.endTime ?? .latest, .latest)
     jitterMillis = schedule.jitterMillis
     jobHash = Keyspace.stableHash("\(job.namespace)/\(job.jobID)".utf8, seed: 4)
   }
@@ -60,7 +62,8 @@ public struct CompiledSchedule: Sendable {
   /// The first occurrence after an instant. Nil where there is none: past the schedule's end, past
   /// `Timestamp.latest`, and of a fixed delay after the first, for the others depend on runs.
   public func next(after time: Timestamp) -> Timestamp? {
-    let after = max(time.microseconds, lowerBound)
+    let after = max(time, lowerBound).microseconds
+    let upperBound = upperBound.microseconds
     guard after < upperBound else { return nil }
     let found: Int64?
     switch rule {
@@ -81,7 +84,8 @@ public struct CompiledSchedule: Sendable {
   /// The last occurrence not after an instant, from 1970 on; nil where there is none. A cron expression without
   /// a start has occurrences before the job's creation, too.
   public func last(notAfter time: Timestamp) -> Timestamp? {
-    let upTo = min(time.microseconds, upperBound)
+    let upTo = min(time, upperBound).microseconds
+    let lowerBound = lowerBound.microseconds
     guard upTo > lowerBound else { return nil }
     let found: Int64?
     switch rule {

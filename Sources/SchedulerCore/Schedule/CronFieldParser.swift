@@ -4,7 +4,8 @@ struct CronFieldParser {
   private let text: [UInt8]
   /// The position of the field in the expression, from 1.
   private let start: Int
-  private let hash: CronHash
+  /// Nil for all values that `H` may have.
+  private let hash: CronHash?
   private var index = 0
 
   /// The values, a bit for each.
@@ -14,7 +15,7 @@ struct CronFieldParser {
   /// Whether it begins with `*`, or is `?`.
   private(set) var isWildcard = false
 
-  init(field: CronField, text: [UInt8], position: Int, hash: CronHash) {
+  init(field: CronField, text: [UInt8], position: Int, hash: CronHash?) {
     self.field = field
     self.text = text
     start = position
@@ -113,16 +114,17 @@ struct CronFieldParser {
       range = first...last
     }
     let at = index
-    guard let step = try step() else {
-      set(hash.value(for: field, in: range))
-      return
-    }
-    guard step <= range.count else {
+    let step = try step()
+    if let step, step > range.count {
       throw error("a step over \(range.count) leaves this range", at: at + 1)
     }
-    add(
-      hash.value(for: field, in: range.lowerBound...range.lowerBound + step - 1)...range.upperBound,
-      step: step)
+    guard let hash else { return add(range) }
+    if let step {
+      let first = range.lowerBound...range.lowerBound + step - 1
+      add(hash.value(for: field, in: first)...range.upperBound, step: step)
+    } else {
+      set(hash.value(for: field, in: range))
+    }
   }
 
   // MARK: Values

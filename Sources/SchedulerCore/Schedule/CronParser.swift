@@ -11,7 +11,10 @@ extension CronExpression {
     try self.init(text, job: job, secondsOfFive: Self.all60)
   }
 
-  private init(_ text: String, job: JobKey, secondsOfFive: UInt64) throws(TextError) {
+  /// With all values that `H` may have, whatever the job.
+  init(forAnyJob text: String) throws(TextError) { try self.init(text, job: nil, secondsOfFive: 1) }
+
+  private init(_ text: String, job: JobKey?, secondsOfFive: UInt64) throws(TextError) {
     guard text.utf8.count <= SpecLimits.cronBytes else {
       throw TextError("has \(text.utf8.count) bytes; at most \(SpecLimits.cronBytes) are allowed")
     }
@@ -29,7 +32,7 @@ extension CronExpression {
     guard words.count >= 5 else { throw Self.fieldCount(words.count) }
     self.init()
     seconds = secondsOfFive
-    let hash = CronHash(job: job)
+    let hash = job.map { CronHash(job: $0) }
     for (field, word) in zip(CronField.allCases.suffix(words.count), words) {
       var parser = CronFieldParser(field: field, text: word.text, position: word.position, hash: hash)
       try parser.parse()

@@ -6,9 +6,16 @@ extension Schedule {
     try validateBounds()
     try JobSpec.check(millis: jitterMillis, in: 0...SpecLimits.jitterMillis, field: "jitter")
     try validateCalendars()
-    let anyJob = JobKey(namespace: "default", jobID: "any")
-    let compiled = try CompiledSchedule(self, job: anyJob, createdAt: .earliest, zones: zones)
-    if case .times(let times, _) = compiled.rule, !times.expression.matchesSomeDay {
+    _ = try zones.zone(timeZone)
+    if case .cron(let text) = rule { try Self.validate(cron: text) }
+  }
+
+  private static func validate(cron text: String) throws(FieldError) {
+    let expression: CronExpression
+    do throws(TextError) { expression = try CronExpression(forAnyJob: text) } catch {
+      throw FieldError(field: "cron", message: error.message)
+    }
+    guard expression.matchesSomeDay else {
       throw FieldError(field: "cron", message: "no day matches it: there is no such day in these months")
     }
   }

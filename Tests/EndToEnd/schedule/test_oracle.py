@@ -24,6 +24,8 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 PROBE = Path(os.environ.get("ROTA_BIN", CHECKOUT / ".build" / "release")) / "schedule-probe"
 FOLDER = Path(os.environ.get("ROTA_TZDATA", "/usr/share/zoneinfo"))
 
+pytestmark = pytest.mark.alone
+
 CHUNKS = 20
 CASES = 5_000
 PIECES = 4
