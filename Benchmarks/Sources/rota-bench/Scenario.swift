@@ -12,6 +12,8 @@ enum Scenario: String, CaseIterable {
   case due
   /// Many jobs due within a minute, on three servers of which one is killed.
   case failover
+  /// The arithmetic of schedules, without any process.
+  case next
 
   /// Those that share a cluster with one server.
   static let onOneServer: Set<Scenario> = [.latency, .throughput, .gets, .due]
