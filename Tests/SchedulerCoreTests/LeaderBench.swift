@@ -14,7 +14,7 @@ struct LeaderBench {
   init(_ configuration: LeaderMachine.Configuration = .init()) {
     server = SimulatedServer(index: 0, configuration: configuration)
     etcd.stand(server.record, lease: 1)
-    server.list(etcd)
+    server.list(etcd, now: now)
     server.lease = 1
     server.review(now: now)
   }

@@ -162,7 +162,7 @@ struct LeaderMachineTests {
     bench.etcd.lapse(leader: 1)
     bench.now = bench.now.adding(milliseconds: 60_000)
     bench.etcd.stand(bench.server.record, lease: 2)
-    bench.server.list(bench.etcd)
+    bench.server.list(bench.etcd, now: bench.now)
     bench.server.lease = 2
     bench.server.review(now: bench.now)
     bench.settle()
@@ -369,7 +369,7 @@ struct LeaderMachineTests {
     bench.server = SimulatedServer(index: 1, configuration: .init())
     bench.etcd.lapse(leader: 1)
     bench.etcd.stand(bench.server.record, lease: 2)
-    bench.server.list(bench.etcd)
+    bench.server.list(bench.etcd, now: bench.now)
     bench.server.lease = 2
     bench.server.review(now: bench.now)
     #expect(bench.used("a") == 1)

@@ -134,6 +134,11 @@ struct SimulationChecker {
     if etcd.runs[ref.run]?.record.current != ref {
       fail("\(name): attempt \(ref.attempt) started on \(agent) but is not the current one")
     }
+    if assignment.spec.overlap.isSerial,
+      let other = executing.keys.first(where: { $0.run.job == ref.run.job && $0.run != ref.run })
+    {
+      fail("\(name): run \(ref.run.runID) started beside run \(other.run.runID), which its job forbids")
+    }
     startsOfRun[ref.run, default: 0] += 1
     if assignment.spec.onAgentLoss == .fail, startsOfRun[ref.run, default: 0] > 1 + assignment.retryCount {
       fail("\(name): started again after a loss, although the job forbids that")

@@ -22,6 +22,10 @@ struct SimulatedEtcd {
   private(set) var history: [Event] = []
   /// The mutation "fencing off": commits whatever the guards say.
   var ignoresGuards = false
+  /// The mutation "no epochs": who has lost a segment may still write.
+  var ignoresEpochs = false
+  /// The mutation "no order": a job is written whatever was written meanwhile.
+  var ignoresJobs = false
   /// The mutation "checkpoints written by themselves": they are written even where the run's record is not.
   var leavesCheckpointsUnguarded = false
 
@@ -47,7 +51,12 @@ struct SimulatedEtcd {
   /// Commits a proposal, or says what is there instead.
   mutating func commit(_ proposal: Proposal) -> Result {
     if commit([proposal]) { return .committed(revision: revision) }
-    return .conflict(current: current(of: proposal), revision: revision)
+    return conflict(of: proposal)
+  }
+
+  /// What the proposer is told of what is there instead.
+  func conflict(of proposal: Proposal) -> Result {
+    .conflict(current: current(of: proposal), revision: revision)
   }
 
   private func holds(_ condition: Proposal.Guard) -> Bool {
@@ -56,12 +65,13 @@ struct SimulatedEtcd {
     case .leads(let epoch): leaders[epoch.lease]?.createRevision == epoch.createRevision
     case .runUnchanged(let key, let revision): runs[key]?.modRevision == revision
     case .runAbsent(let key): runs[key] == nil
-    case .jobUnchanged(let key, let revision): jobs[key]?.modRevision == revision
+    case .jobUnchanged(let key, let revision): ignoresJobs || jobs[key]?.modRevision == revision
     case .jobAbsent(let key): jobs[key] == nil
     case .agentPresent(let agent): agents[agent.agentID]?.createRevision == agent.createRevision
     case .agentGone(let agent): agents[agent.agentID]?.createRevision != agent.createRevision
     case .serverPresent(let id, let lease): servers[id]?.record.lease == lease
-    case .segmentUnchanged(let number, let revision): (segments[number]?.modRevision ?? 0) == revision
+    case .segmentUnchanged(let number, let revision):
+      ignoresEpochs || (segments[number]?.modRevision ?? 0) == revision
     case .calendarUnchanged(let key, let revision): (calendars[key]?.modRevision ?? 0) == revision
     case .backfillUnchanged(let key, let revision): (backfills[key]?.modRevision ?? 0) == revision
     }

@@ -4,11 +4,22 @@
 struct SimulatedServer {
   /// A proposal on its way to etcd.
   struct InFlight {
+    /// Which machine made it.
+    enum Origin {
+      case leader(LeaderEpoch)
+      case firing(FiringNote)
+    }
+
     var id: LeaderMachine.ProposalID
-    var term: LeaderEpoch
+    var origin: Origin
     var proposal: Proposal
+    /// Of a firing whose run the leader on the same server took: what the leader calls it.
+    var rider: (term: LeaderEpoch, id: LeaderMachine.ProposalID)?
     /// Of a submission that was admitted straight to an agent: what is submitted if that fails.
     var fallback: Proposal?
+
+    /// What the server knew, where it decided as an owner.
+    var note: FiringNote? { if case .firing(let note) = origin { note } else { nil } }
   }
 
   /// What the shell sends to an agent.
@@ -34,13 +45,22 @@ struct SimulatedServer {
   let index: Int
   let configuration: LeaderMachine.Configuration
   /// Packs jobs soon, as a server with many of them does.
-  var cache = ClusterCache(recentJobs: 2)
+  var cache: ClusterCache
   var machine: LeaderMachine?
+  /// What it does as an owner of segments.
+  var firing: FiringMachine
+  /// How far its wall clock is off, milliseconds. Only what owners decide goes by it here: what it does to waits and
+  /// retention is no concern of theirs.
+  var clockOffset: Int64 = 0
+  /// What is changed in what it decides as an owner, for the sake of a test.
+  var distortsFirings = false
   /// How much of etcd's history the watch has brought.
   var watched = 0
   var lease: Int64?
   var leaseEnds: Int64 = 0
   var frozenUntil: Int64 = 0
+  /// Whether it asks for its segments to be taken away.
+  var isDraining = false
   var nextSession: LeaderMachine.SessionID = 1
   var inFlight: [InFlight] = []
   var reports: [Report] = []
@@ -55,22 +75,44 @@ struct SimulatedServer {
   init(index: Int, configuration: LeaderMachine.Configuration) {
     self.index = index
     self.configuration = configuration
+    cache = ClusterCache(segmentCount: configuration.segmentCount, recentJobs: 2)
+    firing = FiringMachine(
+      serverID: "s\(index)", zones: .utcOnly, segmentCount: configuration.segmentCount, seed: 1 << 60)
   }
 
+  private func clock(_ now: Timestamp) -> Timestamp { now.adding(milliseconds: clockOffset) }
+
   var record: ServerRecord {
-    ServerRecord(
+    var record = ServerRecord(
       serverID: "s\(index)", grpcAddress: "s\(index):1", httpAddress: "s\(index):2", version: "1",
       startedAt: Timestamp(milliseconds: 0))
+    record.lease = lease ?? 0
+    record.draining = isDraining
+    return record
+  }
+
+  /// As it reports of itself now and then.
+  func reportingRecord(now: Timestamp) -> ServerRecord {
+    var record = record
+    record.figures = firing.figures(at: clock(now))
+    return record
   }
 
   // MARK: News
 
   /// Starts with a listing, as a new process does.
-  mutating func list(_ etcd: SimulatedEtcd) {
-    cache = ClusterCache(recentJobs: 2)
+  mutating func list(_ etcd: SimulatedEtcd, now: Timestamp) {
+    cache = ClusterCache(segmentCount: configuration.segmentCount, recentJobs: 2)
     for change in etcd.listing { cache.apply(change.listed, at: etcd.revision) }
     cache.advance(to: etcd.revision)
     watched = etcd.history.count
+    for number in cache.segments.keys.sorted() { ownershipChanged(number, now: now) }
+  }
+
+  private mutating func ownershipChanged(_ number: Int, now: Timestamp) {
+    let owner = cache.segments[number]
+    let epoch = owner?.record.serverID == record.serverID ? owner?.modRevision : nil
+    firing.ownershipChanged(number, epoch: epoch, cache, now: clock(now))
   }
 
   /// The watch brings about so many events, all those of a revision together.
@@ -88,10 +130,20 @@ struct SimulatedServer {
 
   private mutating func noticed(_ change: CacheChange, now: Timestamp) {
     switch change {
-    case .job(let key, _), .listedJob(let key, _): machine?.jobChanged(key, cache, now: now)
-    case .run(let key, _): machine?.runChanged(key, cache, now: now)
+    case .job(let key, _), .listedJob(let key, _):
+      machine?.jobChanged(key, cache, now: now)
+      firing.jobChanged(key, cache, now: clock(now))
+    case .run(let key, _):
+      machine?.runChanged(key, cache, now: now)
+      firing.runChanged(key, cache, now: clock(now))
     case .agent(let id, _): machine?.agentChanged(id, cache, now: now)
-    case .server, .leader, .segment, .calendar, .backfill: break
+    case .server(let id, _): machine?.serverChanged(id, cache, now: now)
+    case .segment(let number, _):
+      machine?.segmentChanged(number)
+      ownershipChanged(number, now: now)
+    case .calendar(let key, _): firing.calendarChanged(key, cache, now: clock(now))
+    case .backfill(let key, _): firing.backfillChanged(key, cache, now: clock(now))
+    case .leader: break
     }
   }
 
@@ -131,13 +183,14 @@ struct SimulatedServer {
 
   /// Lets the machine decide. What it wants is put in an order that does not depend on hashing.
   mutating func turn(now: Timestamp) {
+    fire(now: now)
     guard let effects = machine?.turn(cache, now: now), let term = machine?.epoch else { return }
     var proposals: [InFlight] = []
     var messages: [(LeaderMachine.SessionID, Outgoing)] = []
     for effect in effects {
       switch effect {
       case .propose(let id, let proposal):
-        proposals.append(InFlight(id: id, term: term, proposal: proposal))
+        proposals.append(InFlight(id: id, origin: .leader(term), proposal: proposal))
         if case .run(let run)? = proposal.writes.first, let owner = run.owner,
           proposal.guards.contains(.agentPresent(owner))
         {
@@ -151,6 +204,29 @@ struct SimulatedServer {
     }
     inFlight += proposals.sorted { $0.proposal.sortKey < $1.proposal.sortKey }
     outgoing += messages.sorted { ($0.0, $0.1.sortKey) < ($1.0, $1.1.sortKey) }
+  }
+
+  /// Lets the owner decide. A run that it creates by itself may go straight to an agent.
+  private mutating func fire(now: Timestamp) {
+    let note = FiringNote(
+      server: record.serverID, time: clock(now), known: cache.revision,
+      calendars: Dictionary(
+        uniqueKeysWithValues: cache.calendars.map { ($0.key.name, $0.value.record.spec) }))
+    var proposals: [InFlight] = []
+    for case .propose(let id, var proposal, let creates) in firing.turn(cache, now: clock(now)) {
+      if distortsFirings { proposal = proposal.forgettingWhatWasMissed(at: clock(now)) }
+      var rider: (LeaderEpoch, LeaderMachine.ProposalID)?
+      if let new = creates, !distortsFirings, let term = machine?.epoch,
+        let admitted = machine?.admit(new.run, of: new.job, cache, now: now)
+      {
+        checkSlots(of: admitted.run.owner)
+        proposal.guards += admitted.guards
+        proposal.writes = proposal.writes.map { $0 == .run(new.run) ? .run(admitted.run) : $0 }
+        rider = (term, admitted.id)
+      }
+      proposals.append(InFlight(id: id, origin: .firing(note), proposal: proposal, rider: rider))
+    }
+    inFlight += proposals.sorted { $0.proposal.sortKey < $1.proposal.sortKey }
   }
 
   /// What is owned may pass the slots, when a result could not be committed; what is given may not.
@@ -170,7 +246,7 @@ struct SimulatedServer {
     checkSlots(of: admitted.run.owner)
     let proposal = Proposal(
       guards: plain.guards + admitted.guards, writes: [.job(job), .run(admitted.run)])
-    return InFlight(id: admitted.id, term: term, proposal: proposal, fallback: plain)
+    return InFlight(id: admitted.id, origin: .leader(term), proposal: proposal, fallback: plain)
   }
 
   mutating func hear(_ report: Report, now: Timestamp) {
@@ -185,11 +261,20 @@ struct SimulatedServer {
       outcome = .committed
     case .conflict(let current, let revision)?:
       for change in current {
+        // Who owns what is decided by the watch alone.
+        if case .segment = change { continue }
         if cache.applyAhead(change, at: change.modRevision ?? revision) { noticed(change, now: now) }
       }
       outcome = .conflict
     }
-    if report.sent.term == machine?.epoch { machine?.concluded(report.sent.id, outcome, cache, now: now) }
+    switch report.sent.origin {
+    case .leader(let term):
+      if term == machine?.epoch { machine?.concluded(report.sent.id, outcome, cache, now: now) }
+    case .firing: firing.concluded(report.sent.id, outcome, cache, now: clock(now))
+    }
+    if let rider = report.sent.rider, rider.term == machine?.epoch {
+      machine?.concluded(rider.id, outcome, cache, now: now)
+    }
   }
 
   private func change(for write: Proposal.Write, at revision: Int64) -> CacheChange? {
@@ -226,6 +311,23 @@ extension CacheChange {
 }
 
 extension Proposal {
+  /// As schedulers decide that count from the present: what came before it is forgotten but for the last.
+  fileprivate func forgettingWhatWasMissed(at now: Timestamp) -> Proposal {
+    var runs: [RunRecord] = []
+    for case .run(let run) in writes where run.trigger == .schedule { runs.append(run) }
+    var changed = self
+    changed.writes = writes.compactMap { write in
+      switch write {
+      case .run(let run): return run.trigger != .schedule || run == runs.last ? write : nil
+      case .job(var job):
+        for index in job.scheduleStates.indices { job.scheduleStates[index].decidedThrough = now }
+        return .job(job)
+      default: return write
+      }
+    }
+    return changed
+  }
+
   /// The same for the same proposal, whatever its number.
   fileprivate var sortKey: String {
     switch writes.first {

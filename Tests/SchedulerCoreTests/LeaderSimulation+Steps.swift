@@ -254,7 +254,12 @@ extension LeaderSimulation {
     isChaos = false
     etcdRefusesUntil = 0
     strays = []
-    for index in servers.indices { servers[index].frozenUntil = min(servers[index].frozenUntil, now + 500) }
+    for index in servers.indices {
+      servers[index].frozenUntil = min(servers[index].frozenUntil, now + 500)
+      servers[index].clockOffset = 0
+      servers[index].isDraining = false
+    }
+    resumeAll()
     for index in agents.indices {
       agents[index].frozenUntil = min(agents[index].frozenUntil, now + 500)
       agents[index].cutFromEtcdUntil = 0
@@ -272,8 +277,10 @@ extension LeaderSimulation {
   /// Nothing is left to do, nor on its way.
   var isQuiet: Bool {
     unendedRuns.isEmpty && etcd.jobs.values.allSatisfy { $0.record.nextRunTime == nil }
+      && etcd.backfills.values.allSatisfy { $0.record.state != .running }
       && servers.allSatisfy {
         $0.inFlight.isEmpty && $0.reports.isEmpty && $0.watched == etcd.history.count
+          && $0.firing.proposalsInFlight == 0
           && ($0.machine?.proposalsInFlight ?? 0) == 0
       }
       && agents.allSatisfy { $0.machine.unacknowledgedCount == 0 && $0.machine.known.isEmpty }
@@ -315,7 +322,9 @@ extension LeaderSimulation {
   }
 
   mutating func checkTheEnd() {
-    for key in checker.accepted where !checker.ended.keys.contains(where: { $0.job == key }) {
+    if hasSchedules { checkFirings() }
+    for key in checker.accepted
+    where key.jobID.hasPrefix("j") && !checker.ended.keys.contains(where: { $0.job == key }) {
       if !cancelled.contains(key) { checker.fail("\(key.jobID) was accepted and never ended") }
     }
     if !checker.executing.isEmpty { checker.fail("tasks are left: \(checker.executing)") }

@@ -6,6 +6,8 @@ struct LeaderSimulation {
   /// What is switched off, to show that the checker notices.
   enum Mutation: Sendable {
     case none, guardsIgnored, agentsNeverFence, checkpointsUnguarded
+    /// Of owners of segments: their epochs, the order of their writes, or what they have not decided yet.
+    case epochsIgnored, jobsUnordered, missedForgotten
   }
 
   /// A session between an agent and a server; each end may learn late that it is over.
@@ -24,6 +26,7 @@ struct LeaderSimulation {
   static let agentTTL: Int64 = 1_000
   static let margin: Int64 = 300
   static let serverTTL: Int64 = 800
+  static let segmentCount = 6
   static let chaosSteps = 120
   static let healingSteps = 3_000
 
@@ -34,7 +37,7 @@ struct LeaderSimulation {
   var agents: [SimulatedAgent] = []
   var channels: [Channel] = []
   /// Commits whose server is gone: they may still arrive at etcd.
-  var strays: [Proposal] = []
+  var strays: [(proposal: Proposal, note: FiringNote?)] = []
   var checker = SimulationChecker()
   var isChaos = true
   var etcdRefusesUntil: Int64 = 0
@@ -44,11 +47,26 @@ struct LeaderSimulation {
   /// How much more often than usual servers crash and what they had sent arrives late.
   var leaderFaults = 1.0
   var takeovers = 0
+  /// Whether users schedule jobs, and clocks are off, besides.
+  let hasSchedules: Bool
+  var scheduledJobs = 0
+  var removesEarly = false
+  let keyspace: Keyspace
+  var firingChecker = FiringChecker()
+  var firingsChecked = 0
+  var firingViolationsTold = 0
 
-  init(seed: UInt64, mutation: Mutation = .none) {
+  init(seed: UInt64, mutation: Mutation = .none, hasSchedules: Bool = false) {
     random = SplitMix(seed: seed)
+    self.hasSchedules = hasSchedules
     var configuration = LeaderMachine.Configuration()
-    if Bool.random(using: &random) { configuration.retentionMillis = 3_000 }
+    configuration.segmentCount = Self.segmentCount
+    configuration.firesJobs = false
+    keyspace = Keyspace(segmentCount: Self.segmentCount)
+    if Bool.random(using: &random) {
+      configuration.retentionMillis = 3_000
+      removesEarly = true
+    }
     for index in 0..<Int.random(in: 1...3, using: &random) {
       servers.append(SimulatedServer(index: index, configuration: configuration))
     }
@@ -56,6 +74,10 @@ struct LeaderSimulation {
       agents.append(SimulatedAgent(index: index, slots: Int.random(in: 1...3, using: &random)))
       agents[index].neverFences = mutation == .agentsNeverFence
     }
+    for index in servers.indices { servers[index].distortsFirings = mutation == .missedForgotten }
+    etcd.ignoresEpochs = mutation == .epochsIgnored
+    etcd.ignoresJobs = mutation == .jobsUnordered
+    if mutation == .epochsIgnored || mutation == .jobsUnordered { leaderFaults = 8 }
     etcd.ignoresGuards = mutation == .guardsIgnored
     etcd.leavesCheckpointsUnguarded = mutation == .checkpointsUnguarded
     if mutation == .checkpointsUnguarded { leaderFaults = 8 }
@@ -90,10 +112,12 @@ struct LeaderSimulation {
     for index in agents.indices { stepAgent(index) }
     lapseLeases()
     if isChaos { stepUsers() }
+    if isChaos, hasSchedules { stepSchedulers() }
     for index in servers.indices { stepServer(index) }
     stepChannels()
     if fault(5 * leaderFaults), !strays.isEmpty { commitStray() }
     if fault(1) { etcdRefusesUntil = now + Int64.random(in: 50...500, using: &random) }
+    reviewFirings()
     checker.review(etcd)
     for server in servers { check(server) }
   }
@@ -109,9 +133,8 @@ struct LeaderSimulation {
   }
 
   mutating func commitStray() {
-    let proposal = strays.remove(at: Int.random(in: strays.indices, using: &random))
-    if chance(70) { _ = etcd.commit(proposal) }
-    checker.review(etcd)
+    let stray = strays.remove(at: Int.random(in: strays.indices, using: &random))
+    if chance(70) { commit([stray]) }
   }
 
   // MARK: Users
@@ -175,6 +198,7 @@ struct LeaderSimulation {
 
   mutating func stepServer(_ index: Int) {
     if fault(leaderFaults) { crashServer(index) }
+    if hasSchedules, fault(1.5) { servers[index].clockOffset = randomClockOffset() }
     if fault(1.2) { servers[index].frozenUntil = now + Int64.random(in: 50...1_500, using: &random) }
     // What is with etcd goes on even while the server stands still.
     while chance(60), !servers[index].inFlight.isEmpty { evaluateSome(index) }
@@ -242,15 +266,19 @@ struct LeaderSimulation {
     if now < etcdRefusesUntil {
       servers[index].reports += batch.map { .init(sent: $0, result: nil) }
       // Who submitted tries again, later.
-      strays += batch.compactMap(\.fallback)
-    } else if etcd.commit(batch.map(\.proposal)) {
+      strays += batch.compactMap(\.fallback).map { ($0, nil) }
+    } else if commit(batch.map { ($0.proposal, $0.note) }) {
       let revision = etcd.revision
       servers[index].reports += batch.map { .init(sent: $0, result: .committed(revision: revision)) }
     } else {
       for sent in batch {
-        let result = etcd.commit(sent.proposal)
-        servers[index].reports.append(.init(sent: sent, result: result))
-        if case .conflict = result, let plain = sent.fallback { strays.append(plain) }
+        if commit([(sent.proposal, sent.note)]) {
+          let result = SimulatedEtcd.Result.committed(revision: etcd.revision)
+          servers[index].reports.append(.init(sent: sent, result: result))
+        } else {
+          servers[index].reports.append(.init(sent: sent, result: etcd.conflict(of: sent.proposal)))
+          if let plain = sent.fallback { strays.append((plain, nil)) }
+        }
       }
     }
     checker.review(etcd)
@@ -260,6 +288,7 @@ struct LeaderSimulation {
     if let lease = servers[index].lease {
       if etcd.leaders[lease] != nil {
         if chance(40) { servers[index].leaseEnds = now + Self.serverTTL }
+        keepServerKey(index)
       } else if chance(20) {
         // It takes a while to notice; until then it may think that it leads.
         servers[index].lease = nil
@@ -267,17 +296,20 @@ struct LeaderSimulation {
       }
     } else if chance(30) {
       nextLease += 1
-      if servers[index].watched == 0 { servers[index].list(etcd) }
+      if servers[index].watched == 0 { servers[index].list(etcd, now: time) }
       servers[index].lease = nextLease
       servers[index].leaseEnds = now + Self.serverTTL
+      etcd.register(servers[index].record)
       etcd.stand(servers[index].record, lease: nextLease)
     }
   }
 
   mutating func crashServer(_ index: Int) {
     let old = servers[index]
-    strays += old.inFlight.map(\.proposal)
+    strays += old.inFlight.map { ($0.proposal, $0.note) }
     servers[index] = SimulatedServer(index: index, configuration: old.configuration)
+    servers[index].distortsFirings = old.distortsFirings
+    servers[index].clockOffset = old.clockOffset
     servers[index].terms = old.terms
     servers[index].nextSession = old.nextSession
     servers[index].frozenUntil = now + Int64.random(in: 20...500, using: &random)

@@ -5,6 +5,10 @@ extension JobPlan {
     public var record: JobRecord
     /// The runs to be created, queued; at most `FiringLimits.runsPerProposal`.
     public var runs: [RunRecord]
+    /// When each of them was to be created.
+    public var dueTimes: [Timestamp]
+    /// How many occurrences are left out, by reason.
+    public var skipped: [SkipReason: Int]
     /// Whether more is due than was decided: ask again once this is committed.
     public var hasMore: Bool
   }
@@ -30,7 +34,9 @@ extension JobPlan {
     let isComplete = decideMissed(
       &walk, before: latest.adding(milliseconds: -policy.graceMillis), oldest: oldest, now: now, exists)
     if isComplete { decideFresh(&walk, oldest: oldest, now: now, exists) }
-    return Decision(record: walk.result, runs: walk.runs, hasMore: walk.dueOccurrence(by: now) != nil)
+    return Decision(
+      record: walk.result, runs: walk.runs, dueTimes: walk.dueTimes, skipped: walk.skipped,
+      hasMore: walk.dueOccurrence(by: now) != nil)
   }
 
   /// What is late by more than the grace. Returns false when there is more of it than one proposal takes.

@@ -9,6 +9,10 @@ extension JobPlan {
     private(set) var activity: JobActivity
     /// The runs to be created.
     private(set) var runs: [RunRecord] = []
+    /// When each of them was due to be created.
+    private(set) var dueTimes: [Timestamp] = []
+    /// Occurrences left out, by reason.
+    private(set) var skipped: [SkipReason: Int] = [:]
     private var record: JobRecord
 
     init(_ plan: JobPlan, _ activity: JobActivity) {
@@ -91,6 +95,7 @@ extension JobPlan {
       if let reason = plan.record.spec.overlap.objection(to: activity) {
         return leaveOut(time, because: reason, now: now)
       }
+      dueTimes.append(naming.compactMap(creation).min() ?? time)
       runs.append(
         RunRecord(key: RunKey(job: record.key, runID: id), scheduledTime: time, createdAt: now))
       record.lastRunTime = max(record.lastRunTime ?? time, time)
@@ -129,6 +134,7 @@ extension JobPlan {
     }
 
     private mutating func note(_ time: Timestamp, _ reason: SkipReason) {
+      skipped[reason, default: 0] += 1
       record.skips.count += 1
       record.skips.lastTime = time
       record.skips.lastReason = reason

@@ -14,6 +14,9 @@ public struct JobPlan: Sendable {
   public struct Rules: Sendable {
     let rules: [ReadyRule]
 
+    /// Those of a job without schedules.
+    public init() { rules = [] }
+
     /// Makes a job's schedules ready.
     /// - Parameter calendars: Finds a calendar; one that does not exist excludes nothing.
     /// - Throws: An error whose field is relative to the specification: `schedules[1].cron`.
@@ -71,6 +74,21 @@ public struct JobPlan: Sendable {
 
   /// The record with a next run time that goes by its states.
   public func refreshed(_ activity: JobActivity) -> JobRecord { Walk(self, activity).result }
+
+  /// The record after a calendar has changed, of a job of which nothing was due: what the calendar excluded up to
+  /// then stays left out, whatever it says now.
+  func refreshed(_ activity: JobActivity, passing calendar: String, through time: Timestamp) -> JobRecord {
+    var record = record
+    for (index, schedule) in record.spec.schedules.enumerated()
+    where schedule.calendars.contains(calendar) && index < record.scheduleStates.count {
+      // What is due but still waits for its jitter to pass is not touched.
+      let end = time.adding(milliseconds: -schedule.jitterMillis)
+      if let next = rules.rules[index].next(after: record.scheduleStates[index], activity), next <= end {
+        record.scheduleStates[index].decidedThrough = end
+      }
+    }
+    return JobPlan(record, rules).refreshed(activity)
+  }
 
   /// The record as it is to be created: with states for its schedules, and the time of its first run. A job
   /// without schedules is due at its execution time, or, where it names none, at once.

@@ -19,7 +19,7 @@ extension LeaderMachine {
 
   /// Sets when the job's next run is to be created.
   mutating func scheduleFiring(of slot: JobTable.Slot, _ cache: ClusterCache) {
-    firings.set(slot, at: cache.jobs.facts(at: slot)?.record.due)
+    firings.set(slot, at: configuration.firesJobs ? cache.jobs.facts(at: slot)?.record.due : nil)
   }
 
   /// A proposal about the job is through. What was due meanwhile has been passed over, so all is set

@@ -14,20 +14,21 @@ extension LeaderMachine {
       return
     }
     if settleNews(of: key, run, job, cache, now: now) { return }
-    let isCancelled = job.cancelRequestedAt != nil
     switch run.record.state {
     case .queued:
       hold(key, by: nil, cache)
-      if isCancelled {
-        cancel(run, job, cache, now: now)
-      } else {
+      if let reason = whyCancelled(run, job, cache) {
+        cancel(run, reason, cache, now: now)
+      } else if mayStart(key, job, cache) {
         enqueue(run.record, job)
+      } else {
+        ready.remove(key)
       }
     case .retrying:
       hold(key, by: nil, cache)
       ready.remove(key)
-      if isCancelled {
-        cancel(run, job, cache, now: now)
+      if let reason = whyCancelled(run, job, cache) {
+        cancel(run, reason, cache, now: now)
       } else if let due = run.record.nextAttemptAt, due > now {
         deadlines.set(.retry(key), at: due)
       } else {
@@ -53,9 +54,17 @@ extension LeaderMachine {
     }
     hold(key, by: owner, cache)
     tell(run.record, job)
-    if job.cancelRequestedAt != nil, let current = run.record.current {
-      sendStop(current, to: owner.agentID, reason: job.cancelReason ?? "cancelled")
+    if let reason = whyCancelled(run, job, cache), let current = run.record.current {
+      sendStop(current, to: owner.agentID, reason: reason ?? "cancelled")
     }
+  }
+
+  /// Why a run has to end: somebody cancelled its job, giving a reason or not, or a newer run replaces it. Nil where it
+  /// has not.
+  private func whyCancelled(_ run: Versioned<RunRecord>, _ job: JobRecord, _ cache: ClusterCache) -> String??
+  {
+    if job.cancelRequestedAt != nil { return .some(job.cancelReason) }
+    return successor(of: run, job, cache).map { .some(Self.replaced(by: $0)) }
   }
 
   /// Nothing is to be done for the run any more.
@@ -71,10 +80,10 @@ extension LeaderMachine {
   // MARK: Transitions
 
   private mutating func cancel(
-    _ run: Versioned<RunRecord>, _ job: JobRecord, _ cache: ClusterCache, now: Timestamp
+    _ run: Versioned<RunRecord>, _ reason: String?, _ cache: ClusterCache, now: Timestamp
   ) {
     ready.remove(run.record.key)
-    transition(run, cache, now: now) { $0.cancelWaiting(reason: job.cancelReason, at: now) }
+    transition(run, cache, now: now) { $0.cancelWaiting(reason: reason, at: now) }
   }
 
   /// Proposes a changed copy of the record, and with it what its task has said.
@@ -130,6 +139,9 @@ extension LeaderMachine {
         // is, must not be acknowledged before they are: it is judged again after the commit.
         if isChanged { postponed.append(item) } else { refuse(item, recorded: record) }
       }
+    }
+    if record.state == .cancelled, record.message == nil, let newer = successor(of: run, job, cache) {
+      record.message = Self.replaced(by: newer)
     }
     guard isChanged || checkpoint != nil || isProgressDue(run.record, now: now) else {
       // Progress that is not written yet is no reason to wait: the latest is enough.
@@ -207,7 +219,7 @@ extension LeaderMachine {
   private mutating func place(_ entry: ReadyQueue.Entry, _ cache: ClusterCache, now: Timestamp) -> Bool {
     // A run that is not queued any more has no place here: it counts as placed.
     guard let run = cache.runs[entry.run], run.record.state == .queued, !busyRuns.contains(entry.run),
-      let job = cache.jobs[entry.run.job]?.job.record
+      let job = cache.jobs[entry.run.job]?.job.record, mayStart(entry.run, job, cache)
     else { return true }
     guard pool.freeSlots > 0,
       let agentID = pool.choose(entry.requirement, avoiding: run.record.agentsTried),
@@ -226,13 +238,15 @@ extension LeaderMachine {
   }
 
   /// Takes a run that is about to be created straight to an agent, so that its creation and its first
-  /// assignment are one commit. Only while nobody waits: a newcomer never overtakes the queue.
+  /// assignment are one commit. Only while nobody waits: a newcomer never overtakes the queue. Of a job whose runs
+  /// must not be beside each other, only together with the job.
   /// - Returns: The run as it is to be created, what the creation has to prove besides, and the id
   ///   under which its outcome is to be reported by `concluded`; nil when it has to queue.
   public mutating func admit(
     _ run: RunRecord, of job: JobRecord, _ cache: ClusterCache, now: Timestamp
   ) -> (id: ProposalID, run: RunRecord, guards: [Proposal.Guard])? {
     guard ready.isEmpty, pool.freeSlots > 0, !busyRuns.contains(run.key), cache.runs[run.key] == nil,
+      !job.spec.overlap.isSerial || cache.status(of: job.key) == nil,
       let agentID = pool.choose(Requirement(job.spec)),
       let createRevision = pool.incarnation(of: agentID)
     else { return nil }

@@ -15,6 +15,9 @@ public struct LeaderMachine: Sendable {
     /// How many segments the cluster has.
     public var segmentCount = MetaRecord.current.segmentCount
 
+    /// Whether the leader creates the runs of jobs that are due, as it did before segments had owners.
+    public var firesJobs = true
+
     /// Makes the defaults.
     public init() {}
   }
@@ -200,6 +203,7 @@ public struct LeaderMachine: Sendable {
   /// A run was written or deleted.
   public mutating func runChanged(_ key: RunKey, _ cache: ClusterCache, now: Timestamp) {
     reconcile(key, cache, now: now)
+    reconcileSiblings(of: key, cache, now: now)
     guard cache.runs[key]?.record.state.isTerminal ?? true, let slot = cache.jobs.slot(of: key.job) else {
       return
     }

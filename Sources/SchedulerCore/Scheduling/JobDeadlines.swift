@@ -31,4 +31,18 @@ public struct JobDeadlines: Sendable {
     }
     return due
   }
+
+  /// How many are due at `now`, counted up to `limit`.
+  public func count(dueBy now: Timestamp, limit: Int) -> Int {
+    var count = 0
+    var places = [0]
+    // What lies under a node that is not due is not due either.
+    while count < limit, let place = places.popLast() {
+      guard place < heap.nodes.count, heap.nodes[place].rank <= now else { continue }
+      count += 1
+      places.append(2 * place + 1)
+      places.append(2 * place + 2)
+    }
+    return count
+  }
 }

@@ -1,0 +1,206 @@
+extension FiringMachine {
+  // MARK: Deadlines
+
+  /// Sets when a job is to be looked at.
+  mutating func schedule(_ slot: JobTable.Slot, _ cache: ClusterCache, notBefore earliest: Timestamp? = nil) {
+    guard let facts = cache.jobs.facts(at: slot), epochs[facts.segment] != nil, let time = facts.record.due
+    else { return due.set(slot, at: nil) }
+    due.set(slot, at: earliest.map { max($0, time) } ?? time)
+  }
+
+  /// Looks again at what waited for the watch.
+  mutating func catchUp(_ cache: ClusterCache) {
+    if !ownWrites.isEmpty { ownWrites = ownWrites.filter { $0.value > cache.revision } }
+    guard !behind.isEmpty else { return }
+    let slots = behind
+    behind = []
+    for slot in slots {
+      guard let key = cache.jobs.key(at: slot), let facts = cache.jobs.facts(at: slot) else { continue }
+      if hasCompleteView(of: key, facts.modRevision, cache) {
+        schedule(slot, cache)
+      } else {
+        behind.append(slot)
+      }
+    }
+  }
+
+  /// Whether all runs that were created by the job's last write are in the cache. Each creation of a run of a serial
+  /// job writes the job, and is compared with the write before. So what the watch has passed, or what was written
+  /// here on the ground of a complete view, tells of all.
+  func hasCompleteView(of key: JobKey, _ modRevision: Int64, _ cache: ClusterCache) -> Bool {
+    modRevision <= cache.revision || ownWrites[key] == modRevision
+  }
+
+  // MARK: Deciding
+
+  /// Proposes what becomes of the occurrences of a job that are due.
+  mutating func decide(_ slot: JobTable.Slot, _ cache: ClusterCache, now: Timestamp) {
+    guard let facts = cache.jobs.facts(at: slot), let epoch = epochs[facts.segment],
+      let time = facts.record.due, let key = cache.jobs.key(at: slot), !busy.contains(key)
+    else { return }
+    guard time <= now else { return due.set(slot, at: time) }
+    guard let job = cache.jobs[slot]?.job, let plan = plan(of: job.record, cache) else { return }
+    if plan.dependsOnRuns, !hasCompleteView(of: key, job.modRevision, cache) { return behind.append(slot) }
+    let activity = plan.dependsOnRuns ? cache.activity(of: key) : JobActivity()
+    let decision = plan.decide(at: now, activity) { cache.runs[RunKey(job: key, runID: $0)] != nil }
+    let unchanged = Proposal.Guard.jobUnchanged(key, modRevision: job.modRevision)
+    guard let decision else {
+      // The record promised too much: a calendar has changed, or a run that has to end first began.
+      let record = plan.refreshed(activity)
+      return propose(.refresh(key, record), epoch: epoch, guards: [unchanged], writes: [.job(record)])
+    }
+    var creates: NewRun?
+    if decision.runs.count == 1, let run = decision.runs.first, !decision.record.spec.overlap.isSerial {
+      creates = NewRun(run: run, job: decision.record)
+    }
+    propose(
+      .fire(decision, key), epoch: epoch, guards: [unchanged] + decision.runs.map { .runAbsent($0.key) },
+      writes: [.job(decision.record)] + decision.runs.map { .run($0) }, creates: creates)
+  }
+
+  // MARK: Schedules made ready
+
+  /// The plan of a job; nil where its schedules cannot be made ready, which is counted. Such a job is looked at
+  /// again once it is written, or the segment moves.
+  mutating func plan(of record: JobRecord, _ cache: ClusterCache) -> JobPlan? {
+    let schedules = record.spec.schedules
+    if schedules.isEmpty { return JobPlan(record, JobPlan.Rules()) }
+    if let ready = compiled[record.key], ready.uid == record.uid, ready.generation == record.generation {
+      return JobPlan(record, ready.rules)
+    }
+    do throws(FieldError) {
+      var calendars: [CalendarKey: CompiledCalendar] = [:]
+      for schedule in schedules {
+        for name in schedule.calendars {
+          let key = CalendarKey(namespace: record.key.namespace, name: name)
+          calendars[key] = try calendar(key, cache)
+        }
+      }
+      let rules = try JobPlan.Rules(record, zones: zones) { calendars[$0] }
+      if compiled.count >= FiringLimits.compiledJobs { compiled.removeAll(keepingCapacity: true) }
+      compiled[record.key] = CompiledJob(uid: record.uid, generation: record.generation, rules: rules)
+      return JobPlan(record, rules)
+    } catch {
+      counters.unreadable += 1
+      return nil
+    }
+  }
+
+  private mutating func calendar(
+    _ key: CalendarKey, _ cache: ClusterCache
+  ) throws(FieldError) -> CompiledCalendar? {
+    if let ready = compiledCalendars[key] { return ready }
+    guard let spec = cache.calendars[key]?.record.spec else { return nil }
+    let calendar = try CompiledCalendar(spec, name: key.name, zones: zones)
+    compiledCalendars[key] = calendar
+    return calendar
+  }
+
+  // MARK: Reviews
+
+  /// Looks whether what a job's record promises still holds after something besides it has changed.
+  mutating func review(
+    _ slot: JobTable.Slot, _ cause: ReviewQueue.Cause, _ cache: ClusterCache, now: Timestamp
+  ) {
+    guard let facts = cache.jobs.facts(at: slot), let epoch = epochs[facts.segment],
+      !facts.record.isCancelled, cause.mayConcern(facts, cache), let job = cache.jobs[slot]?.job,
+      cause.concerns(job.record)
+    else { return }
+    let key = job.record.key
+    guard !busy.contains(key) else {
+      parkedReviews[key] = cause
+      return
+    }
+    guard let plan = plan(of: job.record, cache) else { return }
+    guard !plan.dependsOnRuns || hasCompleteView(of: key, job.modRevision, cache) else {
+      return reviews.add(slot, cause)
+    }
+    let activity = plan.dependsOnRuns ? cache.activity(of: key) : JobActivity()
+    var record = plan.refreshed(activity)
+    if case .calendar(let calendar, let time) = cause, let due = facts.record.due, due > time {
+      record = plan.refreshed(activity, passing: calendar.name, through: time)
+    }
+    guard record != job.record else { return }
+    propose(
+      .refresh(key, record), epoch: epoch, guards: [.jobUnchanged(key, modRevision: job.modRevision)],
+      writes: [.job(record)])
+  }
+
+  /// A run of a job without a next run time has ended.
+  mutating func reviewFixedDelay(_ slot: JobTable.Slot, _ cache: ClusterCache, now: Timestamp) {
+    guard let record = cache.jobs[slot]?.job.record, record.hasFixedDelay else { return }
+    reviews.add(slot)
+  }
+}
+
+extension JobRecord {
+  /// Whether a run's end says when the next is due.
+  var hasFixedDelay: Bool {
+    spec.schedules.contains { if case .fixedDelay = $0.rule { true } else { false } }
+  }
+}
+
+/// Jobs to be looked at although nothing is due and their records have not changed: a segment after the other, so
+/// that a million of them cost no more than a list of one segment's at a time.
+struct ReviewQueue: Sendable {
+  /// Why a job is looked at.
+  enum Cause: Hashable, Sendable {
+    /// Its segment has a new owner: what happened while there was none is not in its record.
+    case takenOver
+    /// A calendar has changed.
+    case calendar(CalendarKey, at: Timestamp)
+    /// A run has ended, or an earlier review came to nothing.
+    case single
+
+    /// Whether a job may be concerned, told without decoding it.
+    func mayConcern(_ facts: JobTable.Facts, _ cache: ClusterCache) -> Bool {
+      switch self {
+      case .takenOver:
+        facts.record.nextRunTime == nil
+          ? facts.hasRuns && facts.status.isTerminal : !cache.calendars.isEmpty
+      case .calendar, .single: true
+      }
+    }
+
+    /// Whether it is.
+    func concerns(_ record: JobRecord) -> Bool {
+      switch self {
+      case .takenOver: record.hasFixedDelay || record.spec.schedules.contains { !$0.calendars.isEmpty }
+      case .calendar(let key, _):
+        key.namespace == record.key.namespace
+          && record.spec.schedules.contains { $0.calendars.contains(key.name) }
+      case .single: !record.spec.schedules.isEmpty
+      }
+    }
+  }
+
+  private var singles: [(slot: JobTable.Slot, cause: Cause)] = []
+  private var segments: [(number: Int, cause: Cause)] = []
+  private var slots: [JobTable.Slot] = []
+  private var cause = Cause.single
+
+  var isEmpty: Bool { singles.isEmpty && segments.isEmpty && slots.isEmpty }
+
+  /// Adds one job.
+  mutating func add(_ slot: JobTable.Slot, _ cause: Cause = .single) { singles.append((slot, cause)) }
+
+  /// Adds the jobs of a segment.
+  mutating func add(_ segment: Int, _ cause: Cause) {
+    if !segments.contains(where: { $0.number == segment && $0.cause == cause }) {
+      segments.append((segment, cause))
+    }
+  }
+
+  /// Takes the next job out.
+  mutating func next(
+    _ cache: ClusterCache, owned: [Int: Int64]
+  ) -> (slot: JobTable.Slot, cause: Cause)? {
+    if let single = singles.popLast() { return single }
+    while slots.isEmpty, let segment = segments.popLast() {
+      guard owned[segment.number] != nil else { continue }
+      cause = segment.cause
+      cache.jobs.forEach(inSegment: segment.number) { slots.append($0) }
+    }
+    return slots.popLast().map { ($0, cause) }
+  }
+}
