@@ -24,6 +24,8 @@ public struct ServerConfiguration: Sendable {
   public var retention: Duration = .seconds(7 * 24 * 3_600)
   /// How many ended runs of one job are kept.
   public var runsKeptPerJob = 100
+  /// The time zones that schedules may name.
+  public var zones = TimeZones.utcOnly
   /// Rota's version, shown to users.
   public var version: String
 

@@ -54,8 +54,12 @@ enum ServerLimits {
   /// The bytes of a REST request's headers, and how many there may be.
   static let headerBytes = 32 << 10
   static let headerFields = 100
-  /// The longest reason of a cancellation, bytes.
-  static let cancelReasonBytes = 1_024
+  /// The longest reason of a cancellation and the longest note of a pause, bytes.
+  static let noteBytes = 1_024
+  /// Calendars in the cluster; every server keeps all of them.
+  static let calendars = 10_000
+  /// How many of the jobs that name a calendar are named where it cannot be deleted.
+  static let namedJobs = 3
   /// How often a compare-and-swap of a caller's is tried.
   static let casTries = 16
   /// Submissions of one client stream that are being written at a time, and their bytes.

@@ -29,8 +29,9 @@ public final class ServerService: Service {
       grpcConfiguration, methods: parts.methods, group: parts.group, logger: logger)
     let record = serverRecord(grpcPort: grpc.port)
     let rest = RESTServer(
-      configuration: configuration, jobs: parts.jobs, runs: parts.runs, events: parts.events,
-      replica: parts.replica, metrics: parts.metrics, pipeline: parts.pipeline, sessions: parts.sessions,
+      configuration: configuration, jobs: parts.jobs, runs: parts.runs, calendars: parts.calendars,
+      events: parts.events, replica: parts.replica, metrics: parts.metrics, pipeline: parts.pipeline,
+      sessions: parts.sessions,
       logger: logger)
     let candidate = Candidate(
       store: store, replica: parts.replica, keyspace: keyspace, record: record,
@@ -142,6 +143,7 @@ private struct ServerParts: Sendable {
   let events: EventService
   let jobs: JobService
   let runs: RunService
+  let calendars: CalendarService
   let health: ServerHealth
   let methods: [RPCMethod]
 
@@ -160,8 +162,12 @@ private struct ServerParts: Sendable {
     let barrier = ReadBarrier(
       store: store, replica: replica, keyspace: keyspace, serverID: configuration.serverID)
     jobs = JobService(
-      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace,
-      idempotencyLeases: LeaseBucket(store: store), metrics: metrics)
+      replica: replica, pipeline: pipeline, barrier: barrier, store: store, keyspace: keyspace,
+      idempotencyLeases: LeaseBucket(store: store), metrics: metrics, zones: configuration.zones,
+      logger: logger)
+    calendars = CalendarService(
+      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, zones: configuration.zones,
+      logger: logger)
     events = EventService(
       replica: replica, barrier: barrier, hub: changes, decoder: decoder,
       history: EventHistory(
@@ -171,7 +177,8 @@ private struct ServerParts: Sendable {
       replica: replica, sessions: sessions, logs: logs,
       checkpoints: CheckpointReader(store: store, keyspace: keyspace, logger: logger), logger: logger)
     let api =
-      GRPCServices(jobs: jobs, runs: runs, events: events, replica: replica).methods + agents.methods
+      GRPCServices(jobs: jobs, runs: runs, events: events, calendars: calendars, replica: replica).methods
+      + agents.methods
     let reflection = ReflectionService(services: api.services + [HealthService.name])
     let board = HealthBoard(services: reflection.services)
     health = ServerHealth(board: board, replica: replica, barrier: barrier, logger: logger)

@@ -14,7 +14,9 @@ struct Rota: AsyncParsableCommand {
     version: Version.text,
     subcommands: [
       SubmitCommand.self, JobsCommand.self, JobCommand.self, RunsCommand.self, LogsCommand.self,
-      CancelCommand.self, AgentsCommand.self, EventsCommand.self, ServerCommand.self, AgentCommand.self,
+      CancelCommand.self, PauseCommand.self, ResumeCommand.self, TriggerCommand.self, SkipNextCommand.self,
+      UpdateCommand.self, DeleteCommand.self, CalendarCommand.self, AgentsCommand.self, EventsCommand.self,
+      ServerCommand.self, AgentCommand.self,
       DevCommand.self, CertsCommand.self,
       VersionCommand.self, CompletionsCommand.self,
     ])

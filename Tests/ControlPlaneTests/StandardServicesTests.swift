@@ -90,9 +90,10 @@ struct StandardServicesTests {
       ("exec", "spec.exec.argv"), ("exec[2]", "spec.exec.argv[2]"), ("shell.script", "spec.shell.script"),
       ("backoff[1]", "spec.backoff.list[1]"), ("backoff.jitter", "spec.backoff.jitter"),
       ("constraints[0].values[1]", "spec.constraints[0].values[1]"), ("env.A", "spec.env.A"),
-      ("body", "spec"),
+      ("body", "spec"), ("schedules[1].cron", "spec.schedules[1].cron"), ("delay", "delay"),
+      ("frequency", "frequency"), ("params.a", "spec.params.a"), ("if_match", "if_match"),
     ])
   func paths(field: String, path: String) {
-    #expect(ServiceError.invalid(field, "no").ofSubmitMessage.field == path)
+    #expect(ServiceError.invalid(field, "no").ofSpecMessage.field == path)
   }
 }

@@ -16,6 +16,7 @@ final class TestReplica: Sendable {
   let pipeline: CommitPipeline
   let replica: Replica
   let jobs: JobService
+  let calendars: CalendarService
   let changes: ChangeHub
   let events: EventService
   private let tasks: [Task<Void, Never>]
@@ -36,8 +37,11 @@ final class TestReplica: Sendable {
     self.pipeline = pipeline
     self.replica = replica
     jobs = JobService(
-      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace,
-      idempotencyLeases: LeaseBucket(store: store), metrics: metrics)
+      replica: replica, pipeline: pipeline, barrier: barrier, store: store, keyspace: keyspace,
+      idempotencyLeases: LeaseBucket(store: store), metrics: metrics, zones: .utcOnly, logger: logger)
+    calendars = CalendarService(
+      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, zones: .utcOnly,
+      logger: logger)
     self.changes = changes
     events = EventService(
       replica: replica, barrier: barrier, hub: changes, decoder: decoder,

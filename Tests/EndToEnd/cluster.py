@@ -23,6 +23,9 @@ START_SECONDS = 30.0
 
 live_clusters: list["Cluster"] = []
 
+# The client commands that have commands of their own.
+SUBCOMMANDS = {"calendar": ("put", "get", "list", "delete")}
+
 
 def binaries() -> Path:
     """The folder of `rota` and `rota-shim`."""
@@ -284,10 +287,11 @@ class Cluster:
         stdin: bytes | None = None,
         env: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a client command; `--server` is put behind the subcommand."""
+        """Runs a client command; `--server` is put behind the subcommands."""
         chosen = server or self.servers[0]
         tls = self.user.flags() if self.user else []
-        argv = [str(binaries() / "rota"), arguments[0], "--server", chosen.grpc, *tls, *arguments[1:]]
+        depth = 2 if arguments[1:] and arguments[1] in SUBCOMMANDS.get(arguments[0], ()) else 1
+        argv = [str(binaries() / "rota"), *arguments[:depth], "--server", chosen.grpc, *tls, *arguments[depth:]]
         done = subprocess.run(
             argv, env={**self.env, **(env or {})}, cwd=self.folder, capture_output=True, timeout=timeout, input=stdin
         )

@@ -1,18 +1,28 @@
 """Every call of the public services at a server that does not lead, and lists of everything page by page."""
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import grpc
 import pytest
 
 from cluster import Cluster, Server
-from rota_client import Client, RotaError, messages, noop_job, shell_job
+from rota_client import Client, RotaError, calendar, messages, noop_job, schedule, shell_job
 
 
 def follower_of(cluster: Cluster) -> Server:
     leader = cluster.leader()
     return next(server for server in cluster.servers if server is not leader)
+
+
+def yearly(client: Client) -> str:
+    """A job that is due once a year."""
+    return client.submit(noop_job(schedules=[schedule(cron="0 0 1 1 *")])).job_id
+
+
+def put_calendar(client: Client) -> str:
+    return client.put_calendar(f"c-{uuid.uuid4().hex[:12]}", calendar(days=["12-25"])).name
 
 
 CALLS: dict[str, Callable[[Client, str], object]] = {
@@ -23,6 +33,18 @@ CALLS: dict[str, Callable[[Client, str], object]] = {
     "Jobs.List": lambda client, job: next(client.jobs()).job_id,
     "Jobs.Cancel": lambda client, job: client.cancel(client.submit(shell_job("sleep 60")).job_id).cancel_requested_at,
     "Jobs.Watch": lambda client, job: next(client.watch(job)).job_id == job,
+    "Jobs.Pause": lambda client, job: client.pause(yearly(client), note="n").pause_note == "n",
+    "Jobs.Resume": lambda client, job: client.resume(yearly(client)).etag,
+    "Jobs.Trigger": lambda client, job: client.trigger(yearly(client), params={"a": "1"}).params["a"] == "1",
+    "Jobs.SkipNext": lambda client, job: client.skip_next(yearly(client)).skipped_count == 1,
+    "Jobs.Update": lambda client, job: client.update(
+        yearly(client), noop_job(schedules=[schedule(every=3600)])
+    ).generation == 2,
+    "Jobs.Delete": lambda client, job: client.delete(yearly(client)).delete_requested_at,
+    "Calendars.Put": lambda client, job: put_calendar(client),
+    "Calendars.Get": lambda client, job: client.calendar(put_calendar(client)).spec.days == ["12-25"],
+    "Calendars.List": lambda client, job: put_calendar(client) in {entry.name for entry in client.calendars()},
+    "Calendars.Delete": lambda client, job: client.delete_calendar(put_calendar(client)) is None,
     "Runs.Get": lambda client, job: client.run(job).job_id == job,
     "Runs.List": lambda client, job: next(client.runs(job_id=job)).job_id == job,
     "Runs.ListExecutions": lambda client, job: next(client.executions(job_id=job)).execution_id.startswith(job),
@@ -44,7 +66,14 @@ def test_every_call_at_every_server(pair: Cluster, call: str, role: str):
 
 def test_the_calls_are_all_that_the_contract_has():
     """A method that is added to `proto/` needs its line above."""
-    files = (messages.Job, messages.SubmitRequest, messages.LogChunk, messages.ListAgentsRequest, messages.Change)
+    files = (
+        messages.Job,
+        messages.SubmitRequest,
+        messages.LogChunk,
+        messages.ListAgentsRequest,
+        messages.Change,
+        messages.Calendar,
+    )
     services = {
         f"{service.name}.{method.name}"
         for message in files

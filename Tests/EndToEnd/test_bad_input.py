@@ -10,9 +10,27 @@ import pytest
 
 from cluster import binaries
 from rest import listed, raw_status
-from rota_client import RotaError, constraint, exec_job, http_job, messages, noop_job, shell_job
+from rota_client import (
+    RotaError,
+    calendar,
+    constraint,
+    exec_job,
+    http_job,
+    messages,
+    misfire,
+    noop_job,
+    overlap,
+    schedule,
+    shell_job,
+)
 
 OK = {"exec": ["true"]}
+EPOCH = "1970-01-01T00:00:00Z"
+
+
+def on(*schedules: object, **more: object) -> dict:
+    """A job with these schedules."""
+    return {**OK, "schedules": list(schedules), **more}
 
 
 def nested(depth: int) -> bytes:
@@ -89,6 +107,45 @@ REST_BODIES: list[tuple[str, object, str]] = [
     ("jitter over 1", {**OK, "backoff": {"list": ["1s"], "jitter": 1.5}}, "jitter"),
     ("an unknown policy", {**OK, "on_agent_loss": "shrug"}, "on_agent_loss"),
     ("a key that is too long", {**OK, "idempotency_key": "k" * 129}, "idempotency_key"),
+    # When it runs.
+    ("minute 61", on("61 * * * *"), "schedules[0].cron: character 1: 61 is not a minute"),
+    ("a step of nothing", on("*/0 * * * *"), "schedules[0].cron: character"),
+    ("31 February", on("0 0 31 2 *"), "schedules[0].cron"),
+    ("1 MB of cron", on("* " * 250_000 + "* * * *"), "schedules[0].cron"),
+    ("four fields", on("* * * *"), "schedules[0].cron"),
+    ("a bad second schedule", on("@daily", {"every": "0s"}), "schedules[1].every"),
+    ("two rules in one schedule", on({"every": "5m", "cron": "@daily"}), "schedules[0].cron"),
+    ("no rule", on({"time_zone": "UTC"}), "schedules[0]"),
+    ("the same schedule twice", on("@daily", "@daily"), "schedules[1]"),
+    ("schedules that are no list", {**OK, "schedules": "@daily"}, "schedules"),
+    ("an unknown field of a schedule", on({"cron": "@daily", "tz": "UTC"}), "schedules[0].tz"),
+    ("too many schedules", on(*(f"{n} * * * *" for n in range(33))), "33"),
+    ("an unknown zone", on({"cron": "@daily", "time_zone": "Europe/Atlantis"}), "schedules[0].time_zone"),
+    ("a path as zone", on({"cron": "@daily", "time_zone": "../../etc/passwd"}), "schedules[0].time_zone"),
+    ("the end before the start", on({"every": "5m", "start_time": 10, "end_time": 5}), "schedules[0].end_time"),
+    ("an end long ago", on({"cron": "@daily", "end_time": EPOCH}), "schedules"),
+    ("no runs", on({"cron": "@daily", "max_runs": 0}), "schedules[0].max_runs"),
+    ("a jitter of ages", on({"cron": "@daily", "jitter": "48h"}), "schedules[0].jitter"),
+    ("an unknown calendar", on({"cron": "@daily", "calendars": ["no-such"]}), "schedules[0].calendars[0]"),
+    ("a bad calendar's name", on({"cron": "@daily", "calendars": ["A B"]}), "schedules[0].calendars[0]"),
+    ("an unknown DST policy", on({"cron": "@daily", "dst_gap": "maybe"}), "schedules[0].dst_gap"),
+    ("a schedule and a time", on("@daily", execution_time="2099-01-01T00:00:00Z"), "execution_time"),
+    ("a delay and a time", {**OK, "delay": "5m", "execution_time": "2099-01-01T00:00:00Z"}, "delay"),
+    ("a delay and a schedule", on("@daily", delay="5m"), "delay"),
+    ("a negative delay", {**OK, "delay": "-5m"}, "delay"),
+    ("an unknown frequency", {**OK, "frequency": "fortnightly"}, "frequency"),
+    ("a frequency and a schedule", on("@daily", frequency="daily"), "frequency"),
+    ("a zone without frequency", {**OK, "time_zone": "UTC"}, "time_zone"),
+    ("an unknown misfire policy", on("@daily", misfire="sometimes"), "misfire"),
+    ("a misfire limit of nothing", on("@daily", misfire={"policy": "all", "limit": 0}), "misfire.limit"),
+    ("an unknown overlap policy", on("@daily", overlap="kill"), "overlap"),
+    ("an endless queue", on("@daily", overlap={"policy": "queue", "limit": 10**6}), "overlap.limit"),
+    ("a limit without queue", on("@daily", overlap={"policy": "forbid", "limit": 1}), "overlap.limit"),
+    ("a parameter with a bad name", {**OK, "params": {"a-b": "1"}}, "params.a-b"),
+    ("a parameter that is no text", {**OK, "params": {"a": 1}}, "params.a"),
+    ("NUL in a parameter", {**OK, "params": {"a": "x\0"}}, "params.a"),
+    ("too many parameters", {**OK, "params": {f"p{n}": "" for n in range(65)}}, "params"),
+    ("parameters over 32 KiB", {**OK, "params": {"a": "x" * 40_000}}, "32768"),
 ]
 
 
@@ -119,12 +176,76 @@ def test_rest_refuses_other_requests(pair):
         ("GET", "/jobs?sttaus=pending", 400),
         ("GET", "/job/executions?status=asleep", 400),
         ("GET", "/job/executions?page_token=AAAA", 400),
+        ("POST", "/jobs/there-is-none/pause", 404),
+        ("POST", "/jobs/there-is-none/trigger", 404),
+        ("POST", "/jobs/Bad/resume", 400),
+        ("POST", "/jobs/there-is-none/explode", 404),
+        ("GET", "/jobs/there-is-none/pause", 405),
+        ("POST", "/jobs/there-is-none/skip-next?when=now", 400),
+        ("GET", "/calendars/there-is-none", 404),
+        ("DELETE", "/calendars/there-is-none", 404),
+        ("GET", "/calendars/A%20B", 400),
+        ("GET", "/calendars?page_token=forged", 400),
+        ("GET", "/calendars?page_size=-1", 400),
     ]:
         answer = rest.request(method, path)
         # A path that no route matches may be "not found" before anybody looks at the method.
         allowed = {status, 404} if status in (405, 400) and "?" not in path else {status}
         assert answer.status in allowed, f"{method} {path}: {answer.status} {answer.text}"
         assert answer.json(), f"{method} {path}: no explanation"
+
+
+# Requests that change a job, what is wrong with their bodies, and the field that is named.
+CONTROL_BODIES: list[tuple[str, str, str, object, str]] = [
+    ("an unknown field", "POST", "pause", {"reason": "x"}, "reason"),
+    ("a note that is no text", "POST", "pause", {"note": 1}, "note"),
+    ("a note over 1 KiB", "POST", "pause", {"note": "x" * 1025}, "note"),
+    ("a body that is no object", "POST", "resume", [], "body"),
+    ("something in a body that takes nothing", "POST", "resume", {"note": "x"}, "note"),
+    ("bad values", "POST", "trigger", {"params": {"a b": "1"}}, "params"),
+    ("values that are no texts", "POST", "trigger", {"params": {"a": [1]}}, "params"),
+    ("an empty key", "POST", "trigger", {"idempotency_key": ""}, "idempotency_key"),
+    ("a key that is too long", "POST", "trigger", {"idempotency_key": "k" * 129}, "idempotency_key"),
+    ("no time", "POST", "skip-next", {"scheduled_time": "soon"}, "scheduled_time"),
+    ("a reason over 1 KiB", "POST", "cancel", {"reason": "x" * 1025}, "reason"),
+    ("an update without task", "PUT", "", {"schedules": ["@daily"]}, "task"),
+    ("an update with a bad schedule", "PUT", "", on("61 * * * *"), "schedules"),
+    ("an update with what only submissions have", "PUT", "", {**OK, "frequency": "daily"}, "frequency"),
+    ("an update with an unknown calendar", "PUT", "", on({"cron": "@daily", "calendars": ["no-such"]}), "schedules"),
+]
+
+
+@pytest.mark.parametrize("what, method, action, body, field", CONTROL_BODIES, ids=[case[0] for case in CONTROL_BODIES])
+def test_rest_refuses_bad_control(pair, what, method, action, body, field):
+    job = pair.submit(on("0 0 1 1 *"))
+    before = pair.rest.get(f"/jobs/{job}").json()
+    answer = pair.rest.request(method, f"/jobs/{job}/{action}".rstrip("/"), body)
+    assert answer.status == 400, f"{what}: {answer.status} {answer.text}"
+    assert answer.json()["error"]["field"].startswith(field), answer.text
+    assert pair.rest.get(f"/jobs/{job}").json() == before, "nothing is half-written"
+    pair.rest.delete(f"/jobs/{job}")
+
+
+CALENDARS: list[tuple[str, object, str]] = [
+    ("an unknown field", {"holidays": []}, "holidays"),
+    ("no day", {"days": ["christmas"]}, "days[0]"),
+    ("30 February", {"days": ["12-25", "02-30"]}, "days[1]"),
+    ("a range backwards", {"ranges": [{"from": "2026-02-01", "to": "2026-01-01"}]}, "ranges[0]"),
+    ("a range without end", {"ranges": [{"from": "2026-02-01"}]}, "ranges[0].to"),
+    ("a bad window", {"cron": ["* 99 * * *"]}, "cron[0]"),
+    ("an unknown zone", {"time_zone": "Europe/Atlantis"}, "time_zone"),
+    ("too many days", {"days": [f"{year}-01-01" for year in range(1970, 2972)]}, "days"),
+    ("a description over 1 KiB", {"description": "x" * 1025}, "description"),
+]
+
+
+@pytest.mark.parametrize("what, body, field", CALENDARS, ids=[case[0] for case in CALENDARS])
+def test_bad_calendars_are_refused(pair, what, body, field):
+    name = f"c-{uuid.uuid4().hex[:8]}"
+    answer = pair.rest.request("PUT", f"/calendars/{name}", body)
+    assert answer.status == 400, f"{what}: {answer.status} {answer.text}"
+    assert answer.json()["error"]["field"].startswith(field), answer.text
+    assert pair.rest.get(f"/calendars/{name}").status == 404, "nothing is half-written"
 
 
 def test_an_error_never_carries_markup_or_escapes(pair):
@@ -173,6 +294,20 @@ GRPC_SPECS = [
     ("in without values", noop_job(constraints=[constraint("a", "in")]), "values"),
     ("an unknown operator", messages.JobSpec(noop={}, constraints=[{"label": "a", "operator": 99}]), "operator"),
     ("arguments over 128 KiB", exec_job(["echo", "x" * 140_000]), "131072"),
+    ("minute 61", noop_job(schedules=[schedule(cron="61 * * * *")]), "spec.schedules[0].cron: character 1"),
+    ("a schedule without rule", noop_job(schedules=[messages.Schedule()]), "spec.schedules[0].rule"),
+    ("once as a rule", noop_job(schedules=[schedule(frequency="once")]), "spec.schedules[0].frequency"),
+    ("an unknown zone", noop_job(schedules=[schedule(cron="@daily", time_zone="X")]), "spec.schedules[0].time_zone"),
+    (
+        "an unknown calendar",
+        noop_job(schedules=[schedule(every=60, calendars=["no-such"])]),
+        "spec.schedules[0].calendars[0]",
+    ),
+    ("an interval of nothing", noop_job(schedules=[schedule(every=0)]), "spec.schedules[0].every"),
+    ("a limit without queue", noop_job(overlap=overlap("forbid", limit=2)), "spec.overlap.limit"),
+    ("an unknown overlap policy", noop_job(overlap=messages.Overlap(policy=99)), "spec.overlap.policy"),
+    ("a negative misfire limit", noop_job(misfire=misfire("all", limit=-1)), "spec.misfire.limit"),
+    ("a parameter with a bad name", noop_job(params={"a b": "1"}), "spec.params.a b"),
 ]
 
 
@@ -205,6 +340,16 @@ def test_grpc_codes(pair):
     assert code(lambda: client.submit(noop_job(), job_id="UPPER")) == status.INVALID_ARGUMENT
     assert code(lambda: client.job("there-is-none")) == status.NOT_FOUND
     assert code(lambda: client.cancel("there-is-none")) == status.NOT_FOUND
+    assert code(lambda: client.pause("there-is-none")) == status.NOT_FOUND
+    assert code(lambda: client.trigger("there-is-none")) == status.NOT_FOUND
+    assert code(lambda: client.trigger("there-is-none", params={"a b": ""})) == status.INVALID_ARGUMENT
+    assert code(lambda: client.update("there-is-none", noop_job())) == status.NOT_FOUND
+    assert code(lambda: client.delete("there-is-none")) == status.NOT_FOUND
+    assert code(lambda: client.pause("UPPER")) == status.INVALID_ARGUMENT
+    assert code(lambda: client.calendar("there-is-none")) == status.NOT_FOUND
+    assert code(lambda: client.put_calendar("UPPER", calendar())) == status.INVALID_ARGUMENT
+    assert code(lambda: client.put_calendar("c", calendar(days=["x"]))) == status.INVALID_ARGUMENT
+    assert code(lambda: list(client.calendars(page_size=-1))) == status.INVALID_ARGUMENT
     assert code(lambda: list(client.watch("there-is-none", timeout=5))) == status.NOT_FOUND
     assert code(lambda: list(client.logs("there-is-none", timeout=5))) == status.NOT_FOUND
     assert code(lambda: list(client.jobs(page_size=-1))) == status.INVALID_ARGUMENT
@@ -235,6 +380,23 @@ CLI_ARGUMENTS = [
     ("an unknown job", ["job", "there-is-none"], "there-is-none"),
     ("logs of an unknown job", ["logs", "there-is-none"], "there-is-none"),
     ("cancelling an unknown job", ["cancel", "there-is-none"], "there-is-none"),
+    ("pausing an unknown job", ["pause", "there-is-none"], "there-is-none"),
+    ("triggering an unknown job", ["trigger", "there-is-none"], "there-is-none"),
+    ("deleting an unknown job", ["delete", "there-is-none"], "there-is-none"),
+    ("updating an unknown job", ["update", "there-is-none", "--priority", "1"], "there-is-none"),
+    ("a bad expression", ["submit", "--cron", "61 * * * *", "--noop"], "schedules[0].cron: character 1: 61 is not"),
+    ("an unknown zone", ["submit", "--cron", "@daily", "--tz", "Europe/Berln", "--noop"], "europe/berlin"),
+    ("a zone without schedule", ["submit", "--tz", "UTC", "--noop"], "--tz goes with"),
+    ("a schedule and a time", ["submit", "--cron", "@daily", "--at", "2099-01-01T00:00:00Z", "--noop"], "--start"),
+    ("a schedule and a delay", ["submit", "--every", "5m", "--delay", "5m", "--noop"], "--delay"),
+    ("a bad misfire policy", ["submit", "--every", "5m", "--misfire", "some", "--noop"], "--misfire"),
+    ("a number that misfire does not take", ["submit", "--every", "5m", "--misfire", "skip:3", "--noop"], "skip:3"),
+    ("a bad overlap policy", ["submit", "--every", "5m", "--overlap", "queue:many", "--noop"], "--overlap"),
+    ("a bad parameter", ["submit", "--param", "a-b=1", "--noop"], "params.a-b"),
+    ("waiting for a schedule", ["submit", "--wait", "--every", "5m", "--noop"], "--wait"),
+    ("a range without end", ["calendar", "put", "c", "--range", "2026-01-01"], "--range"),
+    ("a bad day", ["calendar", "put", "c", "--day", "someday"], "days[0]"),
+    ("an unknown calendar", ["calendar", "get", "there-is-none"], "there-is-none"),
 ]
 
 

@@ -15,7 +15,9 @@ DOCUMENTS = sorted(
     [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md"), *CHECKOUT.glob("k8s/*.md"), *CHECKOUT.glob("clients/*/*.md")]
 )
 COMMANDS = "server agent dev submit jobs job runs logs cancel agents events version completions".split()
+COMMANDS += "pause resume trigger skip-next update delete".split()
 COMMANDS += ["certs init", "certs issue", "certs show"]
+COMMANDS += ["calendar put", "calendar get", "calendar list", "calendar delete"]
 
 
 def shell_lines(document: Path) -> list[str]:

@@ -65,27 +65,28 @@ def test_a_job_keeps_the_id_and_namespace_that_it_was_given(pair):
     assert elsewhere.status == 201, elsewhere.text
 
 
-def test_delete_kills_what_runs(pair):
+def test_cancel_kills_what_runs(pair):
     marker = pair.folder / unique("running")
     job_id = pair.submit({"exec": ["/bin/sh", "-c", f"echo $$ > {marker}; exec sleep 60"]})
     wait_until(lambda: marker.exists() and marker.read_text().strip(), 10, "the task runs")
     pid = int(marker.read_text())
-    answer = pair.rest.delete(f"/jobs/{job_id}")
+    answer = pair.rest.post(f"/jobs/{job_id}/cancel", {"reason": "no need"})
     assert answer.status in (200, 202), answer.text
     job = wait_ended(pair.rest, job_id)
-    assert job["status"] == "cancelled"
+    assert job["status"] == "cancelled" and job["cancel_reason"] == "no need"
     from cluster import expect_dead
 
     expect_dead([pid], 5, "the cancelled task is dead")
 
 
-def test_delete_of_a_waiting_job_cancels_it_at_once(pair):
+def test_cancel_of_a_waiting_job_takes_effect_at_once(pair):
     job_id = pair.submit({"noop": {}, "constraints": UNPLACEABLE})
     assert pair.rest.get(f"/jobs/{job_id}").json()["status"] == "pending"
-    assert pair.rest.delete(f"/jobs/{job_id}").status in (200, 202)
+    cancel = f"/v1/jobs/{job_id}/cancel"
+    assert pair.rest.request("POST", cancel).status in (200, 202)
     assert wait_ended(pair.rest, job_id, 5)["status"] == "cancelled"
     # Asking again changes nothing and is no error.
-    assert pair.rest.delete(f"/jobs/{job_id}").status in (200, 202)
+    assert pair.rest.request("POST", cancel).status in (200, 202)
 
 
 def test_jobs_are_filtered_and_paged(pair):
@@ -117,7 +118,7 @@ def test_jobs_are_filtered_and_paged(pair):
     completed = listed(pair.rest.get("/jobs", status="completed", user_id=user), "jobs")
     assert [job["job_id"] for job in completed] == [done]
     for job in listed(pair.rest.get("/jobs", status="pending", user_id=user, page_size=100), "jobs"):
-        pair.rest.delete(f"/jobs/{job['job_id']}")
+        pair.rest.request("POST", f"/jobs/{job['job_id']}/cancel")
 
 
 def test_executions_by_worker_and_job_and_status(pair):
@@ -215,7 +216,7 @@ def test_execution_time_is_kept(pair):
 
 def test_a_scheduled_job_can_be_cancelled_before_it_runs(pair):
     job_id = pair.submit({"exec": ["true"], "execution_time": "2099-01-01T00:00:00Z"})
-    assert pair.rest.delete(f"/jobs/{job_id}").status in (200, 202)
+    assert pair.rest.request("POST", f"/jobs/{job_id}/cancel").status in (200, 202)
     job = wait_ended(pair.rest, job_id, 5)
     assert job["status"] == "cancelled"
     assert job.get("executions", []) == []

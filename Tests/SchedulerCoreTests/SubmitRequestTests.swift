@@ -3,7 +3,9 @@ import SchedulerCore
 import Testing
 
 private func parse(_ text: String) throws(FieldError) -> SubmitRequest {
-  try SubmitRequest(parsingJSON: Array(text.utf8))
+  let request = try SubmitRequest(parsingJSON: Array(text.utf8))
+  try request.validate(zones: .utcOnly)
+  return request
 }
 
 private func failure(_ text: String) -> String {
@@ -20,7 +22,7 @@ private func invalid(_ task: TaskSpec, _ env: [String: String] = [:]) -> String?
   var spec = JobSpec(task: task)
   spec.env = env
   do throws(FieldError) {
-    try spec.validate()
+    try spec.validate(zones: .utcOnly)
     return nil
   } catch {
     return error.description
@@ -281,13 +283,13 @@ private func invalid(_ task: TaskSpec, _ env: [String: String] = [:]) -> String?
   @Test func validationDoesNotNeedJSON() {
     var spec = JobSpec(task: .noop)
     spec.executionTime = Timestamp(microseconds: .max)
-    #expect(throws: FieldError.self) { try spec.validate() }
+    #expect(throws: FieldError.self) { try spec.validate(zones: .utcOnly) }
     spec.executionTime = Timestamp(microseconds: -1)
-    #expect(throws: FieldError.self) { try SubmitRequest(spec: spec).validate() }
+    #expect(throws: FieldError.self) { try SubmitRequest(spec: spec).validate(zones: .utcOnly) }
     spec.executionTime = .latest
-    #expect(throws: Never.self) { try spec.validate() }
+    #expect(throws: Never.self) { try spec.validate(zones: .utcOnly) }
     spec.backoff = Backoff(
       curve: .exponential(initialMillis: .max, multiplier: .nan, maxMillis: .min), jitter: .nan)
-    #expect(throws: FieldError.self) { try spec.validate() }
+    #expect(throws: FieldError.self) { try spec.validate(zones: .utcOnly) }
   }
 }

@@ -1,23 +1,28 @@
 import EtcdClient
 import JSON
+import Logging
 import Proto
 import SchedulerCore
 
-/// Submitting, reading and cancelling jobs: what REST and gRPC call. Any server can do all of it.
+/// Submitting and reading jobs: what REST and gRPC call. Any server can do all of it. What changes a job that
+/// exists is in `JobService+Control` and `JobService+Trigger`.
 struct JobService: Sendable {
   let replica: Replica
   let pipeline: CommitPipeline
   let barrier: ReadBarrier
+  let store: any EtcdStore
   let keyspace: Keyspace
   let idempotencyLeases: LeaseBucket
   let metrics: ServerMetrics
+  let zones: TimeZones
+  let logger: Logger
 
   // MARK: Submit
 
   /// Stores a job; returning means that it is durable.
   func submit(_ request: SubmitRequest) async throws -> SubmitResponse {
     do {
-      try request.validate()
+      try request.validate(zones: zones)
       let response = try await store(request)
       metrics.submissions.add(1)
       return response
@@ -28,7 +33,8 @@ struct JobService: Sendable {
   }
 
   private func store(_ request: SubmitRequest) async throws -> SubmitResponse {
-    var submission = Submission(request, now: .now())
+    let calendars = try await existingCalendars(of: request.spec, in: request.namespace)
+    var submission = try Submission(request, now: .now(), zones: zones, calendars)
     if let run = submission.run, let admitted = await replica.admit(run, of: submission.job) {
       submission.run = admitted.run
       submission.guards = admitted.guards
@@ -56,16 +62,11 @@ struct JobService: Sendable {
     _ submission: Submission, _ request: SubmitRequest, rider: CommitPipeline.Rider?
   ) async throws -> SubmitResponse? {
     var change = submission.change(in: keyspace)
-    var idempotencyKey: String?
-    if let key = request.idempotencyKey {
-      let etcdKey = keyspace.idempotency(namespace: request.namespace, key: key)
-      idempotencyKey = etcdKey
-      change.compares.append(.absent(etcdKey))
-      change.operations.append(
-        .put(
-          key: etcdKey, value: submission.idempotencyRecord.encoded(),
-          lease: try await idempotencyLeases.lease()
-        ))
+    let idempotencyKey = request.idempotencyKey.map {
+      keyspace.idempotency(namespace: request.namespace, key: $0)
+    }
+    if let idempotencyKey {
+      try await remember(submission.idempotencyRecord, as: idempotencyKey, in: &change)
     }
     switch await pipeline.commit(change, rider: rider) {
     case .committed(let revision): return SubmitResponse(job: submission.view(at: revision), created: true)
@@ -80,16 +81,29 @@ struct JobService: Sendable {
     }
   }
 
+  /// Has a change remember what it makes under an idempotency key, and fail when there is something already.
+  func remember(_ record: IdempotencyRecord, as key: String, in change: inout Change) async throws {
+    change.compares.append(.absent(key))
+    change.operations.append(
+      .put(key: key, value: record.encoded(), lease: try await idempotencyLeases.lease()))
+  }
+
   /// The key was used before: the same request gets the job that it made, another one is refused.
   private func earlier(_ record: IdempotencyRecord, _ submission: Submission) async throws -> SubmitResponse {
     // Our own earlier try, whose answer was lost, is the creation itself.
     let isOwn = record.uid == submission.job.uid
     guard isOwn || record.bodyHash == submission.idempotencyRecord.bodyHash else {
-      throw ServiceError.alreadyExists(
-        "idempotency_key", "was used for another request, which made job '\(record.job.jobID)'")
+      throw Self.usedElsewhere(record)
     }
     let view = try await get(record.job)
     return SubmitResponse(job: view, created: isOwn)
+  }
+
+  /// The key of a request was used for another one.
+  static func usedElsewhere(_ record: IdempotencyRecord) -> ServiceError {
+    let what = record.runID.map { "run '\($0)' of job" } ?? "job"
+    return .alreadyExists(
+      "idempotency_key", "was used for another request, which made \(what) '\(record.job.jobID)'")
   }
 
   private func explain(_ current: [String: KeyValue?], _ submission: Submission) throws -> SubmitResponse? {
@@ -112,11 +126,14 @@ struct JobService: Sendable {
     return try await require(key)
   }
 
-  private func require(_ key: JobKey) async throws -> JobView {
-    guard let view = await replica.jobView(key) else {
-      throw ServiceError.notFound("there is no job '\(key.jobID)' in namespace '\(key.namespace)'")
-    }
+  /// A job as the cache has it.
+  func require(_ key: JobKey) async throws -> JobView {
+    guard let view = await replica.jobView(key) else { throw Self.noJob(key) }
     return view
+  }
+
+  static func noJob(_ key: JobKey) -> ServiceError {
+    .notFound("there is no job '\(key.jobID)' in namespace '\(key.namespace)'")
   }
 
   /// A page of jobs, newest first.
@@ -135,38 +152,8 @@ struct JobService: Sendable {
   static let badPageSize = ServiceError.invalid("page_size", "must be 1 to \(Paging.maximumSize)")
   static let badPageToken = ServiceError.invalid("page_token", "is not one that a listing returned")
 
-  // MARK: Cancel
-
-  /// Asks for a job to be cancelled; the leader does the rest. Asking again changes nothing.
-  func cancel(_ key: JobKey, reason: String?) async throws -> JobView {
-    try check(key)
-    if let reason, reason.utf8.count > ServerLimits.cancelReasonBytes {
-      throw ServiceError.invalid("reason", "must be at most \(ServerLimits.cancelReasonBytes) bytes")
-    }
-    try await barrier.pass()
-    for _ in 0..<ServerLimits.casTries {
-      let view = try await require(key)
-      if view.cancelRequestedAt != nil { return view }
-      guard !view.status.isTerminal else {
-        throw ServiceError.failedPrecondition("job '\(key.jobID)' has ended already: \(view.status.rawValue)")
-      }
-      guard let job = await replica.job(key)?.job else { continue }
-      var record = job.record
-      record.cancelRequestedAt = .now()
-      record.cancelReason = reason
-      record.nextRunTime = nil
-      let proposal = Proposal(
-        guards: [.jobUnchanged(key, modRevision: job.modRevision)], writes: [.job(record)])
-      switch await pipeline.commit(keyspace.change(for: proposal)) {
-      case .committed: return try await require(key)
-      case .conflict: continue
-      case .failed(let error): throw ServiceError(error)
-      }
-    }
-    throw ServiceError.aborted("job '\(key.jobID)' keeps changing; try again")
-  }
-
-  private func check(_ key: JobKey) throws {
+  /// Refuses a key that cannot be one.
+  func check(_ key: JobKey) throws {
     guard Identifier.isValid(key.namespace) else {
       throw ServiceError.invalid("namespace", "an identifier has \(Identifier.rule)")
     }
@@ -184,24 +171,31 @@ private struct Submission {
   var guards: [Proposal.Guard] = []
   var bodyHash: String
 
-  init(_ request: SubmitRequest, now: Timestamp) {
+  /// - Throws: `FieldError` for schedules that nothing comes of.
+  init(
+    _ request: SubmitRequest, now: Timestamp, zones: TimeZones, _ calendars: [CalendarKey: CompiledCalendar]
+  ) throws {
     var random = SystemRandomNumberGenerator()
     let jobID = request.jobID ?? JobID.make(now: now, random: &random)
     let uid = String(random.next(), radix: 36) + String(random.next(), radix: 36)
     job = JobRecord(
-      key: JobKey(namespace: request.namespace, jobID: jobID), uid: uid, spec: request.spec, createdAt: now)
-    if let time = request.spec.executionTime, time > now {
+      key: JobKey(namespace: request.namespace, jobID: jobID), uid: uid, spec: request.spec(at: now),
+      createdAt: now)
+    if !job.spec.schedules.isEmpty {
+      job = try JobPlan(job, zones: zones) { calendars[$0] }.started(at: now)
+      guard job.nextRunTime != nil else {
+        throw FieldError(
+          field: "schedules", message: "none of them is ever due from now on; see their ends and calendars")
+      }
+    } else if let time = job.spec.executionTime, time > now {
       job.nextRunTime = time
     } else {
-      let due = request.spec.executionTime ?? now
+      let due = job.spec.executionTime ?? now
       job.lastRunTime = due
       run = RunRecord(key: RunKey(job: job.key, runID: runID(for: due)), scheduledTime: due, createdAt: now)
     }
     var json = JSONWriter()
-    json.object { json in
-      if let jobID = request.jobID { json.member("job_id", jobID) }
-      request.spec.writeJSON(to: &json)
-    }
+    json.object { request.writeBody(to: &$0) }
     bodyHash = Keyspace.digest(of: json.bytes)
   }
 

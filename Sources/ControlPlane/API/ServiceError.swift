@@ -5,7 +5,8 @@ import SchedulerCore
 struct ServiceError: Error, Hashable, CustomStringConvertible {
   /// What kind of failure.
   enum Kind: Hashable {
-    case invalid, notFound, alreadyExists, failedPrecondition, aborted, outOfRange, overloaded, unavailable,
+    case invalid, notFound, alreadyExists, failedPrecondition, stale, aborted, outOfRange, overloaded,
+      unavailable,
       noSpace, unauthenticated, permissionDenied, internalError
   }
 
@@ -29,6 +30,10 @@ struct ServiceError: Error, Hashable, CustomStringConvertible {
   }
   static func failedPrecondition(_ message: String) -> ServiceError {
     ServiceError(kind: .failedPrecondition, message: message)
+  }
+  /// What the caller wants to change has changed since the caller looked.
+  static func stale(_ message: String) -> ServiceError {
+    ServiceError(kind: .stale, field: "if_match", message: message)
   }
   static func aborted(_ message: String) -> ServiceError { ServiceError(kind: .aborted, message: message) }
   static func overloaded(_ message: String) -> ServiceError {

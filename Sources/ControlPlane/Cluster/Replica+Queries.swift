@@ -43,6 +43,38 @@ extension Replica {
       runs: page.items.map(view), nextPageToken: page.nextToken, revision: cache.revision)
   }
 
+  // MARK: For changes of jobs
+
+  /// What a change of a job is decided from; nil when there is no such job.
+  func standingRecord(of key: JobKey) -> StandingRecord? {
+    guard let entry = cache.jobs[key] else { return nil }
+    return StandingRecord(
+      record: entry.job.record, modRevision: entry.job.modRevision, status: entry.status,
+      activity: cache.activity(of: key), runIDs: entry.runIDs,
+      isComplete: entry.job.modRevision <= cache.revision)
+  }
+
+  // MARK: Calendars
+
+  /// A calendar; nil when there is none.
+  func calendar(_ key: CalendarKey) -> Versioned<CalendarRecord>? { cache.calendars[key] }
+
+  /// How many there are.
+  var calendarCount: Int { cache.calendars.count }
+
+  /// Those of a namespace, or of all, after that key; in no order.
+  func calendars(of namespace: String?, after key: CalendarKey?) -> [Versioned<CalendarRecord>] {
+    cache.calendars.values.filter { calendar in
+      (namespace == nil || calendar.record.key.namespace == namespace)
+        && key.map { calendar.record.key > $0 } ?? true
+    }
+  }
+
+  /// Those of these calendars that exist.
+  func calendars(_ keys: Set<CalendarKey>) -> [CalendarRecord] {
+    keys.compactMap { cache.calendars[$0]?.record }
+  }
+
   // MARK: For change streams
 
   /// How jobs stand, without their runs; one that is not held is left out.

@@ -88,7 +88,7 @@ extension ServiceError {
     case .notFound: .notFound
     case .alreadyExists: .alreadyExists
     case .failedPrecondition: .failedPrecondition
-    case .aborted: .aborted
+    case .aborted, .stale: .aborted
     case .outOfRange: .outOfRange
     case .overloaded, .noSpace: .resourceExhausted
     case .unauthenticated: .unauthenticated
@@ -100,17 +100,23 @@ extension ServiceError {
 }
 
 extension ServiceError {
-  /// The same error of a submission, with the field's path in `rota.v1.SubmitRequest`: users of REST write the members
-  /// of the specification beside those of the request, and so do the errors of `SubmitRequest.validate`.
-  var ofSubmitMessage: ServiceError {
+  /// The same error of a submission or an update, with the field's path in `rota.v1.SubmitRequest` or
+  /// `UpdateJobRequest`: users of REST write the members of the specification beside those of the request, and so do
+  /// the errors of `SubmitRequest.validate`.
+  var ofSpecMessage: ServiceError {
     guard let field, !field.isEmpty else { return self }
     var error = self
     error.field = Self.messagePath(of: field)
     return error
   }
 
+  /// Those that are beside the specification.
+  private static let requestFields = [
+    "namespace", "job_id", "idempotency_key", "spec", "delay", "frequency", "time_zone", "if_match",
+  ]
+
   private static func messagePath(of field: String) -> String {
-    if ["namespace", "job_id", "idempotency_key", "spec"].contains(field) { return field }
+    if Self.requestFields.contains(field) { return field }
     let name = field.prefix { $0 != "." && $0 != "[" }
     switch name {
     case "body": return "spec"

@@ -3,15 +3,16 @@ import Proto
 import SchedulerCore
 import Transport
 
-/// `rota.v1.Jobs`, `Runs` and `Agents` on top of the services.
+/// `rota.v1.Jobs`, `Runs`, `Agents`, `Events` and `Calendars` on top of the services.
 struct GRPCServices: Sendable {
   let jobs: JobService
   let runs: RunService
   let events: EventService
+  let calendars: CalendarService
   let replica: Replica
 
   var methods: [RPCMethod] {
-    jobMethods + [
+    jobMethods + controlMethods + calendarMethods + [
       watchEvents,
       unary("/rota.v1.Runs/Get") { (request: GetRunRequest, _) in
         try await runs.get(request.job, runID: request.runID)
@@ -48,9 +49,6 @@ struct GRPCServices: Sendable {
       },
       unary("/rota.v1.Jobs/Get") { (request: GetJobRequest, _) in try await jobs.get(request.key) },
       unary("/rota.v1.Jobs/List") { (request: ListJobsRequest, _) in try await jobs.list(request) },
-      unary("/rota.v1.Jobs/Cancel") { (request: CancelJobRequest, _) in
-        try await jobs.cancel(request.key, reason: request.reason)
-      },
       .serverStreaming("/rota.v1.Jobs/Watch") { buffer, _, writer in
         try await answering { try await watch(decode(WatchJobRequest.self, buffer), writer) }
       },
@@ -77,7 +75,7 @@ struct GRPCServices: Sendable {
     do {
       return try await jobs.submit(request)
     } catch let error as ServiceError {
-      throw error.ofSubmitMessage
+      throw error.ofSpecMessage
     }
   }
 

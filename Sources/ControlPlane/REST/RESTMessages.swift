@@ -171,6 +171,7 @@ extension ServiceError {
       case .notFound: (.notFound, "not_found")
       case .alreadyExists: (.conflict, "already_exists")
       case .failedPrecondition: (.conflict, "failed_precondition")
+      case .stale: (.preconditionFailed, "stale")
       case .aborted: (.conflict, "aborted")
       case .outOfRange: (.gone, "out_of_range")
       case .overloaded: (.tooManyRequests, "resource_exhausted")

@@ -13,6 +13,7 @@ struct RESTServer: Sendable {
   let configuration: ServerConfiguration
   let jobs: JobService
   let runs: RunService
+  let calendars: CalendarService
   let events: EventService
   let replica: Replica
   let metrics: ServerMetrics
@@ -61,9 +62,10 @@ struct RESTServer: Sendable {
     group.get("jobs", use: listJobs)
     group.get("jobs/:job_id") { request, context in
       let query = try RESTQuery(request, allowing: ["namespace"])
-      return Response.json(.ok, try await jobs.get(try key(query, context)).write)
+      return Response.job(.ok, try await jobs.get(try key(query, context)))
     }
-    group.delete("jobs/:job_id", use: cancel)
+    addControlRoutes(to: group)
+    addCalendarRoutes(to: group)
     group.get("job/executions", use: listExecutions)
     group.get("runs", use: listRuns)
     group.get("jobs/:job_id/runs/:run_id") { request, context in
@@ -90,14 +92,9 @@ struct RESTServer: Sendable {
   private func submit(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
     _ = try RESTQuery(request, allowing: [])
     var submission = try SubmitRequest(parsingJSON: try await request.jsonBody())
-    if let key = request.headers[.idempotencyKey] {
-      guard submission.idempotencyKey == nil || submission.idempotencyKey == key else {
-        throw ServiceError.invalid("idempotency_key", "differs from the header Idempotency-Key")
-      }
-      submission.idempotencyKey = key
-    }
+    submission.idempotencyKey = try request.idempotencyKey(or: submission.idempotencyKey)
     let response = try await jobs.submit(submission)
-    return .json(response.created ? .created : .ok, response.job.write)
+    return .job(response.created ? .created : .ok, response.job)
   }
 
   private func listJobs(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
@@ -112,13 +109,8 @@ struct RESTServer: Sendable {
     }
   }
 
-  private func cancel(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-    let query = try RESTQuery(request, allowing: ["namespace", "reason"])
-    let view = try await jobs.cancel(try key(query, context), reason: query["reason"])
-    return .json(view.status.isTerminal ? .ok : .accepted, view.write)
-  }
-
-  private func key(_ query: RESTQuery, _ context: BasicRequestContext) throws -> JobKey {
+  /// The job of a path.
+  func key(_ query: RESTQuery, _ context: BasicRequestContext) throws -> JobKey {
     JobKey(
       namespace: try query.identifier("namespace") ?? JobSpec.Defaults.namespace,
       jobID: context.parameters.get("job_id") ?? "")

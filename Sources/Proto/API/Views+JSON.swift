@@ -19,12 +19,50 @@ extension JobView {
       if let lastRunTime { json.member("last_run_time", lastRunTime.rfc3339) }
       if let cancelRequestedAt { json.member("cancel_requested_at", cancelRequestedAt.rfc3339) }
       if let cancelReason { json.member("cancel_reason", cancelReason) }
+      writeControl(to: &json)
       json.member("revision", revision)
       guard !runs.isEmpty else { return }
       json.key("runs")
       json.array { json in for run in runs { run.write(to: &json) } }
       json.key("executions")
       json.array { json in for execution in runs.flatMap(\.executions) { execution.write(to: &json) } }
+    }
+  }
+
+  private func writeControl(to json: inout JSONWriter) {
+    json.member("generation", generation)
+    json.member("etag", etag)
+    if let pausedAt { json.member("paused_at", pausedAt.rfc3339) }
+    if let pauseNote { json.member("pause_note", pauseNote) }
+    if !scheduleStates.isEmpty {
+      json.key("schedule_states")
+      json.array { json in
+        for state in scheduleStates {
+          json.object { json in
+            json.member("decided_through", state.decidedThrough.rfc3339)
+            json.member("runs", state.runs)
+          }
+        }
+      }
+    }
+    if skips.count != 0 { json.member("skipped_count", skips.count) }
+    if let time = skips.lastTime { json.member("last_skipped_time", time.rfc3339) }
+    if let reason = skips.lastReason { json.member("last_skip_reason", reason.rawValue) }
+    if let deleteRequestedAt { json.member("delete_requested_at", deleteRequestedAt.rfc3339) }
+  }
+}
+
+extension CalendarView {
+  /// Writes the calendar as an object: its specification's fields, and how it stands.
+  public func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("namespace", record.key.namespace)
+      json.member("name", record.key.name)
+      record.spec.writeJSON(to: &json)
+      json.member("generation", record.generation)
+      json.member("etag", etag)
+      json.member("created_at", record.createdAt.rfc3339)
+      json.member("updated_at", record.updatedAt.rfc3339)
     }
   }
 }
@@ -42,6 +80,9 @@ extension RunView {
     json.member("state", record.state.rawValue)
     json.member("status", record.state.status.rawValue)
     json.member("scheduled_time", record.scheduledTime.rfc3339)
+    json.member("trigger", record.trigger.rawValue)
+    if !record.params.isEmpty { json.member("params", record.params) }
+    if let backfill = record.backfillID { json.member("backfill_id", backfill) }
     json.member("created_at", record.createdAt.rfc3339)
     if let time = record.finishedAt { json.member("finished_at", time.rfc3339) }
     if let time = record.nextAttemptAt { json.member("next_attempt_at", time.rfc3339) }
@@ -84,6 +125,7 @@ extension ExecutionView {
       json.member("job_id", run.job.jobID)
       json.member("run_id", run.runID)
       json.member("attempt", attempt.attempt)
+      json.member("generation", attempt.generation)
       json.member("worker_id", attempt.agent.agentID)
       json.member("state", state.rawValue)
       json.member("status", state.status.rawValue)

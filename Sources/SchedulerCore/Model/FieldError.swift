@@ -35,6 +35,17 @@ public struct FieldError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Runs `body`, which reads a whole text; what is wrong with that as such is said of the field `body`.
+  static func ofBody<Value>(_ body: () throws -> Value) throws(FieldError) -> Value {
+    do {
+      return try body()
+    } catch let error as FieldError {
+      throw error
+    } catch {
+      throw FieldError(field: "body", message: "\(error)")
+    }
+  }
+
   /// The error for a member that means nothing, with the known name that was probably meant.
   static func unknownField(_ name: String, known: [String]) -> FieldError {
     let message: String

@@ -5,11 +5,21 @@ extension JobSpec {
   /// written it, and bounds are not checked again.
   /// - Throws: `JSONError` or `FieldError` for a value that is no specification.
   public init(from reader: inout JSONReader) throws {
-    var decoder = SpecDecoder(isStrict: false)
+    self = try Self.read(&reader, strictly: false)
+  }
+
+  /// Reads what a user sent, strictly; `validate` checks the bounds. What is wrong with the text as a whole is
+  /// said of `body`.
+  public init(parsingJSON bytes: [UInt8]) throws(FieldError) {
+    self = try FieldError.ofBody { try JSONReader.read(bytes) { try Self.read(&$0, strictly: true) } }
+  }
+
+  private static func read(_ reader: inout JSONReader, strictly isStrict: Bool) throws -> JobSpec {
+    var decoder = SpecDecoder(isStrict: isStrict)
     try decoder.decodeMembers(&reader, known: SpecDecoder.names) { decoder, name, reader in
       try decoder.decodeMember(name, from: &reader)
     }
-    self = try decoder.finished()
+    return try decoder.finished()
   }
 
   /// Writes the specification's members into the object that is open. Defaults are not written.
@@ -33,6 +43,25 @@ extension JobSpec {
     }
     if let executionTime { json.member("execution_time", executionTime.rfc3339) }
     if onAgentLoss != .restart { json.member("on_agent_loss", onAgentLoss.rawValue) }
+    writeSchedules(to: &json)
+  }
+
+  private func writeSchedules(to json: inout JSONWriter) {
+    if !schedules.isEmpty {
+      json.key("schedules")
+      json.beginArray()
+      for schedule in schedules { schedule.write(to: &json) }
+      json.endArray()
+    }
+    if misfire != MisfirePolicy() {
+      json.key("misfire")
+      misfire.write(to: &json)
+    }
+    if overlap != .allow {
+      json.key("overlap")
+      overlap.write(to: &json)
+    }
+    if !params.isEmpty { json.member("params", params) }
   }
 }
 

@@ -2,7 +2,8 @@ import JSON
 
 extension JobSpec {
   /// Checks every bound of the specification, whatever format it came in.
-  public func validate() throws(FieldError) {
+  /// - Parameter zones: Nil to leave the rules of schedules to somebody who knows the zones.
+  public func validate(zones: TimeZones?) throws(FieldError) {
     try TextCheck(field: "user_id").length(userID, atMost: SpecLimits.userIDBytes)
     try TextCheck(field: "user_id").noControlCharacters(userID)
     try task.validate()
@@ -13,6 +14,7 @@ extension JobSpec {
     try Self.check(maxRetries, in: 0...SpecLimits.retries, field: "max_retries")
     try Self.check(priority, in: SpecLimits.priority, field: "priority")
     try validateConstraints()
+    try validateSchedules(zones: zones)
     try validateSize()
   }
 
@@ -46,7 +48,8 @@ extension JobSpec {
     let constraintBytes = constraints.reduce(0) { sum, constraint in
       constraint.values.reduce(sum + constraint.label.utf8.count) { $0 + $1.utf8.count }
     }
-    return taskBytes + bytes(env) + constraintBytes + (workingDirectory?.utf8.count ?? 0)
+    return taskBytes + bytes(env) + bytes(params) + constraintBytes + scheduleTextBytes
+      + (workingDirectory?.utf8.count ?? 0)
   }
 
   private func validateEnvironment() throws(FieldError) {

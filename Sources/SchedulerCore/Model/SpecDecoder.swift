@@ -14,7 +14,8 @@ struct SpecDecoder {
   static let names = [
     "user_id", "exec", "shell", "http", "noop", "task", "timeout", "max_retries", "env", "priority",
     "execution_time",
-    "constraints", "backoff", "working_directory", "kill_grace", "on_agent_loss",
+    "constraints", "backoff", "working_directory", "kill_grace", "on_agent_loss", "schedules", "misfire",
+    "overlap", "params",
   ]
 
   /// What was read; it has not been validated.
@@ -46,6 +47,10 @@ struct SpecDecoder {
         throw TextError("'restart' or 'fail' was expected")
       }
       spec.onAgentLoss = policy
+    case "schedules": spec.schedules = try list(&reader) { try Schedule(decoding: &$0, with: self) }
+    case "misfire": spec.misfire = try MisfirePolicy(decoding: &reader, with: self)
+    case "overlap": spec.overlap = try OverlapPolicy(decoding: &reader, with: self)
+    case "params": spec.params = try stringMap(&reader)
     default: try reader.skip()
     }
   }

@@ -48,6 +48,16 @@ public enum SpecLimits {
   public static let payloadDepth = 48
   /// The whole specification as JSON: etcd takes requests of 1.5 MiB, and a run goes with its job.
   public static let recordBytes = 1 << 20
+  /// The most schedules of a job.
+  public static let schedules = 32
+  /// The most values for templates and the task.
+  public static let params = 64
+  /// The longest name of one.
+  public static let paramNameBytes = 64
+  /// All names and values together.
+  public static let paramBytes = 32 * 1_024
+  /// The longest delay of a submission: ten years.
+  public static let delayMillis: Int64 = DurationText.maxMillis
   /// The longest cron expression.
   public static let cronBytes = 256
   /// The longest name of a time zone.

@@ -1,19 +1,22 @@
 import JSON
 
-/// What a submission with an idempotency key made, kept for 24 hours under the key's hash.
+/// What a submission or a trigger with an idempotency key made, kept for 24 hours under the key's hash.
 public struct IdempotencyRecord: Hashable, Sendable {
-  /// The job that it made.
+  /// The job that it made, or of which it made a run.
   public var job: JobKey
-  /// A hash of the submission's body: the same key with another body is a conflict.
+  /// A hash of the request's body: the same key with another body is a conflict.
   public var bodyHash: String
-  /// The `uid` of the job that it made, which may be gone or replaced by now.
+  /// The `uid` of that job, which may be gone or replaced by now.
   public var uid: String
+  /// The run that it made, where it was a trigger of the job.
+  public var runID: String?
 
   /// Makes a record.
-  public init(job: JobKey, bodyHash: String, uid: String) {
+  public init(job: JobKey, bodyHash: String, uid: String, runID: String? = nil) {
     self.job = job
     self.bodyHash = bodyHash
     self.uid = uid
+    self.runID = runID
   }
 
   /// The record as etcd holds it.
@@ -22,6 +25,7 @@ public struct IdempotencyRecord: Hashable, Sendable {
     json.beginObject()
     json.keyMembers(job)
     json.member("uid", uid)
+    json.optionalMember("run_id", runID)
     json.member("body_hash", bodyHash)
     json.endObject()
     return json.bytes
@@ -34,11 +38,13 @@ public struct IdempotencyRecord: Hashable, Sendable {
     var jobID: String?
     var uid: String?
     var bodyHash: String?
+    var runID: String?
     try JSONReader.readRecord(bytes) { name, reader in
       switch name {
       case "namespace": namespace = try reader.string()
       case "job_id": jobID = try reader.string()
       case "uid": uid = try reader.string()
+      case "run_id": runID = try reader.string()
       case "body_hash": bodyHash = try reader.string()
       default: try reader.skip()
       }
@@ -46,6 +52,6 @@ public struct IdempotencyRecord: Hashable, Sendable {
     self.init(
       job: JobKey(
         namespace: try required(namespace, "namespace"), jobID: try required(jobID, "job_id")),
-      bodyHash: try required(bodyHash, "body_hash"), uid: try required(uid, "uid"))
+      bodyHash: try required(bodyHash, "body_hash"), uid: try required(uid, "uid"), runID: runID)
   }
 }

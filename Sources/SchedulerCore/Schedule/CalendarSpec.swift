@@ -58,6 +58,14 @@ public struct CalendarRecord: Hashable, Sendable {
 // MARK: - JSON
 
 extension CalendarSpec {
+  /// Reads what a user sent, strictly; `validate` checks the bounds. What is wrong with the text as a whole is
+  /// said of `body`.
+  public init(parsingJSON bytes: [UInt8]) throws(FieldError) {
+    self = try FieldError.ofBody {
+      try JSONReader.read(bytes) { try SpecDecoder(isStrict: true).calendar(&$0) }
+    }
+  }
+
   /// Writes the members into the object that is open. Defaults are not written.
   public func writeJSON(to json: inout JSONWriter) {
     if !description.isEmpty { json.member("description", description) }

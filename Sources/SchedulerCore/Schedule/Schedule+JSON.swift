@@ -207,7 +207,7 @@ where Word.RawValue == String {
 }
 
 /// Reads a word that stands for a case; the error lists them.
-private func decodeWord<Word: RawRepresentable & CaseIterable>(_ reader: inout JSONReader) throws -> Word
+func decodeWord<Word: RawRepresentable & CaseIterable>(_ reader: inout JSONReader) throws -> Word
 where Word.RawValue == String {
   guard let word = Word(rawValue: try reader.string()) else {
     throw TextError("one of \(wordList(Word.self)) was expected")

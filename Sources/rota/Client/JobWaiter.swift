@@ -86,14 +86,40 @@ struct JobWaiter: Sendable {
       Terminal.note("rota: job \(key.jobID) \(job.status.rawValue)")
       return job.status == .completed ? 0 : 1
     }
+    return RunWaiter.conclude(run, job.status, of: "job \(key.jobID)")
+  }
+}
+
+/// Follows one run of a job that may have many: its output goes to standard output and standard error as it comes.
+struct RunWaiter: Sendable {
+  let client: APIClient
+  let key: RunKey
+
+  /// Waits; returns the exit code that says how the run ended.
+  func run() async throws -> Int32 {
+    do {
+      try await LogPrinter(client: client).show(LogsRequest(job: key.job, runID: key.runID, follow: true))
+    } catch let failure as CommandFailure {
+      Terminal.complain("the output cannot be shown: \(failure.message)")
+    }
+    func ended(in job: JobView) -> RunRecord? {
+      job.runs.first { $0.record.key == key && $0.record.state.isTerminal }?.record
+    }
+    let job = try await JobWatch(client: client, key: key.job).waitUntil { ended(in: $0) != nil }
+    guard let run = ended(in: job) else { throw CommandFailure("run \(key.runID) was removed") }
+    return Self.conclude(run, run.state.status, of: "run \(key.job.jobID)/\(key.runID)")
+  }
+
+  /// Says how a run, or the job that it is the only one of, has ended; returns the exit code for that.
+  static func conclude(_ run: RunRecord, _ status: JobStatus, of what: String) -> Int32 {
     let took = run.finishedAt.map { " after \(Texts.length(from: run.scheduledTime, to: $0))" } ?? ""
-    if job.status == .completed {
-      Terminal.note("rota: job \(key.jobID) completed\(took)")
+    if status == .completed {
+      Terminal.note("rota: \(what) completed\(took)")
       return 0
     }
     let outcome = Terminal.sanitised(Texts.outcome(of: run))
-    Terminal.note("rota: job \(key.jobID) \(job.status.rawValue)\(took): \(outcome)")
-    guard job.status == .failed, let last = run.attempts.last, last.endReason == .exited else { return 1 }
+    Terminal.note("rota: \(what) \(status.rawValue)\(took): \(outcome)")
+    guard status == .failed, let last = run.attempts.last, last.endReason == .exited else { return 1 }
     if let signal = last.signal { return 128 + Int32(clamping: signal) }
     return last.exitCode.map { $0 == 0 ? 1 : Int32(clamping: $0) } ?? 1
   }

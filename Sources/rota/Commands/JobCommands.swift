@@ -31,12 +31,13 @@ struct JobsCommand: AsyncParsableCommand, EnvironmentBacked {
     if output.output == .json {
       return ViewJSON.print("jobs", jobs.entries) { $0.write(to: &$1) }
     }
-    var table = Table(["NAMESPACE", "JOB", "STATUS", "USER", "CREATED", "NEXT RUN", "TASK"])
+    var table = Table(["NAMESPACE", "JOB", "STATUS", "USER", "CREATED", "NEXT RUN", "SCHEDULE", "TASK"])
     for job in jobs.entries {
       table.add([
-        job.key.namespace, job.key.jobID, job.status.rawValue,
+        job.key.namespace, job.key.jobID, ScheduleTexts.status(of: job),
         job.spec.userID.isEmpty ? "-" : job.spec.userID,
-        Texts.time(job.createdAt), Texts.time(job.nextRunTime), JobTexts.task(job.spec.task),
+        Texts.time(job.createdAt), Texts.time(job.nextRunTime), ScheduleTexts.short(job.spec.schedules),
+        JobTexts.task(job.spec.task),
       ])
     }
     table.print()
@@ -107,11 +108,11 @@ enum JobTexts {
   /// Everything about a job.
   static func show(_ job: JobView) {
     var facts = Table(["Job:", "\(job.key.namespace)/\(job.key.jobID)"])
-    facts.add(["Status:", job.status.rawValue])
+    facts.add(["Status:", ScheduleTexts.status(of: job)])
     facts.add(["Task:", task(job.spec.task)])
     if !job.spec.userID.isEmpty { facts.add(["User:", job.spec.userID]) }
     facts.add(["Created:", Texts.time(job.createdAt)])
-    if let next = job.nextRunTime { facts.add(["Next run:", Texts.time(next)]) }
+    ScheduleTexts.add(job, to: &facts)
     if let cancelled = job.cancelRequestedAt { facts.add(["Cancel requested:", Texts.time(cancelled)]) }
     if let run = job.runs.first?.record {
       if let progress = run.progress { facts.add(["Progress:", Texts.text(progress)]) }

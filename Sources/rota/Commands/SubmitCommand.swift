@@ -12,6 +12,8 @@ struct SubmitCommand: AsyncParsableCommand, EnvironmentBacked {
         rota submit -- echo hi
         rota submit --wait --max-retries 2 --backoff 30s -- /usr/bin/make test
         rota submit --at 2026-12-24T18:00:00Z --shell 'date > /tmp/party'
+        rota submit --cron '30 2 * * MON-FRI' --tz Europe/Berlin --overlap forbid -- /srv/backup
+        rota submit --every 5m --jitter 30s --misfire skip --http https://example.org/poll
         rota submit --task resize --payload '{"width": 320}'
         rota submit --http https://example.org/hook --method POST --body '{}'
       """)
@@ -26,6 +28,9 @@ struct SubmitCommand: AsyncParsableCommand, EnvironmentBacked {
   @Flag(name: .shortAndLong, help: "Show the job's output as it comes, and exit with its exit code.")
   var wait = false
 
+  @Option(help: ArgumentHelp("The job's id; made up when not given.", valueName: "id"))
+  var jobID: String?
+
   @Option(help: ArgumentHelp("Requests with the same key within 24 hours make one job.", valueName: "key"))
   var idempotencyKey: String?
 
@@ -33,10 +38,13 @@ struct SubmitCommand: AsyncParsableCommand, EnvironmentBacked {
 
   func run() async throws {
     let request = SubmitRequest(
-      namespace: namespace.namespace, jobID: spec.jobID,
-      // With a key, a submit whose answer was lost may be repeated.
-      idempotencyKey: idempotencyKey ?? "rota-cli-\(Self.randomText())", spec: try spec.spec())
-    do { try request.validate() } catch { throw CommandFailure("\(error)") }
+      namespace: namespace.namespace, jobID: jobID,
+      idempotencyKey: idempotencyKey ?? RandomKey.make(), spec: try spec.spec(),
+      delayMillis: spec.schedule.delay?.millis)
+    guard !wait || request.spec.schedules.isEmpty else {
+      throw ValidationError("--wait is for a job that runs once; 'rota trigger --wait' waits for one run")
+    }
+    do { try request.validate(zones: nil) } catch { throw CommandFailure("\(error)") }
     let client = try server.client()
     let response: SubmitResponse = try await client.call("/rota.v1.Jobs/Submit", request)
     let key = response.job.key
@@ -51,8 +59,12 @@ struct SubmitCommand: AsyncParsableCommand, EnvironmentBacked {
     let code = try await JobWaiter(client: client, key: key, servers: server.server).run()
     if code != 0 { throw ExitCode(code) }
   }
+}
 
-  private static func randomText() -> String {
-    String(UInt64.random(in: .min ... .max), radix: 36) + String(UInt64.random(in: .min ... .max), radix: 36)
+/// Idempotency keys of this program: with one, a request whose answer was lost may be repeated.
+enum RandomKey {
+  static func make() -> String {
+    let words = (0..<2).map { _ in String(UInt64.random(in: .min ... .max), radix: 36) }
+    return "rota-cli-" + words.joined()
   }
 }

@@ -1,13 +1,9 @@
 import ArgumentParser
-import Glibc
 import SchedulerCore
 
-/// The flags that describe a job.
+/// The flags that describe a job. What is not given leaves a specification as it is.
 struct SpecOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("The job's id; made up when not given.", valueName: "id"))
-  var jobID: String?
-
-  @Option(help: "Who asks, for filters and fairness; $USER when not given.")
+  @Option(help: "Who asks, for filters and fairness; of a new job $USER when not given.")
   var userID: String?
 
   @Option(
@@ -21,18 +17,22 @@ struct SpecOptions: ParsableArguments {
   var timeout: DurationArgument?
 
   @Option(
-    help: ArgumentHelp("How long the task may take to end after SIGTERM, before SIGKILL.", valueName: "time"))
-  var killGrace = DurationArgument(millis: JobSpec.Defaults.killGraceMillis)
+    help: ArgumentHelp(
+      "How long the task may take to end after SIGTERM, before SIGKILL; 10s when not given.",
+      valueName: "time"))
+  var killGrace: DurationArgument?
 
-  @Option(help: ArgumentHelp("How often a failed attempt is followed by another.", valueName: "count"))
-  var maxRetries = 0
+  @Option(
+    help: ArgumentHelp(
+      "How often a failed attempt is followed by another; 0 when not given.", valueName: "count"))
+  var maxRetries: Int?
 
   @Option(
     help: ArgumentHelp("The waits before retries, as 1m,5m; the last one for more.", valueName: "times"))
   var backoff: String?
 
-  @Option(help: ArgumentHelp("1 (last) to 100 (first).", valueName: "number"))
-  var priority = JobSpec.Defaults.priority
+  @Option(help: ArgumentHelp("1 (last) to 100 (first); 50 when not given.", valueName: "number"))
+  var priority: Int?
 
   @Option(
     parsing: .singleValue,
@@ -42,46 +42,59 @@ struct SpecOptions: ParsableArguments {
   var constraint: [String] = []
 
   @Option(
-    help: ArgumentHelp("When to run it, as 2026-12-24T18:00:00Z; at once when not given.", valueName: "time"))
-  var at: String?
-
-  @Option(
     help: ArgumentHelp(
-      "What happens when the agent is lost: restart (elsewhere) or fail.", valueName: "policy"))
-  var onAgentLoss: LossArgument = .restart
+      "What happens when the agent is lost: restart (elsewhere; when not given) or fail.", valueName: "policy"
+    ))
+  var onAgentLoss: LossArgument?
 
   @Option(
     help: ArgumentHelp("Absolute; a scratch folder of the attempt when not given.", valueName: "folder"))
   var workingDirectory: String?
 
+  @OptionGroup(title: "When") var schedule: ScheduleOptions
+
   @OptionGroup(title: "What to run (one of these, or the words behind --)") var task: TaskOptions
 
-  /// The specification, unchecked where a flag's text is readable.
+  /// The specification of a new job, unchecked where a flag's text is readable.
   func spec() throws -> JobSpec {
-    var spec = JobSpec(task: try task.spec())
-    spec.userID = userID ?? EnvironmentFlags.variable("USER") ?? ""
-    spec.env = env.dictionary
-    spec.workingDirectory = workingDirectory
-    spec.timeoutMillis = timeout?.millis
-    spec.killGraceMillis = killGrace.millis
-    spec.maxRetries = maxRetries
-    spec.priority = priority
-    spec.onAgentLoss = onAgentLoss.policy
+    guard let task = try task.spec() else { throw ValidationError(TaskOptions.nothingToRun) }
+    var spec = JobSpec(task: task)
+    spec.userID = EnvironmentFlags.variable("USER") ?? ""
+    try apply(to: &spec)
+    return spec
+  }
+
+  /// Changes what is given, the task included.
+  func change(_ spec: inout JobSpec) throws {
+    if let task = try task.spec() { spec.task = task }
+    try apply(to: &spec)
+  }
+
+  private func apply(to spec: inout JobSpec) throws {
+    if let userID { spec.userID = userID }
+    if !env.isEmpty { spec.env = env.dictionary }
+    if let workingDirectory { spec.workingDirectory = workingDirectory }
+    if let timeout { spec.timeoutMillis = timeout.millis }
+    if let killGrace { spec.killGraceMillis = killGrace.millis }
+    if let maxRetries { spec.maxRetries = maxRetries }
+    if let priority { spec.priority = priority }
+    if let onAgentLoss { spec.onAgentLoss = onAgentLoss.policy }
     if let backoff {
       let waits = try backoff.split(separator: ",").map { wait in
         try Self.reading("--backoff") { try DurationText.parse(String(wait)) }
       }
       spec.backoff = Backoff(curve: .list(waits))
     }
-    spec.constraints = try constraint.map { text in
-      try Self.reading("--constraint") { try Constraint(text: text) }
+    if !constraint.isEmpty {
+      spec.constraints = try constraint.map { text in
+        try Self.reading("--constraint") { try Constraint(text: text) }
+      }
     }
-    if let at { spec.executionTime = try Self.reading("--at") { try Timestamp(rfc3339: at) } }
-    return spec
+    try schedule.apply(to: &spec)
   }
 
   /// Turns the error of a text into wrong usage of a flag.
-  private static func reading<Value>(_ flag: String, _ body: () throws -> Value) throws -> Value {
+  static func reading<Value>(_ flag: String, _ body: () throws -> Value) throws -> Value {
     do { return try body() } catch { throw ValidationError("\(flag): \(error)") }
   }
 }
@@ -138,12 +151,9 @@ struct TaskOptions: ParsableArguments {
   /// Checks that the flags go together. Not ArgumentParser's `validate`, which would come before the
   /// complaint about a flag that does not exist.
   private func check() throws {
-    let given = [!argv.isEmpty, shell != nil, script != nil, http != nil, task != nil, noop].count { $0 }
-    guard given == 1 else {
+    guard given <= 1 else {
       throw ValidationError(
-        given == 0
-          ? "nothing to run: give a program behind --, or --shell, --script, --http, --task or --noop"
-          : "give only one of: a program behind --, --shell, --script, --http, --task, --noop")
+        "give only one of: a program behind --, --shell, --script, --http, --task, --noop")
     }
     if interpreter != nil && shell == nil && script == nil {
       throw ValidationError("--interpreter goes with --shell or --script")
@@ -154,13 +164,21 @@ struct TaskOptions: ParsableArguments {
     if payload != nil && task == nil { throw ValidationError("--payload goes with --task") }
   }
 
-  /// The task, of which there has to be exactly one.
-  func spec() throws -> TaskSpec {
+  private var given: Int {
+    [!argv.isEmpty, shell != nil, script != nil, http != nil, task != nil, noop].count { $0 }
+  }
+
+  static let nothingToRun =
+    "nothing to run: give a program behind --, or --shell, --script, --http, --task or --noop"
+
+  /// The task, of which there may be one; nil where nothing is said of it.
+  func spec() throws -> TaskSpec? {
     try check()
+    guard given == 1 else { return nil }
     if let task { return .task(name: task, payload: try Self.text(of: payload ?? TaskSpec.defaultPayload)) }
     let interpreter = interpreter?.split(separator: " ").map(String.init) ?? TaskSpec.defaultInterpreter
     if let shell { return .shell(script: shell, interpreter: interpreter) }
-    if let script { return .shell(script: try Self.contents(of: script), interpreter: interpreter) }
+    if let script { return .shell(script: try TextFile.contents(of: script), interpreter: interpreter) }
     if let http {
       return .http(
         HTTPTask(method: method.uppercased(), url: http, headers: header.dictionary, body: body ?? ""))
@@ -170,35 +188,6 @@ struct TaskOptions: ParsableArguments {
 
   /// A payload, which may be in a file.
   private static func text(of payload: String) throws -> String {
-    payload.utf8.first == UInt8(ascii: "@") ? try contents(of: String(payload.dropFirst())) : payload
+    payload.utf8.first == UInt8(ascii: "@") ? try TextFile.contents(of: String(payload.dropFirst())) : payload
   }
-
-  /// A file with a text, up to what a server takes at most anyway.
-  private static func contents(of path: String) throws -> String {
-    let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      throw CommandFailure("cannot read \(path): \(String(cString: strerror(errno)))")
-    }
-    defer { if descriptor != STDIN_FILENO { close(descriptor) } }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 65_536)
-    while true {
-      let count = chunk.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
-      if count < 0 && errno == EINTR { continue }
-      guard count >= 0 else {
-        throw CommandFailure("cannot read \(path): \(String(cString: strerror(errno)))")
-      }
-      if count == 0 { break }
-      bytes += chunk[..<count]
-      guard bytes.count <= maximumFileBytes else {
-        throw CommandFailure("\(path) is larger than \(maximumFileBytes) bytes, which no server takes")
-      }
-    }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw CommandFailure("\(path) is not UTF-8 text")
-    }
-    return text
-  }
-
-  private static let maximumFileBytes = 1 << 20
 }

@@ -13,7 +13,18 @@ from . import messages
 from .client import Client
 from .credentials import tls_credentials
 from .errors import BadRequestError, FieldViolation, RotaError
-from .specs import constraint, exec_job, http_job, noop_job, shell_job, task_job
+from .specs import (
+    calendar,
+    constraint,
+    exec_job,
+    http_job,
+    misfire,
+    noop_job,
+    overlap,
+    schedule,
+    shell_job,
+    task_job,
+)
 from .states import end_reason_name, is_terminal, run_state_name, status_name
 
 __all__ = [
@@ -21,14 +32,18 @@ __all__ = [
     "Client",
     "FieldViolation",
     "RotaError",
+    "calendar",
     "constraint",
     "end_reason_name",
     "exec_job",
     "http_job",
     "is_terminal",
     "messages",
+    "misfire",
     "noop_job",
+    "overlap",
     "run_state_name",
+    "schedule",
     "shell_job",
     "status_name",
     "task_job",

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
@@ -11,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from . import messages as m
-from ._generated.rota.v1 import agents_pb2_grpc, events_pb2_grpc, jobs_pb2_grpc, runs_pb2_grpc
+from ._generated.rota.v1 import agents_pb2_grpc, events_pb2_grpc, jobs_pb2_grpc, runs_pb2_grpc, schedules_pb2_grpc
 from .errors import RotaError, rota_error
 from .states import is_terminal
 
@@ -61,6 +62,7 @@ class Client:
         self._runs = runs_pb2_grpc.RunsStub(self._channel)
         self._agents = agents_pb2_grpc.AgentsStub(self._channel)
         self._events = events_pb2_grpc.EventsStub(self._channel)
+        self._calendars = schedules_pb2_grpc.CalendarsStub(self._channel)
 
     def __enter__(self) -> Client:
         return self
@@ -77,14 +79,21 @@ class Client:
     # Jobs
 
     def submit(
-        self, spec: m.JobSpec, *, job_id: str = "", namespace: str = "", idempotency_key: str = ""
+        self,
+        spec: m.JobSpec,
+        *,
+        job_id: str = "",
+        namespace: str = "",
+        idempotency_key: str = "",
+        delay: float | None = None,
     ) -> m.Job:
-        """Stores a job; once this returns, it is durable."""
-        return self.submit_request(
-            m.SubmitRequest(
-                spec=spec, job_id=job_id, namespace=namespace, idempotency_key=idempotency_key
-            )
-        ).job
+        """Stores a job; once this returns, it is durable. `delay` is how many seconds later it runs."""
+        request = m.SubmitRequest(
+            spec=spec, job_id=job_id, namespace=namespace, idempotency_key=idempotency_key
+        )
+        if delay is not None:
+            request.delay.FromTimedelta(timedelta(seconds=delay))
+        return self.submit_request(request).job
 
     def submit_request(self, request: m.SubmitRequest) -> m.SubmitResponse:
         """As `submit`, and says whether the job is new."""
@@ -135,6 +144,54 @@ class Client:
         """Asks for a job to be cancelled; what runs is killed."""
         return self._call(
             self._jobs.Cancel, m.CancelJobRequest(job_id=job_id, namespace=namespace, reason=reason)
+        )
+
+    def pause(self, job_id: str, *, namespace: str = "", note: str = "") -> m.Job:
+        """Keeps a job from being due; runs that exist go on. Pausing again changes the note."""
+        return self._call(
+            self._jobs.Pause, m.PauseJobRequest(job_id=job_id, namespace=namespace, note=note)
+        )
+
+    def resume(self, job_id: str, *, namespace: str = "") -> m.Job:
+        """Ends a pause: the job's misfire policy decides about what was missed."""
+        return self._call(self._jobs.Resume, m.ResumeJobRequest(job_id=job_id, namespace=namespace))
+
+    def trigger(
+        self,
+        job_id: str,
+        *,
+        namespace: str = "",
+        params: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+    ) -> m.Run:
+        """Creates a run now, whatever the schedules say; `params` are used instead of the job's own."""
+        request = m.TriggerJobRequest(
+            job_id=job_id, namespace=namespace, params=params or {}, idempotency_key=idempotency_key
+        )
+        return self._call(self._jobs.Trigger, request)
+
+    def skip_next(self, job_id: str, *, namespace: str = "", scheduled_time: datetime | None = None) -> m.Job:
+        """Leaves out the next occurrence. With `scheduled_time`, which has to know its time zone, that one, and
+        nothing when it is not the next any more.
+        """
+        request = m.SkipNextRequest(job_id=job_id, namespace=namespace)
+        if scheduled_time is not None:
+            if scheduled_time.tzinfo is None:
+                raise ValueError("scheduled_time has no time zone; say for example tzinfo=timezone.utc")
+            request.scheduled_time.FromDatetime(scheduled_time)
+        return self._call(self._jobs.SkipNext, request)
+
+    def update(self, job_id: str, spec: m.JobSpec, *, namespace: str = "", if_match: str = "") -> m.Job:
+        """Replaces the specification. With `if_match`, the `etag` of a job that was read, it raises ABORTED when
+        the job has changed since.
+        """
+        request = m.UpdateJobRequest(job_id=job_id, namespace=namespace, spec=spec, if_match=if_match)
+        return self._call(self._jobs.Update, request)
+
+    def delete(self, job_id: str, *, namespace: str = "", if_match: str = "") -> m.Job:
+        """Asks for a job to be removed with its runs; what runs is killed first."""
+        return self._call(
+            self._jobs.Delete, m.DeleteJobRequest(job_id=job_id, namespace=namespace, if_match=if_match)
         )
 
     def watch(self, job_id: str, *, namespace: str = "", timeout: float | None = None) -> Iterator[m.Job]:
@@ -234,6 +291,34 @@ class Client:
             tail_bytes=tail_bytes,
         )
         return self._stream(self._runs.Logs, request, timeout)
+
+    # Calendars
+
+    def put_calendar(
+        self, name: str, spec: m.CalendarSpec, *, namespace: str = "", if_match: str = ""
+    ) -> m.Calendar:
+        """Creates or replaces a calendar: the jobs that name it go by it at once."""
+        request = m.PutCalendarRequest(name=name, namespace=namespace, spec=spec, if_match=if_match)
+        return self._call(self._calendars.Put, request)
+
+    def calendar(self, name: str, *, namespace: str = "") -> m.Calendar:
+        """One calendar."""
+        return self._call(self._calendars.Get, m.GetCalendarRequest(name=name, namespace=namespace))
+
+    def calendars(self, *, namespace: str = "", page_size: int = 0) -> Iterator[m.Calendar]:
+        """All calendars by namespace and name; pages are fetched as needed."""
+        request = m.ListCalendarsRequest(namespace=namespace, page_size=page_size)
+        while True:
+            response = self._call(self._calendars.List, request)
+            yield from response.calendars
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def delete_calendar(self, name: str, *, namespace: str = "", if_match: str = "") -> None:
+        """Deletes a calendar that no job names."""
+        request = m.DeleteCalendarRequest(name=name, namespace=namespace, if_match=if_match)
+        self._call(self._calendars.Delete, request)
 
     # Agents
 

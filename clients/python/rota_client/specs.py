@@ -6,7 +6,22 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from .messages import AgentLossPolicy, Backoff, Constraint, ConstraintOperator, JobSpec
+from .messages import (
+    AgentLossPolicy,
+    Backoff,
+    CalendarSpec,
+    Constraint,
+    ConstraintOperator,
+    DstGap,
+    DstOverlap,
+    Frequency,
+    JobSpec,
+    MisfireAction,
+    MisfirePolicy,
+    Overlap,
+    OverlapAction,
+    Schedule,
+)
 
 _OPERATORS = {
     "=": ConstraintOperator.CONSTRAINT_OPERATOR_EQUAL,
@@ -23,6 +38,95 @@ def constraint(label: str, operator: str, *values: str) -> Constraint:
     if operator not in _OPERATORS:
         raise ValueError(f"operator is {operator!r}; it has to be one of {', '.join(_OPERATORS)}")
     return Constraint(label=label, operator=_OPERATORS[operator], values=values)
+
+
+def schedule(
+    *,
+    cron: str = "",
+    every: float | None = None,
+    fixed_delay: float | None = None,
+    frequency: str = "",
+    at: datetime | None = None,
+    time_zone: str = "",
+    dst_gap: str = "",
+    dst_overlap: str = "",
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    max_runs: int = 0,
+    jitter: float | None = None,
+    calendars: Sequence[str] = (),
+) -> Schedule:
+    """One rule for when a job is due: exactly one of `cron`, `every`, `fixed_delay`, `frequency` (hourly, daily,
+    weekly, monthly) and `at`. `dst_gap` is run_after or skip; `dst_overlap` first, second or both.
+    """
+    rules = {"cron": cron, "every": every, "fixed_delay": fixed_delay, "frequency": frequency, "at": at}
+    given = [name for name, value in rules.items() if value not in ("", None)]
+    if len(given) != 1:
+        raise ValueError(f"exactly one of {', '.join(rules)} is needed, not {', '.join(given) or 'none'}")
+    made = Schedule(time_zone=time_zone, max_runs=max_runs, calendars=calendars)
+    if cron:
+        made.cron = cron
+    if every is not None:
+        made.every.FromTimedelta(timedelta(seconds=every))
+    if fixed_delay is not None:
+        made.fixed_delay.FromTimedelta(timedelta(seconds=fixed_delay))
+    if frequency:
+        made.frequency = Frequency.Value(f"FREQUENCY_{frequency.upper()}")
+    if dst_gap:
+        made.dst_gap = DstGap.Value(f"DST_GAP_{dst_gap.upper()}")
+    if dst_overlap:
+        made.dst_overlap = DstOverlap.Value(f"DST_OVERLAP_{dst_overlap.upper()}")
+    for name, time in (("at", at), ("start_time", start_time), ("end_time", end_time)):
+        if time is not None:
+            getattr(made, name).FromDatetime(_with_zone(name, time))
+    if jitter is not None:
+        made.jitter.FromTimedelta(timedelta(seconds=jitter))
+    return made
+
+
+def misfire(
+    policy: str = "latest", *, limit: int = 0, within: float | None = None, grace: float | None = None
+) -> MisfirePolicy:
+    """What becomes of missed occurrences: skip, latest, or all, of which `limit` run at most; none that are older
+    than `within`. What is late by no more than `grace` is not missed.
+    """
+    made = MisfirePolicy(policy=MisfireAction.Value(f"MISFIRE_ACTION_{policy.upper()}"), limit=limit)
+    if within is not None:
+        made.within.FromTimedelta(timedelta(seconds=within))
+    if grace is not None:
+        made.grace.FromTimedelta(timedelta(seconds=grace))
+    return made
+
+
+def overlap(policy: str, *, limit: int = 0) -> Overlap:
+    """What happens when a job is due while a run of it has not ended: allow, forbid, queue (at most `limit` wait)
+    or replace.
+    """
+    return Overlap(policy=OverlapAction.Value(f"OVERLAP_ACTION_{policy.upper()}"), limit=limit)
+
+
+def calendar(
+    *,
+    days: Sequence[str] = (),
+    ranges: Sequence[tuple[str, str]] = (),
+    cron: Sequence[str] = (),
+    time_zone: str = "",
+    description: str = "",
+) -> CalendarSpec:
+    """A set of excluded time; see `docs/SCHEDULES.md`. A range is excluded from its first time up to, not
+    including, its second.
+    """
+    made = CalendarSpec(days=days, cron=cron, time_zone=time_zone, description=description)
+    for start, end in ranges:
+        # `from` is a word of Python's.
+        made.ranges.add(**{"from": start, "to": end})
+    return made
+
+
+def _with_zone(name: str, time: datetime) -> datetime:
+    if time.tzinfo is None:
+        raise ValueError(f"{name} has no time zone; say for example tzinfo=timezone.utc")
+    return time
 
 
 def exec_job(argv: Sequence[str], **options: Any) -> JobSpec:
@@ -77,12 +181,17 @@ def _with_options(
     priority: int = 0,
     constraints: Sequence[Constraint] = (),
     execution_time: datetime | None = None,
+    schedules: Sequence[Schedule] = (),
+    misfire: MisfirePolicy | None = None,
+    overlap: Overlap | None = None,
+    params: Mapping[str, str] | None = None,
     fail_when_agent_is_lost: bool = False,
 ) -> JobSpec:
     """Fills in what all kinds of jobs share; what is not said takes the server's default.
 
     `backoff` lists the waits before the first, second … retry; the last one stands for all that follow.
-    `execution_time` has to know its time zone.
+    `execution_time` has to know its time zone. `schedules`, `misfire` and `overlap` are made by the functions of
+    those names.
     """
     spec.user_id = user_id
     spec.env.update(env or {})
@@ -99,9 +208,13 @@ def _with_options(
     spec.priority = priority
     spec.constraints.extend(constraints)
     if execution_time is not None:
-        if execution_time.tzinfo is None:
-            raise ValueError("execution_time has no time zone; say for example tzinfo=timezone.utc")
-        spec.execution_time.FromDatetime(execution_time)
+        spec.execution_time.FromDatetime(_with_zone("execution_time", execution_time))
+    spec.schedules.extend(schedules)
+    if misfire is not None:
+        spec.misfire.CopyFrom(misfire)
+    if overlap is not None:
+        spec.overlap.CopyFrom(overlap)
+    spec.params.update(params or {})
     if fail_when_agent_is_lost:
         spec.on_agent_loss = AgentLossPolicy.AGENT_LOSS_POLICY_FAIL
     return spec
