@@ -61,7 +61,7 @@ bootstrap:
 	@scripts/bootstrap
 
 build:
-	@scripts/build-debug
+	@scripts/build-tests
 
 release:
 	@scripts/build-release

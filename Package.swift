@@ -3,11 +3,15 @@ import PackageDescription
 
 // MARK: - Settings that every Swift target shares
 
-let strict: [SwiftSetting] = [
-  .swiftLanguageMode(.v6),
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-]
+/// `ROTA_TESTABLE=1` lets tests see into Rota's modules in an optimised build too (`scripts/build-tests`).
+let testable = Context.environment["ROTA_TESTABLE"] == "1"
+
+let strict: [SwiftSetting] =
+  [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+  ] + (testable ? [.unsafeFlags(["-enable-testing"])] : [])
 
 // MARK: - Dependencies
 
