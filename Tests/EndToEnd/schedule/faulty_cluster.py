@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
+import grpc
+
 from cluster import Cluster, Server
 from history import Recorder
 from occurrences import Occurrence, SeenRun, Verdict, judge
 from processes import wait_until
-from rota_client import run_state_name
+from rota_client import RotaError, run_state_name
 from rota_client._generated.rota.v1.types_pb2 import RunTrigger
 from witness import RunWatch
 
@@ -127,12 +129,17 @@ class Story:
         time.sleep(max(0.0, window[1] + 1 - time.time()))
         deadline = time.monotonic() + settle_seconds
         while True:
-            runs = self.cluster.seen_runs(expected.keys())
-            executions, overlaps = self.recorder.read()
-            verdict = judge(expected, window, runs, executions, overlaps, self.watch.creations(), one_at_a_time)
-            if not (verdict.missed or verdict.unrun) or time.monotonic() >= deadline:
-                return verdict
-            time.sleep(0.5)
+            try:
+                runs = self.cluster.seen_runs(expected.keys())
+            except RotaError as error:  # a server that has just come back, or finds no leader yet
+                if error.code != grpc.StatusCode.UNAVAILABLE or time.monotonic() >= deadline:
+                    raise
+            else:
+                executions, overlaps = self.recorder.read()
+                verdict = judge(expected, window, runs, executions, overlaps, self.watch.creations(), one_at_a_time)
+                if not (verdict.missed or verdict.unrun) or time.monotonic() >= deadline:
+                    return verdict
+            time.sleep(1)
 
     def lateness(self, job_ids: Collection[str]) -> list[float]:
         """How many seconds after its time each run's first attempt began, in order. To be printed: a test machine

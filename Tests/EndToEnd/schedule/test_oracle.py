@@ -93,6 +93,7 @@ def check(seed: int, count: int, zones: list[str]) -> tuple[int, list[str]]:
     return compared, failures
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_next_fires_equal_brute_force(chunk: int, pool: ProcessPoolExecutor, zones: list[str]) -> None:
     pieces = [
