@@ -23,6 +23,8 @@ enum ServerLimits {
 
   /// Records in one page of a listing.
   static let listingPage: Int64 = 2_000
+  /// Pages of a listing that are asked for or decoded at a time.
+  static let listingPagesInFlight = 3
   /// How often everything is listed and compared with the cache, varied by a fifth.
   static let relistInterval: Duration = .seconds(600)
   /// How long a read waits for the cache to reach the revision that it must show.

@@ -61,6 +61,49 @@ import Testing
     }
   }
 
+  @Test func `a listing in pieces brings everything, and a warm one only what is missing`() async throws {
+    let store = FakeEtcd()
+    try await withReplica(store) { server in
+      let keyspace = server.keyspace
+      try await eventually("it is warm") { await server.replica.isWarm }
+      store.loseWatchRevisions(1_000)
+      var keys: [JobKey] = []
+      for number in 0..<60 {
+        let key = JobKey(namespace: "default", jobID: "p\(number)")
+        let job = JobRecord(key: key, uid: "u", spec: JobSpec(task: .noop), createdAt: .now())
+        let run = RunRecord(
+          key: RunKey(job: key, runID: "r"), scheduledTime: job.createdAt, createdAt: job.createdAt)
+        try await store.put(keyspace.job(key), job.encoded())
+        try await store.put(keyspace.run(run.key), run.encoded())
+        keys.append(key)
+      }
+      func list(isWarm: Bool) async throws -> Int {
+        let revision = try await store.range(RangeRequest(.key(keyspace.meta))).revision
+        let listing = Listing(
+          store: store, replica: server.replica, decoder: await server.replica.surroundings.decoder,
+          revision: revision, pageSize: 7, isWarm: isWarm)
+        await server.replica.beginListing()
+        _ = try await listing.run()
+        var removed = 0
+        var position = ClusterCache.SweepPosition()
+        while let count = await server.replica.sweep(&position, at: revision) { removed += count }
+        return removed
+      }
+      #expect(await server.replica.cache.jobs.isEmpty, "the watch has dropped all")
+      #expect(try await list(isWarm: false) == 0)
+      #expect(await server.replica.cache.jobs.count == 60)
+      #expect(await server.replica.cache.activeRuns.count == 60)
+      var job = JobRecord(key: keys[3], uid: "changed", spec: JobSpec(task: .noop), createdAt: .now())
+      job.nextRunTime = .latest
+      try await store.put(keyspace.job(keys[3]), job.encoded())
+      try await store.delete(.key(keyspace.job(keys[4])))
+      #expect(try await list(isWarm: true) == 1)
+      #expect(await server.replica.job(keys[3])?.job.record == job)
+      #expect(await server.replica.job(keys[4]) == nil)
+      #expect(await server.replica.cache.jobs.count == 59)
+    }
+  }
+
   @Test func `a compaction under a watch leads to a new listing without a gap`() async throws {
     let store = FakeEtcd()
     try await withReplica(store) { server in

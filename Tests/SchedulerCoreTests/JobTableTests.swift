@@ -194,6 +194,33 @@ struct JobTableTests {
     }
   }
 
+  @Test func whatIsHeldNeedsNoValues() {
+    var cache = ClusterCache()
+    cache.apply(ClusterCacheTests.job("j", mod: 3), at: 3)
+    cache.apply(ClusterCacheTests.run("j", mod: 5), at: 5)
+    cache.beginListing()
+    #expect(confirm(.job(ClusterCacheTests.jobKey("j")), 3))
+    #expect(confirm(.job(ClusterCacheTests.jobKey("j")), 2), "it is newer than the listing")
+    #expect(!confirm(.job(ClusterCacheTests.jobKey("j")), 4))
+    #expect(!confirm(.job(ClusterCacheTests.jobKey("other")), 1))
+    #expect(!confirm(.agent("a"), 1))
+    #expect(confirm(.meta, 9) && confirm(.other, 9))
+    func confirm(_ key: ParsedKey, _ revision: Int64) -> Bool {
+      cache.confirm(listed: key, modRevision: revision)
+    }
+    // The job was brought, the run was not.
+    var position = ClusterCache.SweepPosition()
+    while cache.sweep(&position, at: 9) != nil {}
+    #expect(cache.jobs.count == 1 && cache.runs.isEmpty)
+  }
+
+  @Test(arguments: [1, 2, 3, 100, 255, 256, 1_000]) func cutsAreAtSegments(pieces: Int) {
+    let keyspace = Keyspace()
+    let cuts = keyspace.cuts(of: keyspace.jobs, pieces: pieces)
+    #expect(cuts.count == min(pieces, 256) - 1 && cuts == cuts.sorted() && Set(cuts).count == cuts.count)
+    #expect(cuts.allSatisfy { $0.hasPrefix("/rota/jobs/") && $0.utf8.count == "/rota/jobs/000".utf8.count })
+  }
+
   @Test func aSweepLeavesWhatWasWrittenAfterTheListing() {
     var cache = ClusterCache()
     cache.apply(ClusterCacheTests.job("old", mod: 3), at: 3)

@@ -65,8 +65,8 @@ final class BenchCluster {
     return try EtcdClient(configuration: configuration, logger: quiet)
   }
 
-  /// Starts so many servers and waits until one of them leads.
-  func startServers(_ count: Int = 1) async throws {
+  /// Starts so many servers and waits until one of them leads, for so long at most.
+  func startServers(_ count: Int = 1, patience: Double = 30) async throws {
     for number in 1...count {
       let (grpcPort, httpPort) = (try freePort(), try freePort())
       let name = count == 1 ? "server" : "server\(number)"
@@ -78,7 +78,21 @@ final class BenchCluster {
         ])
       servers.append(Server(id: "s\(number)", grpcPort: grpcPort, httpPort: httpPort, process: process))
     }
-    try await wait(seconds: 30, for: "a server leads") { try await self.sum(of: "rota_leader") == 1 }
+    try await wait(seconds: patience, for: "a server leads") { try await self.sum(of: "rota_leader") == 1 }
+  }
+
+  /// Ends all servers in order.
+  func stopServers() {
+    for server in servers { server.process.stop() }
+    children.removeAll { child in servers.contains { $0.process === child } }
+    servers = []
+  }
+
+  /// Waits until the servers have sessions with so many agents.
+  func waitForAgents(_ count: Int) async throws {
+    try await wait(seconds: 30, for: "the agents are connected") {
+      try await self.sum(of: "rota_agent_sessions") == Double(count)
+    }
   }
 
   func startAgents(_ count: Int, slots: Int) async throws {
@@ -90,9 +104,7 @@ final class BenchCluster {
           folder.appendingPathComponent("a\(number)").path, "--slots", "\(slots)", "--log-level", "warning",
         ])
     }
-    try await wait(seconds: 30, for: "the agents are connected") {
-      try await self.sum(of: "rota_agent_sessions") == Double(count)
-    }
+    try await waitForAgents(count)
   }
 
   func connect() async throws -> GRPCClient {

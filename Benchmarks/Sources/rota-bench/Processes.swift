@@ -40,10 +40,16 @@ final class Child {
     return ticks.reduce(0, +) / Double(sysconf(Int32(_SC_CLK_TCK)))
   }
 
-  private func peakRSSMiB() -> Double {
+  /// The resident set now, MiB.
+  func residentMiB() -> Double { statusMiB("VmRSS:") }
+
+  private func peakRSSMiB() -> Double { statusMiB("VmHWM:") }
+
+  /// A line of /proc/<pid>/status (proc(5)) that is in KiB; 0 for a process that has ended.
+  private func statusMiB(_ name: String) -> Double {
     let path = "/proc/\(process.processIdentifier)/status"
     guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return 0 }
-    let line = text.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+    let line = text.split(separator: "\n").first { $0.hasPrefix(name) }
     let kib = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Double($0) }
     return (kib ?? 0) / 1_024
   }
@@ -72,6 +78,7 @@ final class Child {
   /// Ends it in order, or, after ten seconds, at once.
   func stop() {
     guard process.isRunning else { return }
+    wasKilled = true
     process.terminate()
     let patience = Date(timeIntervalSinceNow: 10)
     while process.isRunning && Date() < patience { usleep(20_000) }

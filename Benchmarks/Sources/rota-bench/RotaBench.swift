@@ -34,6 +34,8 @@ struct RotaBench: AsyncParsableCommand {
   var submitRate = 2_000.0
   @Option(help: "The server that is killed amid due jobs: owner (of segments, not leading) or leader.")
   var victim = FailoverBench.Victim.owner
+  @Option(help: "Jobs that are stored and not due, for what a server needs to keep them.")
+  var storedJobs = 1_000_000
   @Option(help: "Unary calls of each load by h2load.")
   var gets = 200_000
   @Option(help: "A Python with grpcio, for the server that unary calls are compared with.")
@@ -53,6 +55,9 @@ struct RotaBench: AsyncParsableCommand {
     }
     if only.scenarios.contains(.failover) {
       report.rows += try await withCluster("three-servers", measureFailover)
+    }
+    if only.scenarios.contains(.stored) {
+      report.rows += try await withCluster("stored", measureStored)
     }
     report.printTable()
     let url = URL(fileURLWithPath: output)
@@ -117,6 +122,15 @@ struct RotaBench: AsyncParsableCommand {
     try await cluster.startAgents(agents, slots: slots)
     let bench = FailoverBench(cluster: cluster, count: due, seconds: dueSeconds, victim: victim)
     return [try await bench.row()]
+  }
+
+  private func measureStored(_ cluster: BenchCluster) async throws -> [Row] {
+    try await cluster.startEtcd()
+    try await cluster.startServers()
+    try await cluster.startAgents(agents, slots: slots)
+    return try await StoredJobsBench(
+      cluster: cluster, count: storedJobs, agents: agents, noops: noops, connections: connections
+    ).rows()
   }
 
   private var due: DueJobs.Count { DueJobs.Count(jobs: dueJobs, submitRate: submitRate) }

@@ -14,6 +14,8 @@ enum Scenario: String, CaseIterable {
   case failover
   /// The arithmetic of schedules, without any process.
   case next
+  /// A server with a million jobs stored that are not due.
+  case stored
 
   /// Those that share a cluster with one server.
   static let onOneServer: Set<Scenario> = [.latency, .throughput, .gets, .due]

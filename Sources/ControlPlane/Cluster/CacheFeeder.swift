@@ -37,16 +37,12 @@ struct CacheFeeder: Sendable {
   private func list(pageSize: Int64) async throws(EtcdError) -> Int64 {
     // The revision is fixed by a first small read, so that pages can be applied as they come.
     let revision = try await store.range(RangeRequest(.key(decoder.keyspace.meta))).revision
-    await replica.beginListing()
-    var missed = 0
-    for prefix in decoder.keyspace.state {
-      try await store.list(
-        .prefix(prefix), pageSize: pageSize, revision: revision
-      ) { page throws(EtcdError) in
-        missed += await replica.apply(listed: page.compactMap(decoder.listed), at: revision)
-      }
-    }
     let wasWarm = await replica.isWarm
+    await replica.beginListing()
+    let listing = Listing(
+      store: store, replica: replica, decoder: decoder, revision: revision, pageSize: pageSize,
+      isWarm: wasWarm)
+    let missed = try await listing.run()
     var removed = 0
     var position = ClusterCache.SweepPosition()
     while let count = await replica.sweep(&position, at: revision) { removed += count }

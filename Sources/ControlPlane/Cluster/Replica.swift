@@ -78,6 +78,15 @@ actor Replica {
   /// Begins a listing of everything.
   func beginListing() { cache.beginListing() }
 
+  /// Notes that the listing has come to these keys. Returns whether all of them are held as of their revisions.
+  func confirm(listed keys: [(key: ParsedKey, modRevision: Int64)]) -> Bool {
+    var isWhole = true
+    for (key, modRevision) in keys where !cache.confirm(listed: key, modRevision: modRevision) {
+      isWhole = false
+    }
+    return isWhole
+  }
+
   /// After a listing at `revision`: takes out what it has not brought. One step of bounded length, so that others
   /// get their turn between: to be called until it returns nil.
   /// - Returns: How much was taken out.

@@ -259,6 +259,26 @@ public struct ClusterCache: Sendable {
     return apply(change, at: revision)
   }
 
+  /// Notes that the listing under way has come to a key. Returns whether what is held of it is as new.
+  public mutating func confirm(listed key: ParsedKey, modRevision: Int64) -> Bool {
+    let held: Int64?
+    switch key {
+    case .job(let key):
+      let slot = jobs.slot(of: key)
+      if let slot { jobs.mark(slot, generation) }
+      held = slot.flatMap { jobs.facts(at: $0)?.modRevision }
+    case .run(let key): held = runs.mark(key, generation)
+    case .agent(let id): held = agents.mark(id, generation)
+    case .server(let id): held = servers.mark(id, generation)
+    case .leader(let lease): held = leaders.mark(lease, generation)
+    case .segment(let number): held = segments.mark(number, generation)
+    case .calendar(let key): held = calendars.mark(key, generation)
+    case .backfill(let key): held = backfills.mark(key, generation)
+    case .meta, .other: return true
+    }
+    return held.map { $0 >= modRevision } ?? false
+  }
+
   /// Where the sweep after a listing has come to.
   public struct SweepPosition: Sendable {
     fileprivate var nextSlot: JobTable.Slot = 0

@@ -37,8 +37,12 @@ public struct RecordTable<Key: Hashable & Sendable, Record: Sendable>: Sendable 
     entries[key] = value.map { Entry(value: $0, generation: generation) }
   }
 
-  /// Notes that a listing has brought the record, if it is held.
-  mutating func mark(_ key: Key, _ generation: Generation) { entries[key]?.generation = generation }
+  /// Notes that a listing has brought the record, if it is held. Returns the revision that is held.
+  @discardableResult
+  mutating func mark(_ key: Key, _ generation: Generation) -> Int64? {
+    entries[key]?.generation = generation
+    return entries[key]?.value.modRevision
+  }
 
   /// The keys that the listing of that generation has not brought.
   func unmarked(_ generation: Generation) -> [Key] {

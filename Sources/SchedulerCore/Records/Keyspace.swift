@@ -51,6 +51,8 @@ public struct Keyspace: Hashable, Sendable {
   public var checkpoints: String { prefix + "/checkpoints/" }
   /// What every server keeps a copy of.
   public var state: [String] { [calendars, jobs, runs, backfills, agents, leaders, servers, segments] }
+  /// Those of `state` of which there may be millions: their keys go by segment.
+  public var bySegment: Set<String> { [jobs, runs, backfills] }
   /// All idempotency records.
   public var idempotency: String { prefix + "/idempotency/" }
 
@@ -88,6 +90,13 @@ public struct Keyspace: Hashable, Sendable {
 
   private func jobPath(_ key: JobKey) -> String {
     Self.digits(of: segment(of: key)) + "/" + key.namespace + "/" + key.jobID
+  }
+
+  /// Keys that cut `jobs`, `runs` or `backfills` into pieces of whole segments, ascending.
+  /// - Parameter pieces: How many pieces, at least one; there are never more than segments.
+  public func cuts(of prefix: String, pieces: Int) -> [String] {
+    let pieces = min(max(1, pieces), segmentCount)
+    return (1..<max(1, pieces)).map { prefix + Self.digits(of: $0 * segmentCount / pieces) }.sorted()
   }
 
   /// A segment's number as keys spell it.
