@@ -87,7 +87,8 @@ public final class TimeZoneRules: Sendable {
     return afterGap ?? local - offset(count - 1)
   }
 
-  /// An earlier stretch that shows a local time which the stretch `index` shows too, or leaves out.
+  /// An earlier stretch that shows a local time, which the stretch `index` shows too, or the gap before it
+  /// leaves out.
   func earlier(showing local: Int64, before index: Int) -> Int? {
     let horizon = start(index) - Self.reach
     var other = index - 1
@@ -98,7 +99,7 @@ public final class TimeZoneRules: Sendable {
     return nil
   }
 
-  /// A later stretch that shows a local time which the stretch `index` shows too, the last of several.
+  /// A later stretch that shows a local time and begins before `horizon`; the last of several.
   func later(showing local: Int64, after index: Int, within horizon: Int64) -> Int? {
     var found: Int?
     var other = index + 1
@@ -109,10 +110,10 @@ public final class TimeZoneRules: Sendable {
     return found
   }
 
-  /// An end of what is known of a local time in the gap before the stretch `index` that is none of this
-  /// gap's own: where another stretch shows it, or an earlier gap has it. Nil for a time that no clock ever
-  /// shows, and that this gap is the first to leave out.
-  func endOfOthers(coveringGapTime local: Int64, before index: Int) -> Range<Int64>? {
+  /// The local times, around one in the gap before the stretch `index`, that are not this gap's own: another
+  /// stretch shows them, or an earlier gap leaves them out. Nil for a time that no clock ever shows, and that
+  /// this gap is the first to leave out.
+  func others(coveringGapTime local: Int64, before index: Int) -> Range<Int64>? {
     if let other = earlier(showing: local, before: index) { return localRange(other) }
     if let other = later(showing: local, after: index - 1, within: start(index) + Self.reach) {
       return localRange(other)

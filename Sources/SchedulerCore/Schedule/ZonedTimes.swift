@@ -3,7 +3,7 @@
 /// It goes from one transition of the zone to the next. Between two of them local time is UTC plus a constant,
 /// so the expression alone finds the match; what the transition itself makes is looked at there.
 /// Instants are whole seconds since 1970, UTC.
-struct ZonedTimes: Hashable, Sendable {
+struct ZonedTimes: Sendable {
   let expression: CronExpression
   let zone: TimeZoneRules
   let gap: Schedule.GapPolicy
@@ -74,17 +74,9 @@ struct ZonedTimes: Hashable, Sendable {
     let gap = zone.gap(before: index)
     var local = gap.lowerBound
     while let found = expression.next(from: local, to: gap.upperBound) {
-      guard let other = zone.endOfOthers(coveringGapTime: found, before: index) else { return found }
+      guard let other = zone.others(coveringGapTime: found, before: index) else { return found }
       local = other.upperBound
     }
     return nil
   }
-}
-
-extension TimeZoneRules: Hashable {
-  /// Zones are the same if their names are: one program knows one set of them.
-  public static func == (left: TimeZoneRules, right: TimeZoneRules) -> Bool { left.name == right.name }
-
-  /// By name.
-  public func hash(into hasher: inout Hasher) { hasher.combine(name) }
 }
