@@ -45,8 +45,8 @@ public struct LatenessRecorder: Sendable {
     total += 1
     sumMillis += micros / 1_000
     if let bucket = Self.boundsMillis.firstIndex(where: { micros <= $0 * 1_000 }) { counts[bucket] += 1 }
-    let number = now.microseconds / Self.sliceMicros
-    let place = Int(number % Self.sliceCount)
+    let number = CivilTime.floorDivide(now.microseconds, by: Self.sliceMicros).quotient
+    let place = Int(CivilTime.floorDivide(number, by: Self.sliceCount).rest)
     if slices[place].number != number {
       slices[place] = Slice(number: number, counts: [UInt32](repeating: 0, count: Self.cellCount))
     }
@@ -56,7 +56,7 @@ public struct LatenessRecorder: Sendable {
 
   /// The last minute, to within ten seconds.
   public func lastMinute(at now: Timestamp) -> Minute {
-    let number = now.microseconds / Self.sliceMicros
+    let number = CivilTime.floorDivide(now.microseconds, by: Self.sliceMicros).quotient
     let recent = slices.filter { $0.number > number - Self.sliceCount && $0.number <= number }
     var minute = Minute()
     var sums = [Int](repeating: 0, count: Self.cellCount)

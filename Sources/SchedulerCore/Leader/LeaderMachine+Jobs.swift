@@ -46,6 +46,8 @@ extension LeaderMachine {
     guard let facts = cache.jobs.facts(at: slot), facts.hasRuns || facts.status.isTerminal,
       let key = cache.jobs.key(at: slot)
     else { return nil }
+    // What somebody asked to be deleted goes as soon as nothing of it is under way.
+    if facts.record.isDeleteRequested { return facts.status.isTerminal ? .earliest : nil }
     var oldest: Timestamp?
     var ended = 0
     for runID in cache.jobs.runIDs(at: slot) {
@@ -71,20 +73,42 @@ extension LeaderMachine {
     let ended = entry.runIDs.compactMap { cache.runs[RunKey(job: key, runID: $0)] }
       .filter { $0.record.state.isTerminal }
     let surplus = ended.count - configuration.runsKeptPerJob
+    let isDeleted = entry.job.record.deleteRequestedAt != nil
     let old = ended.enumerated().filter { index, run in
       let finished = run.record.finishedAt ?? run.record.createdAt
-      return index < surplus || finished.adding(milliseconds: configuration.retentionMillis) <= now
+      return isDeleted || index < surplus
+        || finished.adding(milliseconds: configuration.retentionMillis) <= now
     }
     let doomed = old.map(\.element).prefix(Limits.deletionsPerProposal)
     var guards = doomed.map { Proposal.Guard.runUnchanged($0.record.key, modRevision: $0.modRevision) }
     var writes = doomed.map { Proposal.Write.deleteRun($0.record.key) }
     writes += doomed.filter { $0.record.checkpoint != nil }.map { .deleteCheckpoint($0.record.key) }
     if entry.status.isTerminal && doomed.count == entry.runIDs.count {
-      guards.append(.jobUnchanged(key, modRevision: entry.job.modRevision))
-      writes.append(.deleteJob(key))
+      remove(entry.job, cache, &guards, &writes)
     }
     guard !writes.isEmpty else { return }
     busyJobs.insert(key)
     propose(.expire(key, records: guards.count), guards: guards, writes: writes)
+  }
+
+  /// Adds the removal of a job without runs, and of its backfills: as many of those as go into one proposal, and the
+  /// job with the last of them.
+  private func remove(
+    _ job: Versioned<JobRecord>, _ cache: ClusterCache, _ guards: inout [Proposal.Guard],
+    _ writes: inout [Proposal.Write]
+  ) {
+    let key = job.record.key
+    let backfills = cache.backfills.map(\.value).filter { $0.record.key.job == key }
+    // The end of its runs says when it is due again, or a backfill will make more: it has not ended.
+    let goesOn = job.record.hasFixedDelay || backfills.contains { $0.record.state == .running }
+    guard job.record.cancelRequestedAt != nil || !goesOn else { return }
+    let removed = backfills.prefix(Limits.deletionsPerProposal / 2)
+    for backfill in removed {
+      guards.append(.backfillUnchanged(backfill.record.key, modRevision: backfill.modRevision))
+      writes.append(.deleteBackfill(backfill.record.key))
+    }
+    guard removed.count == backfills.count else { return }
+    guards.append(.jobUnchanged(key, modRevision: job.modRevision))
+    writes.append(.deleteJob(key))
   }
 }

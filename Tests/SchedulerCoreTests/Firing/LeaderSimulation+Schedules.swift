@@ -47,7 +47,7 @@ extension LeaderSimulation {
       for _ in 0..<(chance(30) ? 2 : 1) { spec.schedules.append(randomSchedule()) }
     }
     spec.misfire.action = pick(MisfirePolicy.Action.allCases)
-    spec.misfire.limit = Int.random(in: 1...30, using: &random)
+    if spec.misfire.action == .all { spec.misfire.limit = Int.random(in: 1...30, using: &random) }
     spec.misfire.graceMillis = pick([0, 100, 300, 60_000])
     if chance(20) { spec.misfire.withinMillis = 400 }
     spec.overlap = pick([.allow, .allow, .forbid, .queue(limit: 1), .queue(limit: 3), .replace])
