@@ -48,11 +48,10 @@ struct CalendarService: Sendable {
     for _ in 0..<ServerLimits.casTries {
       try await barrier.pass()
       let present = await replica.calendar(request.key)
-      // Also a repeated request whose first answer was lost: its own effect does not make it stale.
+      try check(request.ifMatch, present, request.key)
       if let present, present.record.spec == request.spec {
         return (CalendarView(present.record, createRevision: present.createRevision), false)
       }
-      try check(request.ifMatch, present, request.key)
       if present == nil, await replica.calendarCount >= ServerLimits.calendars {
         throw ServiceError.overloaded("there are \(ServerLimits.calendars) calendars, and no more are kept")
       }

@@ -81,9 +81,8 @@ extension JobService {
     let calendars = try await existingCalendars(of: request.spec, in: request.key.namespace)
     return try await change(request.key, "updated") { job in
       guard job.record.cancelRequestedAt == nil else { throw Self.isCancelled(job) }
-      // Also a repeated request whose first answer was lost: its own effect does not make it stale.
-      guard job.record.spec != request.spec else { return nil }
       try Self.check(ifMatch: request.ifMatch, against: job.record.etag, of: "job '\(request.key.jobID)'")
+      guard job.record.spec != request.spec else { return nil }
       var changed = job.record
       changed.spec = request.spec
       let plan: JobPlan
