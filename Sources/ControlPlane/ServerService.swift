@@ -155,7 +155,7 @@ private struct ServerParts: Sendable {
       Replica.Surroundings(
         keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
         changes: changes, eventLoop: group.next(), logger: logger, serverID: configuration.serverID,
-        machine: configuration.machine))
+        machine: configuration.machine, zones: configuration.zones))
     feeder = CacheFeeder(store: store, replica: replica, decoder: decoder, metrics: metrics, logger: logger)
     housekeeping = Housekeeping(store: store, replica: replica, metrics: metrics, logger: logger)
     leaderLink = LeaderLink(group: group, tls: configuration.tls, logger: logger)

@@ -32,7 +32,7 @@ final class TestReplica: Sendable {
         keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
         changes: changes, eventLoop: MultiThreadedEventLoopGroup.singleton.next(), logger: logger,
         serverID: id,
-        machine: .init()))
+        machine: .init(), zones: .utcOnly))
     let barrier = ReadBarrier(store: store, replica: replica, keyspace: keyspace, serverID: id)
     self.pipeline = pipeline
     self.replica = replica

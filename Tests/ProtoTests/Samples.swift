@@ -238,7 +238,19 @@ struct Samples {
   }
 
   mutating func assignment() -> Assignment {
-    Assignment(ref: ref(), spec: spec(), scheduledTime: time(), retryCount: number(), checkpoint: bytes())
+    Assignment(
+      ref: ref(), spec: spec(), scheduledTime: time(), retryCount: number(), checkpoint: bytes(),
+      context: bool() ? RunContext() : context())
+  }
+
+  mutating func context() -> RunContext {
+    var context = RunContext()
+    context.trigger = pick(RunTrigger.allCases)
+    context.params = map()
+    context.previousScheduledTime = maybe { $0.time() }
+    context.nextScheduledTime = maybe { $0.time() }
+    context.lastSuccessTime = maybe { $0.time() }
+    return context
   }
 
   mutating func serverMessage() -> ServerMessage {

@@ -61,7 +61,7 @@ final class HTTPRunner: Sendable {
     deliver([.started(assignment.ref, Clocks.wall())])
     let timeout = assignment.spec.timeoutMillis.map { max(1, min($0, AgentLimits.httpMillisUnlimited)) }
     let request = HTTPRequest(
-      method: task.method, url: task.url, headers: headers(of: task, assignment.ref),
+      method: task.method, url: task.url, headers: headers(of: task, assignment),
       body: Array(task.body.utf8), timeout: .milliseconds(timeout ?? AgentLimits.httpMillisUnlimited),
       maxResponseBytes: AgentLimits.httpResponseBytes)
     do {
@@ -72,12 +72,11 @@ final class HTTPRunner: Sendable {
     }
   }
 
-  /// The user's headers, and the fencing token for the system that is called.
-  private func headers(of task: HTTPTask, _ ref: AttemptRef) -> [(String, String)] {
-    task.headers.map { ($0.key, $0.value) } + [
-      ("Rota-Run-Id", ref.run.runID), ("Rota-Attempt", String(ref.attempt)),
-      ("Rota-Fencing-Token", String(ref.fence)),
-    ]
+  /// The user's headers, and those that tell of the run. The latter win: a job of before their names were
+  /// reserved may have them.
+  private func headers(of task: HTTPTask, _ assignment: Assignment) -> [(String, String)] {
+    let users = task.headers.filter { !$0.key.lowercased().hasPrefix(HTTPTask.reservedHeaderPrefix) }
+    return users.map { ($0.key, $0.value) } + RunFacts(assignment).headers
   }
 
   private func end(_ response: HTTPResponse, _ folder: AttemptFolder?) -> AttemptEnd {

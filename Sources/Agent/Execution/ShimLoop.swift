@@ -100,7 +100,7 @@ final class ShimLoop {
     case .http, .noop, .task:
       throw AgentError(.configuration, "a task of kind \(assignment.spec.task.kind.rawValue) has no process")
     }
-    let spec = ShimSpec(
+    let spec = try ShimSpec(
       assignment, argv: argv, folder: folder, agentID: settings.agentID, logBytes: settings.logBytes)
     let shim = try ShimProcess(assignment, spec: spec.framed, folder: folder, launcher: settings.launcher)
     shims[assignment.ref] = shim

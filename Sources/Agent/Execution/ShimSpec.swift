@@ -14,10 +14,14 @@ struct ShimSpec {
   private mutating func add(_ tag: UnicodeScalar, _ number: Int64) { add(tag, String(number).utf8) }
 
   /// Describes an assignment's task. A script has to be in its file before the shim starts.
-  init(_ assignment: Assignment, argv: [String], folder: AttemptFolder, agentID: String, logBytes: Int64) {
+  ///
+  /// - Throws: `AgentError` when something cannot be passed to a program.
+  init(
+    _ assignment: Assignment, argv: [String], folder: AttemptFolder, agentID: String, logBytes: Int64
+  ) throws(AgentError) {
     let spec = assignment.spec
     for argument in argv { add("a", argument.utf8) }
-    for entry in TaskEnvironment.entries(assignment, folder: folder, agentID: agentID) {
+    for entry in try TaskEnvironment.entries(assignment, folder: folder, agentID: agentID) {
       add("e", entry.utf8)
     }
     add("d", (spec.workingDirectory ?? folder.work).utf8)
@@ -42,33 +46,4 @@ struct ShimSpec {
 
 private func appendLength(_ length: Int, to bytes: inout [UInt8]) {
   withUnsafeBytes(of: UInt32(length).littleEndian) { bytes.append(contentsOf: $0) }
-}
-
-/// The environment of a task.
-enum TaskEnvironment {
-  /// Where a task finds programs when its job says nothing.
-  static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-  /// The variable that marks a task's processes with their attempt's folder; see `StrayProcesses`.
-  static let scratchVariable = "ROTA_SCRATCH_DIR"
-
-  /// `NAME=VALUE` for each variable: the user's, with the agent's own winning.
-  static func entries(_ assignment: Assignment, folder: AttemptFolder, agentID: String) -> [String] {
-    var variables = ["PATH": defaultPath, "HOME": folder.work]
-    variables.merge(assignment.spec.env) { $1 }
-    let ref = assignment.ref
-    let own = [
-      "ROTA_JOB_ID": ref.run.job.jobID,
-      "ROTA_NAMESPACE": ref.run.job.namespace,
-      "ROTA_RUN_ID": ref.run.runID,
-      "ROTA_ATTEMPT": String(ref.attempt),
-      "ROTA_FENCING_TOKEN": String(ref.fence),
-      "ROTA_SCHEDULED_TIME": assignment.scheduledTime.rfc3339,
-      "ROTA_WORKER_ID": agentID,
-      "ROTA_USER_ID": assignment.spec.userID,
-      "ROTA_RETRY_COUNT": String(assignment.retryCount),
-      scratchVariable: folder.work,
-    ]
-    variables.merge(own) { $1 }
-    return variables.map { $0.key + "=" + $0.value }
-  }
 }

@@ -19,6 +19,7 @@ actor Replica {
     let logger: Logger
     let serverID: String
     let machine: LeaderMachine.Configuration
+    let zones: TimeZones
   }
 
   private struct RevisionWaiter {
@@ -155,7 +156,7 @@ actor Replica {
     surroundings.metrics.elections.add(1)
     var machine = LeaderMachine(
       epoch: epoch, serverID: surroundings.serverID, configuration: surroundings.machine,
-      seed: UInt64.random(in: 0 ... .max))
+      zones: surroundings.zones, seed: UInt64.random(in: 0 ... .max))
     machine.start(cache, now: now)
     leader = machine
   }

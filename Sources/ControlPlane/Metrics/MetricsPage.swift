@@ -67,6 +67,9 @@ struct MetricsPage: Sendable {
       "rota_stale_checkpoints_total", "Tasks' checkpoints refused as stale in this term.",
       counters.staleCheckpoints)
     page.counter("rota_conflicts_total", "Changes that met a conflict in this term.", counters.conflicts)
+    page.counter(
+      "rota_unready_schedules_total", "Schedules and calendars around runs that this server could not read.",
+      counters.unreadySchedules)
     page.counter("rota_refusals_total", "Changes that etcd did not take in this term.", counters.refusals)
     page.counter(
       "rota_expired_records_total", "Records that retention removed in this term.", counters.expired)

@@ -44,6 +44,9 @@ extension Rota__V1__Assign: CMessage {
 extension Rota__V1__Assignment: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__assignment__init(message) }
 }
+extension Rota__V1__RunContext: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__run_context__init(message) }
+}
 extension Rota__V1__Stop: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__stop__init(message) }
 }

@@ -220,7 +220,8 @@ extension Assignment: Mapped {
       ref: try Decode.required(raw.pointee.attempt, "attempt"),
       spec: try Decode.required(raw.pointee.spec, "spec"),
       scheduledTime: try Decode.requiredTime(raw.pointee.scheduled_time, "scheduled_time"),
-      retryCount: Int(raw.pointee.retry_count), checkpoint: Decode.bytes(raw.pointee.checkpoint))
+      retryCount: Int(raw.pointee.retry_count), checkpoint: Decode.bytes(raw.pointee.checkpoint),
+      context: try Decode.optional(raw.pointee.context, "context") ?? RunContext())
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__Assignment>, _ arena: Arena) {
@@ -229,6 +230,29 @@ extension Assignment: Mapped {
     raw.pointee.scheduled_time = arena.time(scheduledTime)
     raw.pointee.retry_count = Int32(wire: retryCount)
     raw.pointee.checkpoint = arena.bytes(checkpoint)
+    // Most runs of one-off jobs have nothing around them.
+    if context != RunContext() { raw.pointee.context = arena.message(context) }
+  }
+}
+
+extension RunContext: Mapped {
+  init(raw: UnsafePointer<Rota__V1__RunContext>) throws(ProtoError) {
+    self.init()
+    if let trigger = try Decode.choice(raw.pointee.trigger, "trigger", as: RunTrigger.self) {
+      self.trigger = trigger
+    }
+    params = try Decode.map(raw.pointee.n_params, raw.pointee.params, "params")
+    previousScheduledTime = try Decode.time(raw.pointee.previous_scheduled_time, "previous_scheduled_time")
+    nextScheduledTime = try Decode.time(raw.pointee.next_scheduled_time, "next_scheduled_time")
+    lastSuccessTime = try Decode.time(raw.pointee.last_success_time, "last_success_time")
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__RunContext>, _ arena: Arena) {
+    raw.pointee.trigger = trigger.raw
+    raw.pointee.params = arena.map(params, &raw.pointee.n_params)
+    raw.pointee.previous_scheduled_time = arena.time(previousScheduledTime)
+    raw.pointee.next_scheduled_time = arena.time(nextScheduledTime)
+    raw.pointee.last_success_time = arena.time(lastSuccessTime)
   }
 }
 

@@ -53,7 +53,7 @@ extension LeaderMachine {
       return
     }
     hold(key, by: owner, cache)
-    tell(run.record, job)
+    tell(run.record, job, cache)
     if let reason = whyCancelled(run, job, cache), let current = run.record.current {
       sendStop(current, to: owner.agentID, reason: reason ?? "cancelled")
     }
@@ -125,8 +125,11 @@ extension LeaderMachine {
     var accepted: [News] = []
     var postponed: [News] = []
     var isChanged = false
+    // What is not wanted any more is cancelled, whatever its templates are.
+    let isWanted = if case .none = whyCancelled(run, job, cache) { true } else { false }
     for item in items {
-      let verdict = record.apply(item.update, from: item.agentID, job: job, now: now, random: random.unit())
+      let update = isWanted ? understood(item.update, of: record, job, cache) : item.update
+      let verdict = record.apply(update, from: item.agentID, job: job, now: now, random: random.unit())
       if verdict != .stale, let progress = item.update.progress { note(progress, of: item.update.ref) }
       switch verdict {
       case .applied:

@@ -156,22 +156,6 @@ extension LeaderMachine {
     if outboxes[ticket.session] == nil { outboxes[ticket.session] = Outbox() }
   }
 
-  /// Tells the agent that owns a run about it, once in a session. Called whenever the run is looked at,
-  /// so it does not matter how the assignment became known: by its commit, or later by the watch.
-  mutating func tell(_ run: RunRecord, _ job: JobRecord) {
-    guard let ref = run.current, let owner = run.owner, let id = sessionOfAgent[owner.agentID],
-      sessions[id]?.incarnation == owner, sessions[id]?.known[run.key] != ref
-    else { return }
-    sessions[id]?.known[run.key] = ref
-    let assignment = Assignment(
-      ref: ref, spec: job.spec, scheduledTime: run.scheduledTime, retryCount: run.retryCount)
-    if run.checkpoint == nil {
-      outboxes[id, default: Outbox()].assignments.append(assignment)
-    } else {
-      outboxes[id, default: Outbox()].resumptions.append(assignment)
-    }
-  }
-
   mutating func sendStop(_ ref: AttemptRef, to agentID: String, reason: String) {
     guard let id = sessionOfAgent[agentID], sessions[id]?.stopsSent[ref.run] != ref else { return }
     sessions[id]?.stopsSent[ref.run] = ref
@@ -207,7 +191,7 @@ extension LeaderMachine {
     var part: [Assignment] = []
     var bytes = 0
     for assignment in assignments {
-      let size = assignment.spec.textBytes
+      let size = assignment.textBytes
       let isFull =
         part.count == Limits.assignmentsPerMessage || bytes + size > Limits.assignmentBytesPerMessage
       if isFull && !part.isEmpty {

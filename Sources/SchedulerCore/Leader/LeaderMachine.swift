@@ -94,6 +94,8 @@ public struct LeaderMachine: Sendable {
     public var fired = 0
     /// Records removed by retention.
     public var expired = 0
+    /// Schedules and calendars, of runs that were told to agents, that could not be made ready.
+    public var unreadySchedules = 0
     /// Segments given to another owner.
     public var segmentMoves = 0
 
@@ -165,15 +167,22 @@ public struct LeaderMachine: Sendable {
   /// Whether the last turn stopped at its limit of assignments.
   var hasMoreToAssign = false
   var segmentDesk = SegmentDesk()
+  var contexts: RunContexts
   var random: SplitMix64
 
   /// Makes the machine of a term.
-  /// - Parameter seed: For jitter, and to number proposals from: what becomes of a proposal of an
-  ///   earlier machine of the same term must not be taken for one of this machine's.
-  public init(epoch: LeaderEpoch, serverID: String, configuration: Configuration = .init(), seed: UInt64) {
+  /// - Parameters:
+  ///   - zones: For what runs know of their schedules, and for templates.
+  ///   - seed: For jitter, and to number proposals from: what becomes of a proposal of an earlier machine
+  ///     of the same term must not be taken for one of this machine's.
+  public init(
+    epoch: LeaderEpoch, serverID: String, configuration: Configuration = .init(),
+    zones: TimeZones = .utcOnly, seed: UInt64
+  ) {
     self.epoch = epoch
     self.serverID = serverID
     self.configuration = configuration
+    contexts = RunContexts(zones: zones)
     random = SplitMix64(seed: seed)
     nextProposal = seed
   }

@@ -30,6 +30,9 @@ extension HTTPTask {
     guard let first = hostAndPort.first, first != UInt8(ascii: ":") else { throw check.error("has no host") }
   }
 
+  /// How the names of the headers begin that tell a request's receiver of the run, in lower case.
+  public static let reservedHeaderPrefix = "rota-"
+
   private func validateHeaders() throws(FieldError) {
     guard headers.count <= SpecLimits.headers else {
       throw FieldError(
@@ -40,6 +43,9 @@ extension HTTPTask {
       let check = TextCheck(field: "headers.\(FieldError.shown(name))")
       guard !name.isEmpty, name.utf8.allSatisfy(Self.isTokenByte) else {
         throw check.error("a header's name has letters, digits and !#$%&'*+-.^_`|~ only")
+      }
+      guard !name.lowercased().hasPrefix(Self.reservedHeaderPrefix) else {
+        throw check.error("headers that begin with Rota- are set by the agent")
       }
       // RFC 9110 section 5.5: a value may have tabs, but no other control character.
       guard value.utf8.allSatisfy({ $0 == 0x09 || ($0 >= 0x20 && $0 != 0x7F) }) else {

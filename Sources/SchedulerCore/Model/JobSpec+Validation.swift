@@ -6,16 +6,21 @@ extension JobSpec {
   public func validate(zones: TimeZones?) throws(FieldError) {
     try TextCheck(field: "user_id").length(userID, atMost: SpecLimits.userIDBytes)
     try TextCheck(field: "user_id").noControlCharacters(userID)
-    try task.validate()
-    try validateEnvironment()
-    if let workingDirectory { try Self.validate(workingDirectory: workingDirectory) }
     try validateTimes()
     try backoff.validate()
     try Self.check(maxRetries, in: 0...SpecLimits.retries, field: "max_retries")
     try Self.check(priority, in: SpecLimits.priority, field: "priority")
     try validateConstraints()
     try validateSchedules(zones: zones)
+    try validateTemplates(zones: zones)
     try validateSize()
+  }
+
+  /// Checks what an agent is to do, as it stands: without regard to templates.
+  func validateWork() throws(FieldError) {
+    try task.validate()
+    try validateEnvironment()
+    if let workingDirectory { try Self.validate(workingDirectory: workingDirectory) }
   }
 
   /// Each bound by itself does not keep the record small enough for etcd.

@@ -49,6 +49,27 @@ def echo(context: Context, payload: Any) -> Any:
     }
 
 
+AROUND_VARIABLES = ("ROTA_SCHEDULED_UNIX", "ROTA_PREVIOUS_SCHEDULED_TIME", "ROTA_PARAMS", "ROTA_PARAM_NOTE")
+
+
+@worker.task("around")
+def around(context: Context, payload: Any) -> Any:
+    """What it knows of its run, and what of that is in its environment."""
+    times = {
+        "scheduled": context.scheduled_time,
+        "previous": context.previous_scheduled_time,
+        "next": context.next_scheduled_time,
+        "last_success": context.last_success_time,
+    }
+    return {
+        **{name: None if time is None else time.isoformat() for name, time in times.items()},
+        "trigger": context.trigger,
+        "params": dict(context.params),
+        # Not all: the last line of the output has to fit into the run's record.
+        "env": {name: os.environ[name] for name in AROUND_VARIABLES if name in os.environ},
+    }
+
+
 @worker.task("fail-until")
 def fail_until(context: Context, payload: dict[str, int]) -> str:
     if context.attempt < payload["attempt"]:

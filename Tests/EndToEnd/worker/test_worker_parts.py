@@ -1,21 +1,27 @@
 """Parts of the worker by themselves: lease, logs, journal, folder, watchdog, the registry of tasks."""
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from cluster import CHECKOUT
 from processes import wait_until
-from rota_worker import Worker, channel, launch, limits, logs
+from rota_client._generated.rota.v1 import agent_session_pb2 as pb
+from rota_client._generated.rota.v1.types_pb2 import RunTrigger
+from rota_worker import Worker, _child, channel, executor, launch, limits, logs, wire
 from rota_worker.clock import boot_ns
-from rota_worker.context import check_progress
+from rota_worker.context import TaskInfo, check_progress
 from rota_worker.etcd import Etcd, EtcdError, KeyValue
 from rota_worker.files import DataFolder
 from rota_worker.journal import Journal
@@ -358,3 +364,46 @@ def test_worker_that_processes_cannot_find_says_so(tmp_path: Path) -> None:
 def test_helpers_find_modules_where_the_program_does() -> None:
     argv = launch.argv("_watchdog", 3)
     assert argv[0] == sys.executable and argv[-1] == "3" and repr(sys.path) in argv[2]
+
+
+def known(context: pb.RunContext | None) -> tuple[TaskInfo, dict[str, str]]:
+    """What the handler and the process of an attempt are told, by way of the attempt's file."""
+    message = pb.Assignment(scheduled_time=Timestamp(seconds=1_700_000_000, nanos=123_456_789), context=context)
+    message.attempt.attempt = 1
+    assignment = wire.assignment_from_wire(message)
+    spec: dict[str, Any] = json.loads(json.dumps(executor.facts(assignment, "w1")))
+    info = _child.info_of(spec, None)
+    return info, _child.environment(info, "u1")
+
+
+def test_a_task_knows_what_is_around_its_run() -> None:
+    info, env = known(
+        pb.RunContext(
+            trigger=RunTrigger.RUN_TRIGGER_BACKFILL,
+            params={"Region": "eu", "b": "x \"y\" grüße"},
+            previous_scheduled_time=Timestamp(seconds=1_699_999_940),
+            last_success_time=Timestamp(seconds=1_699_999_880, nanos=500_000_000),
+        )
+    )
+    assert info.scheduled_time == datetime(2023, 11, 14, 22, 13, 20, 123_456, tzinfo=timezone.utc)
+    assert info.previous_scheduled_time == datetime(2023, 11, 14, 22, 12, 20, tzinfo=timezone.utc)
+    assert info.next_scheduled_time is None and info.trigger == "backfill"
+    assert info.params == {"Region": "eu", "b": "x \"y\" grüße"}
+    expected = {
+        "ROTA_SCHEDULED_TIME": "2023-11-14T22:13:20.123456Z",
+        "ROTA_SCHEDULED_UNIX": "1700000000",
+        "ROTA_PREVIOUS_SCHEDULED_TIME": "2023-11-14T22:12:20Z",
+        "ROTA_NEXT_SCHEDULED_TIME": "",
+        "ROTA_LAST_SUCCESS_TIME": "2023-11-14T22:11:20.500Z",
+        "ROTA_TRIGGER": "backfill",
+        "ROTA_PARAM_REGION": "eu",
+        "ROTA_PARAM_B": "x \"y\" grüße",
+    }
+    assert {name: env[name] for name in expected} == expected
+    assert json.loads(env["ROTA_PARAMS"]) == info.params
+
+
+def test_a_leader_that_says_nothing_of_the_run() -> None:
+    info, env = known(None)
+    assert info.trigger == "schedule" and info.params == {} and info.last_success_time is None
+    assert env["ROTA_PARAMS"] == "{}" and env["ROTA_LAST_SUCCESS_TIME"] == ""

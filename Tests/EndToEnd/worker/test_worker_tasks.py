@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta, timezone
 
 import pytest
 
@@ -78,6 +79,33 @@ def test_task_gets_its_payload_and_shows_its_result(field: Field, pool: str) -> 
     assert result == {
         "payload": payload, "attempt": 1, "fence": 1, "retry_count": 0, "worker": pool, "env": "green",
     }
+
+
+@pytest.mark.parametrize("pool", ["process", "thread"])
+def test_task_knows_what_is_around_its_run(field: Field, pool: str) -> None:
+    spec = field.spec("around", None, on=pool)
+    spec.schedules.add(cron="*/2 * * * * *", max_runs=2)
+    params = {"region": "eu", "note": "two words {{job_id}}\n\"x\" grüße"}
+    spec.params.update(params)
+    job_id = field.cluster.client().submit(spec).job_id
+
+    def both() -> list[messages.Run]:
+        runs = [run for run in field.cluster.client().runs(job_id=job_id) if run.state == RunState.RUN_STATE_COMPLETED]
+        return sorted(runs, key=lambda run: run.run_id) if len(runs) == 2 else []
+
+    first, second = wait_until(both, 40, "both runs have ended", every=0.2)
+    before, after = timedelta(seconds=-2), timedelta(seconds=2)
+    for run, has_next in ((first, True), (second, False)):
+        due = run.scheduled_time.ToDatetime(timezone.utc)
+        seen = json.loads(run.output_tail.splitlines()[-1])
+        assert seen["scheduled"] == due.isoformat() and seen["previous"] == (due + before).isoformat()
+        assert seen["next"] == ((due + after).isoformat() if has_next else None)
+        assert seen["trigger"] == "schedule" and seen["params"] == params
+        if pool == "process":
+            env = seen["env"]
+            assert env["ROTA_PREVIOUS_SCHEDULED_TIME"] == f"{due + before:%Y-%m-%dT%H:%M:%SZ}"
+            assert json.loads(env["ROTA_PARAMS"]) == params and env["ROTA_PARAM_NOTE"] == params["note"]
+            assert env["ROTA_SCHEDULED_UNIX"] == str(run.scheduled_time.seconds)
 
 
 @pytest.mark.parametrize("pool", ["process", "thread"])

@@ -12,7 +12,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -99,9 +99,26 @@ class ProcessContext(Context):
         self.send({"op": "progress", "fraction": float(fraction), "message": message})
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def _time(ns: int | None) -> datetime | None:
+    """Exact to the microsecond, which a float of seconds is not."""
+    return None if ns is None else _EPOCH + timedelta(microseconds=ns // 1_000)
+
+
+def _text(time: datetime | None) -> str:
+    """RFC 3339 in UTC, as agents write it: a fraction only where there is one. Empty for none."""
+    if time is None:
+        return ""
+    precision = "seconds" if time.microsecond == 0 else "microseconds" if time.microsecond % 1_000 else "milliseconds"
+    return time.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
 def info_of(spec: dict[str, Any], checkpoint: bytes | None) -> TaskInfo:
     """The facts of an attempt, from what the worker wrote into its folder."""
-    deadline_ns = spec["deadline_ns"]
+    scheduled_time = _time(spec["scheduled_ns"])
+    assert scheduled_time is not None, "every run has a scheduled time"
     return TaskInfo(
         name=spec["name"],
         namespace=spec["namespace"],
@@ -109,24 +126,37 @@ def info_of(spec: dict[str, Any], checkpoint: bytes | None) -> TaskInfo:
         run_id=spec["run_id"],
         attempt=spec["attempt"],
         fencing_token=spec["fence"],
-        scheduled_time=datetime.fromtimestamp(spec["scheduled_ns"] / 1e9, timezone.utc),
+        scheduled_time=scheduled_time,
         retry_count=spec["retry_count"],
         worker_id=spec["worker_id"],
         env=spec["env"],
-        deadline=datetime.fromtimestamp(deadline_ns / 1e9, timezone.utc) if deadline_ns else None,
+        deadline=_time(spec["deadline_ns"] or None),
         checkpoint=checkpoint,
+        trigger=spec["trigger"],
+        params=spec["params"],
+        previous_scheduled_time=_time(spec["previous_scheduled_ns"]),
+        next_scheduled_time=_time(spec["next_scheduled_ns"]),
+        last_success_time=_time(spec["last_success_ns"]),
     )
 
 
-def _environment(info: TaskInfo, user_id: str) -> dict[str, str]:
+def environment(info: TaskInfo, user_id: str) -> dict[str, str]:
+    """The variables of an attempt's process: the job's, with Rota's own winning."""
     return {
         **info.env,
+        **{f"ROTA_PARAM_{name.upper()}": value for name, value in sorted(info.params.items())},
+        "ROTA_PARAMS": json.dumps(dict(sorted(info.params.items())), ensure_ascii=False, separators=(",", ":")),
         "ROTA_JOB_ID": info.job_id,
         "ROTA_NAMESPACE": info.namespace,
         "ROTA_RUN_ID": info.run_id,
         "ROTA_ATTEMPT": str(info.attempt),
         "ROTA_FENCING_TOKEN": str(info.fencing_token),
-        "ROTA_SCHEDULED_TIME": info.scheduled_time.isoformat().replace("+00:00", "Z"),
+        "ROTA_TRIGGER": info.trigger,
+        "ROTA_SCHEDULED_TIME": _text(info.scheduled_time),
+        "ROTA_SCHEDULED_UNIX": str((info.scheduled_time - _EPOCH) // timedelta(seconds=1)),
+        "ROTA_PREVIOUS_SCHEDULED_TIME": _text(info.previous_scheduled_time),
+        "ROTA_NEXT_SCHEDULED_TIME": _text(info.next_scheduled_time),
+        "ROTA_LAST_SUCCESS_TIME": _text(info.last_success_time),
         "ROTA_RETRY_COUNT": str(info.retry_count),
         "ROTA_WORKER_ID": info.worker_id,
         "ROTA_USER_ID": user_id,
@@ -143,7 +173,7 @@ def run(handlers: dict[str, Handler], folder: Path, worker: socket.socket) -> in
     spec = json.loads((folder / "attempt.json").read_text())
     saved = folder / "checkpoint"
     info = info_of(spec, saved.read_bytes() if saved.exists() else None)
-    os.environ.update(_environment(info, spec["user_id"]))
+    os.environ.update(environment(info, spec["user_id"]))
     context = ProcessContext(info, task_logger(info.run_id, logging.StreamHandler(sys.stdout)), worker)
     code = 1
     try:

@@ -46,6 +46,16 @@ class TaskInfo:
     """When the job's timeout ends the attempt."""
     checkpoint: bytes | None
     """What an earlier attempt of the run saved last."""
+    trigger: str
+    """What made the run: `schedule`, `manual` or `backfill`."""
+    params: Mapping[str, str]
+    """The job's values and those that the run was triggered with."""
+    previous_scheduled_time: datetime | None
+    """The occurrence before `scheduled_time`, by the job's schedules; None when there is none."""
+    next_scheduled_time: datetime | None
+    """The occurrence after it."""
+    last_success_time: datetime | None
+    """The scheduled time of the job's last run that succeeded, of those that are kept."""
 
 
 class Context(ABC):
@@ -75,6 +85,26 @@ class Context(ABC):
     @property
     def scheduled_time(self) -> datetime:
         return self.info.scheduled_time
+
+    @property
+    def previous_scheduled_time(self) -> datetime | None:
+        return self.info.previous_scheduled_time
+
+    @property
+    def next_scheduled_time(self) -> datetime | None:
+        return self.info.next_scheduled_time
+
+    @property
+    def last_success_time(self) -> datetime | None:
+        return self.info.last_success_time
+
+    @property
+    def trigger(self) -> str:
+        return self.info.trigger
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        return self.info.params
 
     @property
     def retry_count(self) -> int:

@@ -43,13 +43,11 @@ class Executor(Protocol):
         """When nothing runs any more."""
 
 
-def prepare(folder: DataFolder, assignment: Assignment, worker_id: str) -> tuple[Path, dict[str, object]]:
-    """Makes an attempt's folder, with what its task has to know."""
+def facts(assignment: Assignment, worker_id: str) -> dict[str, object]:
+    """What an attempt's task has to know, as JSON."""
     ref = assignment.ref
-    path = folder.attempt(ref)
-    path.mkdir(mode=0o750, parents=True, exist_ok=True)
     timeout = assignment.timeout_ms
-    spec: dict[str, object] = {
+    return {
         "name": assignment.name,
         "payload": assignment.payload,
         "namespace": ref.namespace,
@@ -58,6 +56,11 @@ def prepare(folder: DataFolder, assignment: Assignment, worker_id: str) -> tuple
         "attempt": ref.attempt,
         "fence": ref.fence,
         "scheduled_ns": assignment.scheduled_ns,
+        "previous_scheduled_ns": assignment.previous_scheduled_ns,
+        "next_scheduled_ns": assignment.next_scheduled_ns,
+        "last_success_ns": assignment.last_success_ns,
+        "trigger": assignment.trigger,
+        "params": dict(assignment.params),
         "retry_count": assignment.retry_count,
         "worker_id": worker_id,
         "user_id": assignment.user_id,
@@ -65,6 +68,13 @@ def prepare(folder: DataFolder, assignment: Assignment, worker_id: str) -> tuple
         "env": dict(assignment.env),
         "deadline_ns": wall_ns() + timeout * 1_000_000 if timeout is not None else 0,
     }
+
+
+def prepare(folder: DataFolder, assignment: Assignment, worker_id: str) -> tuple[Path, dict[str, object]]:
+    """Makes an attempt's folder, with what its task has to know."""
+    path = folder.attempt(assignment.ref)
+    path.mkdir(mode=0o750, parents=True, exist_ok=True)
+    spec = facts(assignment, worker_id)
     replace(path / "attempt.json", json.dumps(spec).encode())
     if assignment.checkpoint:
         replace(path / "checkpoint", assignment.checkpoint)

@@ -84,6 +84,12 @@ class Assignment:
     user_id: str = ""
     working_directory: str = ""
     env: tuple[tuple[str, str], ...] = ()
+    trigger: str = "schedule"
+    """What made the run: `schedule`, `manual` or `backfill`."""
+    params: tuple[tuple[str, str], ...] = ()
+    previous_scheduled_ns: int | None = None
+    next_scheduled_ns: int | None = None
+    last_success_ns: int | None = None
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,20 @@ def ref_from_wire(ref: pb.AttemptRef) -> AttemptRef:
     return AttemptRef(ref.namespace, ref.job_id, ref.run_id, ref.attempt, ref.fence, ref.incarnation)
 
 
+def _optional_nanoseconds(context: pb.RunContext, field: str) -> int | None:
+    return nanoseconds(getattr(context, field)) if context.HasField(field) else None
+
+
+def _trigger_name(trigger: int) -> str:
+    """As in `rota.v1.RunTrigger`, in lower case; a leader that says nothing knows schedules only."""
+    if trigger == types.RunTrigger.RUN_TRIGGER_UNSPECIFIED:
+        return "schedule"
+    known = types.RunTrigger.values()
+    return types.RunTrigger.Name(trigger).removeprefix("RUN_TRIGGER_").lower() if trigger in known else str(trigger)
+
+
 def assignment_from_wire(message: pb.Assignment) -> Assignment:
-    spec = message.spec
+    spec, context = message.spec, message.context
     return Assignment(
         ref=ref_from_wire(message.attempt),
         kind=spec.WhichOneof("kind") or "",
@@ -62,6 +74,11 @@ def assignment_from_wire(message: pb.Assignment) -> Assignment:
         user_id=spec.user_id,
         working_directory=spec.working_directory,
         env=tuple(sorted(spec.env.items())),
+        trigger=_trigger_name(context.trigger),
+        params=tuple(sorted(context.params.items())),
+        previous_scheduled_ns=_optional_nanoseconds(context, "previous_scheduled_time"),
+        next_scheduled_ns=_optional_nanoseconds(context, "next_scheduled_time"),
+        last_success_ns=_optional_nanoseconds(context, "last_success_time"),
     )
 
 
