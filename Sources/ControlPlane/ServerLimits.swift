@@ -32,6 +32,19 @@ enum ServerLimits {
   /// After so long without news a read has the server write a key of its own, to see the watch move.
   static let barrierNudge: Duration = .milliseconds(50)
 
+  // MARK: Servers and segments
+
+  /// How often a server looks whether it has something new to report of itself, and how often it reports in any case.
+  static let figuresInterval: Duration = .seconds(2)
+  static let figuresRepeat: Duration = .seconds(10)
+  /// How long a server that leaves waits for its segments to move, and how often it looks.
+  static let drainPatience: Duration = .seconds(1)
+  static let drainPause: Duration = .milliseconds(10)
+  /// How long a member of etcd may take to answer before it is shown as one that does not.
+  static let memberPatience: Duration = .seconds(1)
+  /// How long the leader may take to show the cluster before the server that was asked does it alone.
+  static let clusterPatience: Duration = .seconds(3)
+
   // MARK: Sessions
 
   /// How long a hello waits for the cache to know the agent.

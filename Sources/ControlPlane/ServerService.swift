@@ -30,9 +30,8 @@ public final class ServerService: Service {
     let record = serverRecord(grpcPort: grpc.port)
     let rest = RESTServer(
       configuration: configuration, jobs: parts.jobs, runs: parts.runs, calendars: parts.calendars,
-      events: parts.events, replica: parts.replica, metrics: parts.metrics, pipeline: parts.pipeline,
-      sessions: parts.sessions,
-      logger: logger)
+      events: parts.events, cluster: parts.cluster, replica: parts.replica, metrics: parts.metrics,
+      pipeline: parts.pipeline, sessions: parts.sessions, logger: logger)
     let candidate = Candidate(
       store: store, replica: parts.replica, keyspace: keyspace, record: record,
       ttlSeconds: configuration.leaseTTLSeconds, logger: logger)
@@ -45,7 +44,7 @@ public final class ServerService: Service {
     try await serve(parts, grpc, rest, candidate)
   }
 
-  /// Runs all parts. On graceful shutdown the lease goes first, so that another server leads at
+  /// Runs all parts. On graceful shutdown the segments go first, then the lease, so that another server leads at
   /// once, then new calls are refused and those under way finished, then the writes.
   private func serve(
     _ parts: ServerParts, _ grpc: GRPCServer, _ rest: RESTServer, _ candidate: Candidate
@@ -144,6 +143,7 @@ private struct ServerParts: Sendable {
   let jobs: JobService
   let runs: RunService
   let calendars: CalendarService
+  let cluster: ClusterService
   let health: ServerHealth
   let methods: [RPCMethod]
 
@@ -151,11 +151,13 @@ private struct ServerParts: Sendable {
     let decoder = RecordDecoder(keyspace: keyspace, metrics: metrics, logger: logger)
     changes = ChangeHub(keyspace: keyspace, metrics: metrics)
     pipeline = CommitPipeline(store: store, metrics: metrics, logger: logger)
+    var machine = configuration.machine
+    machine.segmentCount = keyspace.segmentCount
     replica = Replica(
       Replica.Surroundings(
         keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
         changes: changes, eventLoop: group.next(), logger: logger, serverID: configuration.serverID,
-        machine: configuration.machine, zones: configuration.zones))
+        machine: machine, zones: configuration.zones))
     feeder = CacheFeeder(store: store, replica: replica, decoder: decoder, metrics: metrics, logger: logger)
     housekeeping = Housekeeping(store: store, replica: replica, metrics: metrics, logger: logger)
     leaderLink = LeaderLink(group: group, tls: configuration.tls, logger: logger)
@@ -173,11 +175,14 @@ private struct ServerParts: Sendable {
       history: EventHistory(
         store: store, hub: changes, barrier: barrier, keyspace: keyspace, metrics: metrics))
     runs = RunService(replica: replica, barrier: barrier, logs: logs, leaderLink: leaderLink)
+    cluster = ClusterService(store: store, replica: replica, barrier: barrier, leaderLink: leaderLink)
     let agents = AgentSessionService(
       replica: replica, sessions: sessions, logs: logs,
       checkpoints: CheckpointReader(store: store, keyspace: keyspace, logger: logger), logger: logger)
     let api =
-      GRPCServices(jobs: jobs, runs: runs, events: events, calendars: calendars, replica: replica).methods
+      GRPCServices(
+        jobs: jobs, runs: runs, events: events, calendars: calendars, cluster: cluster, replica: replica
+      ).methods
       + agents.methods
     let reflection = ReflectionService(services: api.services + [HealthService.name])
     let board = HealthBoard(services: reflection.services)

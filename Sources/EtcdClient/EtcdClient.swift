@@ -149,6 +149,13 @@ public final class EtcdClient: EtcdStore {
     try await call("status", "maintenance/status", Array("{}".utf8), .read, ResponseDecoding.memberStatus)
   }
 
+  /// Asks one member for its state, at one of its client URLs and nowhere else.
+  public func status(at url: String) async throws(EtcdError) -> MemberStatus {
+    let answer = try await gateway.callOnce(
+      "status", at: url, path: "maintenance/status", body: Array("{}".utf8), timeout: requestTimeout)
+    return try Self.decoded("status", answer, .read, ResponseDecoding.memberStatus)
+  }
+
   /// Lists the cluster's members.
   public func members() async throws(EtcdError) -> [Member] {
     try await call("member list", "cluster/member/list", Array("{}".utf8), .read, ResponseDecoding.members)
@@ -181,6 +188,13 @@ public final class EtcdClient: EtcdStore {
   ) async throws(EtcdError) -> Value {
     let answer = try await gateway.call(
       operation(), path: path, body: body, kind: kind, timeout: requestTimeout)
+    return try Self.decoded(operation(), answer, kind, decode)
+  }
+
+  private static func decoded<Value>(
+    _ operation: @autoclosure () -> String, _ answer: [UInt8], _ kind: Gateway.Kind,
+    _ decode: (inout GatewayScanner) throws(WireError) -> Value
+  ) throws(EtcdError) -> Value {
     do {
       return try ResponseDecoding.whole(answer, decode)
     } catch {

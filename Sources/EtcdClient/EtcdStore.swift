@@ -38,6 +38,9 @@ public protocol EtcdStore: Sendable {
   /// Asks the current endpoint for its state.
   func status() async throws(EtcdError) -> MemberStatus
 
+  /// Asks one member for its state, at one of its client URLs and nowhere else.
+  func status(at url: String) async throws(EtcdError) -> MemberStatus
+
   /// Lists the cluster's members.
   func members() async throws(EtcdError) -> [Member]
 

@@ -280,6 +280,8 @@ public struct Member: Sendable, Hashable {
   public var peerURLs: [String] = []
   /// Where clients reach it.
   public var clientURLs: [String] = []
+  /// Whether it only follows, without a vote.
+  public var isLearner = false
   /// Makes an empty member.
   public init() {}
 }

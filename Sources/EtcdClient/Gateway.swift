@@ -115,6 +115,23 @@ final class Gateway: Sendable {
     }
   }
 
+  /// Sends a read to one place, once.
+  func callOnce(
+    _ operation: String, at url: String, path: String, body: [UInt8], timeout: Duration
+  ) async throws(EtcdError) -> [UInt8] {
+    let deadline = ContinuousClock.now.advanced(by: timeout)
+    var base = Substring(url)
+    while base.hasSuffix("/") { base.removeLast() }
+    let token = try await token(deadline: deadline)
+    let result = await attempt(
+      operation, endpoint: Endpoint(index: 0, url: String(base)), path: path, body: body, kind: .read,
+      token: token, deadline: deadline)
+    switch result {
+    case .success(let answer): return answer
+    case .failure(let failure): throw failure.error
+    }
+  }
+
   private struct Failure: Error {
     var error: EtcdError
     var mayRetry: Bool

@@ -9,11 +9,15 @@ struct GRPCServices: Sendable {
   let runs: RunService
   let events: EventService
   let calendars: CalendarService
+  let cluster: ClusterService
   let replica: Replica
 
   var methods: [RPCMethod] {
     jobMethods + controlMethods + calendarMethods + [
       watchEvents,
+      unary("/rota.v1.Cluster/Get") { (_: GetClusterRequest, context) in
+        await cluster.get(isForwarded: context.isForwarded)
+      },
       unary("/rota.v1.Runs/Get") { (request: GetRunRequest, _) in
         try await runs.get(request.job, runID: request.runID)
       },

@@ -15,6 +15,7 @@ struct RESTServer: Sendable {
   let runs: RunService
   let calendars: CalendarService
   let events: EventService
+  let cluster: ClusterService
   let replica: Replica
   let metrics: ServerMetrics
   let pipeline: CommitPipeline
@@ -84,6 +85,10 @@ struct RESTServer: Sendable {
       }
     }
     group.get("events", use: watchEvents)
+    group.get("cluster") { request, _ in
+      _ = try RESTQuery(request, allowing: [])
+      return Response.json(.ok, await cluster.get(isForwarded: false).write)
+    }
     addStatusRoutes(to: group)
   }
 

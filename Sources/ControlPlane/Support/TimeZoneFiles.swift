@@ -58,11 +58,9 @@ public struct TimeZoneFiles: Sendable {
       for entry in entries(of: path) where isNamePart(entry) && files.count < maxFiles {
         if depth == 1, copies.contains(entry) || settings.contains(entry) { continue }
         let entryPath = path + "/" + entry
-        var status = stat()
-        guard stat(entryPath, &status) == 0 else { continue }
-        if status.st_mode & S_IFMT == S_IFDIR {
+        if isFolder(entryPath) {
           if depth < maxDepth { folders.append((entryPath, prefix + entry + "/", depth + 1)) }
-        } else if status.st_mode & S_IFMT == S_IFREG, let bytes = zone(entryPath, size: Int(status.st_size)) {
+        } else if let bytes = zone(entryPath) {
           files[prefix + entry] = bytes
         }
       }
@@ -84,6 +82,13 @@ public struct TimeZoneFiles: Sendable {
       }
   }
 
+  /// By opening it: NIO's C modules declare `stat` as well, and the compiler may take it for theirs.
+  private static func isFolder(_ path: String) -> Bool {
+    guard let folder = opendir(path) else { return false }
+    closedir(folder)
+    return true
+  }
+
   private static func entries(of path: String) -> [String] {
     guard let folder = opendir(path) else { return [] }
     defer { closedir(folder) }
@@ -100,8 +105,9 @@ public struct TimeZoneFiles: Sendable {
   // MARK: Files
 
   /// The bytes of a file that is a zone; nil for one that is something else.
-  private static func zone(_ path: String, size: Int) -> [UInt8]? {
-    guard size <= TimeZones.maxFileBytes, let bytes = read(path, upTo: size) else { return nil }
+  private static func zone(_ path: String) -> [UInt8]? {
+    guard let bytes = read(path, upTo: TimeZones.maxFileBytes + 1), bytes.count <= TimeZones.maxFileBytes
+    else { return nil }
     return bytes.starts(with: "TZif".utf8) ? bytes : nil
   }
 

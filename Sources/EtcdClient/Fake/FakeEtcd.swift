@@ -155,12 +155,16 @@ public final class FakeEtcd: EtcdStore {
     }
   }
 
+  /// The single member, wherever it is asked.
+  public func status(at url: String) async throws(EtcdError) -> MemberStatus { try await status() }
+
   /// A single member.
   public func members() async throws(EtcdError) -> [Member] {
     try await perform(.maintenance) { _ throws(EtcdError) in
       var member = Member()
       member.id = 1
       member.name = "fake"
+      member.clientURLs = ["http://fake"]
       return [member]
     }
   }

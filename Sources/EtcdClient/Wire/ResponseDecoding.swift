@@ -193,6 +193,7 @@ enum ResponseDecoding {
           case "name": member.name = try scanner.string()
           case "peerURLs": member.peerURLs = try strings(&scanner)
           case "clientURLs": member.clientURLs = try strings(&scanner)
+          case "isLearner": member.isLearner = try scanner.bool()
           default: try scanner.skip()
           }
         }

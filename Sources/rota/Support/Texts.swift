@@ -47,6 +47,12 @@ enum Texts {
     }
   }
 
+  /// Bytes as MiB with one digit.
+  static func mebibytes(_ bytes: Int64) -> String {
+    let tenths = (Double(bytes) / 1_048_576 * 10).rounded()
+    return "\(tenths / 10) MiB"
+  }
+
   /// Bytes as GiB with one digit.
   static func gibibytes(_ bytes: Int64) -> String {
     let tenths = (Double(bytes) / 1_073_741_824 * 10).rounded()
