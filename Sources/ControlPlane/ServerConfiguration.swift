@@ -20,12 +20,12 @@ public struct ServerConfiguration: Sendable {
   public var tls: TLSCredentials?
   /// The TTL of the server's lease, seconds: how long a takeover takes after a crash.
   public var leaseTTLSeconds: Int64 = 5
+  /// The time zones that schedules may name.
+  public var zones = TimeZones.utcOnly
   /// How long ended jobs and runs are kept.
   public var retention: Duration = .seconds(7 * 24 * 3_600)
   /// How many ended runs of one job are kept.
   public var runsKeptPerJob = 100
-  /// The time zones that schedules may name.
-  public var zones = TimeZones.utcOnly
   /// Rota's version, shown to users.
   public var version: String
 

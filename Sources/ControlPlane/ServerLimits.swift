@@ -19,6 +19,10 @@ enum ServerLimits {
   /// How often changes that waited too long are looked for.
   static let sweepInterval: Duration = .milliseconds(250)
 
+  /// While so many changes wait for a transaction, nothing is fired; and how often it is looked again, milliseconds.
+  static let queuedBeforeFiringWaits = 25_000
+  static let firingPauseMillis: Int64 = 50
+
   // MARK: Cache
 
   /// Records in one page of a listing.

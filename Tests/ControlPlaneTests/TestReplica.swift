@@ -32,7 +32,7 @@ final class TestReplica: Sendable {
         keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
         changes: changes, eventLoop: MultiThreadedEventLoopGroup.singleton.next(), logger: logger,
         serverID: id,
-        machine: .init(), zones: .utcOnly))
+        machine: Self.machine, zones: .utcOnly))
     let barrier = ReadBarrier(store: store, replica: replica, keyspace: keyspace, serverID: id)
     self.pipeline = pipeline
     self.replica = replica
@@ -55,14 +55,23 @@ final class TestReplica: Sendable {
     ]
   }
 
+  /// As a server's: the owners of segments fire, not the leader.
+  private static var machine: LeaderMachine.Configuration {
+    var machine = LeaderMachine.Configuration()
+    machine.firesJobs = false
+    return machine
+  }
+
   func stop() { for task in tasks { task.cancel() } }
 
-  /// Puts a candidate's key for this server, and has it stand.
+  /// Puts this server's own key and its candidate's, and has it stand.
   func stand() async throws -> Int64 {
     let lease = try await store.leaseGrant(ttlSeconds: 60).id
-    let record = ServerRecord(
+    var record = ServerRecord(
       serverID: "s1", grpcAddress: "127.0.0.1:1", httpAddress: "127.0.0.1:2", version: "t",
       startedAt: Timestamp(microseconds: 0))
+    record.lease = lease
+    try await store.put(keyspace.server(record.serverID), record.encoded(), lease: lease)
     try await store.put(keyspace.leader(lease: lease), record.encoded(), lease: lease)
     await replica.stand(lease: lease)
     return lease

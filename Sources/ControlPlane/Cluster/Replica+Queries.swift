@@ -163,6 +163,12 @@ extension Replica {
     figures.ready = leader?.readyCount ?? 0
     figures.proposalsInFlight = leader?.proposalsInFlight ?? 0
     figures.counters = leader?.counters ?? .init()
+    figures.firing = firing.counters
+    figures.lateness = firing.lateness
+    figures.segmentsOwned = firing.segmentsOwned
+    figures.scheduledJobs = firing.scheduledJobs
+    figures.overdue = firing.overdue(at: .now())
+    figures.firingInFlight = firing.proposalsInFlight
     figures.activeRunsByState = cache.activeRunsByState
     return figures
   }
@@ -200,5 +206,11 @@ struct ReplicaStatistics: Sendable {
   var ready = 0
   var proposalsInFlight = 0
   var counters = LeaderMachine.Counters()
+  var firing = FiringMachine.Counters()
+  var lateness = LatenessRecorder()
+  var segmentsOwned = 0
+  var scheduledJobs = 0
+  var overdue = 0
+  var firingInFlight = 0
   var activeRunsByState: [RunState: Int] = [:]
 }

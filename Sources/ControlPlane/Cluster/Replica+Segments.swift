@@ -16,9 +16,6 @@ extension Replica {
       }
   }
 
-  /// What this server reports of itself.
-  func figures() -> ServerFigures { ServerFigures(reportedAt: .now()) }
-
   /// How the cluster stands, but for etcd's members; what only the leader knows is there only if this server leads.
   func clusterInfo() -> ClusterInfo {
     var info = ClusterInfo()

@@ -35,6 +35,11 @@ actor Replica {
   /// This server's candidate lease; nil while it holds none.
   private var ownLease: Int64?
   private(set) var leader: LeaderMachine?
+  /// Fires the schedules of the segments that this server owns, whether it leads or not.
+  var firing: FiringMachine
+  /// Set while firing waits since too much else does.
+  var firingWaitsUntil: Timestamp?
+  private var segmentsTold = 0
   private var timer: (scheduled: Scheduled<Void>, at: Timestamp)?
   private var revisionWaiters: [RevisionWaiter] = []
   private var nextWaiter: UInt64 = 0
@@ -44,6 +49,9 @@ actor Replica {
   init(_ surroundings: Surroundings) {
     self.surroundings = surroundings
     cache = ClusterCache(segmentCount: surroundings.keyspace.segmentCount)
+    firing = FiringMachine(
+      serverID: surroundings.serverID, zones: surroundings.zones,
+      segmentCount: surroundings.keyspace.segmentCount, seed: UInt64.random(in: 0 ... .max))
   }
 
   // MARK: News from etcd
@@ -100,8 +108,12 @@ actor Replica {
 
   /// Ends a listing after the sweep.
   func finishListing(at revision: Int64) {
-    isWarm = true
-    advance(to: revision, now: .now())
+    let now = Timestamp.now()
+    if !isWarm {
+      isWarm = true
+      takeOwnSegments(now: now)
+    }
+    advance(to: revision, now: now)
     surroundings.changes.restart(after: revision)
   }
 
@@ -114,6 +126,10 @@ actor Replica {
     }
     reviewLeadership(now: now)
     turn(now: now)
+    if firing.segmentsOwned != segmentsTold {
+      segmentsTold = firing.segmentsOwned
+      surroundings.logger.info("this server owns segments", metadata: ["count": "\(segmentsTold)"])
+    }
   }
 
   /// Tells the machine and the watchers of a change that the cache has taken in.
@@ -130,6 +146,7 @@ actor Replica {
     case .segment(let number, _): leader?.segmentChanged(number)
     case .leader, .calendar, .backfill: break
     }
+    noticedForFiring(change, now: now)
   }
 
   // MARK: Leadership
@@ -164,15 +181,19 @@ actor Replica {
   private func stepDown() {
     surroundings.logger.notice("this server does not lead any more")
     leader = nil
-    timer?.scheduled.cancel()
-    timer = nil
     surroundings.sessions.closeAll(reason: "this server does not lead any more")
   }
 
   // MARK: Turns
 
-  /// Lets the machine decide, and hands out what it wants done.
+  /// Lets both machines decide, and hands out what they want done.
   private func turn(now: Timestamp) {
+    fire(now: now)
+    lead(now: now)
+    armTimer()
+  }
+
+  private func lead(now: Timestamp) {
     guard let effects = leader?.turn(cache, now: now), let term = leader?.epoch else { return }
     var changes: [(LeaderMachine.ProposalID, Change)] = []
     for effect in effects {
@@ -185,12 +206,11 @@ actor Replica {
       }
     }
     if !changes.isEmpty { surroundings.pipeline.submit(changes, term: term) }
-    armTimer()
   }
 
-  /// One timer for the machine's earliest deadline.
+  /// One timer for the earliest deadline of both machines.
   private func armTimer() {
-    let next = leader?.nextDeadline
+    let next = [leader?.nextDeadline, nextFiring].compactMap(\.self).min()
     if let timer, let next, timer.at <= next { return }
     timer?.scheduled.cancel()
     timer = nil
@@ -208,7 +228,6 @@ actor Replica {
   private func timerFired() {
     timer = nil
     turn(now: .now())
-    armTimer()
   }
 
   // MARK: Submissions
@@ -329,9 +348,10 @@ extension Replica: CommitObserver {
     let now = Timestamp.now()
     for settled in changes {
       let outcome = learn(from: settled, now: now)
-      if let (term, id) = settled.origin.proposal, term == leader?.epoch {
-        leader?.concluded(id, outcome, cache, now: now)
+      if let rider = settled.origin.rider, rider.term == leader?.epoch {
+        leader?.concluded(rider.id, outcome, cache, now: now)
       }
+      if case .firing(let id, _) = settled.origin { firing.concluded(id, outcome, cache, now: now) }
     }
     turn(now: now)
   }
@@ -395,10 +415,10 @@ extension Replica: CommitObserver {
 
 extension CommitPipeline.Origin {
   /// The proposal of a leader's machine whose outcome it is.
-  fileprivate var proposal: (LeaderEpoch, LeaderMachine.ProposalID)? {
+  fileprivate var rider: CommitPipeline.Rider? {
     switch self {
-    case .leader(let term, let id): (term, id)
-    case .caller(_, let rider): rider.map { ($0.term, $0.id) }
+    case .leader(let term, let id): CommitPipeline.Rider(term: term, id: id)
+    case .firing(_, let rider), .caller(_, let rider): rider
     }
   }
 }

@@ -133,8 +133,8 @@ extension CommitPipeline {
     var left: [Member] = []
     for var member in members {
       if error.outcome == .unknown { member.maybeApplied = true }
-      // A leader must know what became of its change; a caller is told that it is not known.
-      let isOver = member.deadline <= now && !(member.isLeaders && member.maybeApplied)
+      // A machine must know what became of its change; a caller is told that it is not known.
+      let isOver = member.deadline <= now && !(member.isMachines && member.maybeApplied)
       if isOver || Task.isCancelled {
         settled.append((member, .failed(error.said(of: member))))
       } else {

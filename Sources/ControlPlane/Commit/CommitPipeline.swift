@@ -43,6 +43,8 @@ final class CommitPipeline: Sendable {
   enum Origin: Sendable {
     /// A leader's machine of this term.
     case leader(LeaderEpoch, LeaderMachine.ProposalID)
+    /// The owner of segments; with the proposal of a leader's machine that rides along.
+    case firing(FiringMachine.ProposalID, Rider?)
     /// A caller, who waits; with the proposal of a leader's machine that rides along.
     case caller(CheckedContinuation<CommitResult, Never>, Rider?)
   }
@@ -53,6 +55,14 @@ final class CommitPipeline: Sendable {
     var id: LeaderMachine.ProposalID
   }
 
+  /// A change of the owner's machine.
+  struct Firing: Sendable {
+    var id: FiringMachine.ProposalID
+    /// The proposal of a leader's machine that rides along.
+    var rider: Rider?
+    var change: Change
+  }
+
   struct Member: Sendable {
     var change: Change
     var origin: Origin
@@ -60,7 +70,8 @@ final class CommitPipeline: Sendable {
     /// Whether an earlier try may have been applied.
     var maybeApplied = false
 
-    var isLeaders: Bool { if case .leader = origin { true } else { false } }
+    /// Whether a machine of this server waits for it, and not a caller.
+    var isMachines: Bool { if case .caller = origin { false } else { true } }
   }
 
   private struct State {
@@ -101,13 +112,20 @@ final class CommitPipeline: Sendable {
     enqueue(changes.map { Member(change: $0.1, origin: .leader(term, $0.0), deadline: deadline) })
   }
 
+  /// Commits changes of the owner's machine; the observer is told of their results.
+  func submit(_ changes: [Firing]) {
+    let deadline = clock.now + ServerLimits.leaderPatience
+    enqueue(changes.map { Member(change: $0.change, origin: .firing($0.id, $0.rider), deadline: deadline) })
+  }
+
   private func enqueue(_ members: [Member]) {
     typealias Woken = [(lane: CheckedContinuation<[Member]?, Never>, batch: [Member])]
     let (woken, refused) = state.withLock { state -> (Woken, [Member]) in
       guard !state.isClosed else { return ([], members) }
       let room = max(0, ServerLimits.queuedChanges - state.queue.count)
-      // A leader's changes are bounded by the slots of its agents and are never turned away.
-      let accepted = members.filter(\.isLeaders).isEmpty ? members.prefix(room) : members[...]
+      // The machines' changes are bounded, by the slots of agents and by `FiringLimits.proposalsInFlight`, and are
+      // never turned away.
+      let accepted = members.filter(\.isMachines).isEmpty ? members.prefix(room) : members[...]
       state.queue.append(contentsOf: accepted)
       var woken: Woken = []
       while !state.queue.isEmpty, let lane = state.idleLanes.popLast() {
@@ -199,8 +217,8 @@ final class CommitPipeline: Sendable {
       try? await Task.sleep(for: ServerLimits.sweepInterval)
       let now = clock.now
       let late = state.withLock { state in
-        let late = state.queue.filter { !$0.isLeaders && $0.deadline <= now }
-        if !late.isEmpty { state.queue.removeAll { !$0.isLeaders && $0.deadline <= now } }
+        let late = state.queue.filter { !$0.isMachines && $0.deadline <= now }
+        if !late.isEmpty { state.queue.removeAll { !$0.isMachines && $0.deadline <= now } }
         return late
       }
       let error = EtcdError(

@@ -16,6 +16,7 @@ struct MetricsPage: Sendable {
     var page = PrometheusText()
     cluster(figures, &page)
     leader(figures, &page)
+    schedules(figures, &page)
     writes(&page)
     api(&page)
     if let end = tls?.notAfter {
@@ -54,7 +55,6 @@ struct MetricsPage: Sendable {
     page.gauge("rota_proposals_in_flight", "Changes that this leader waits for.", figures.proposalsInFlight)
     page.counter("rota_assigned_total", "Assignments committed in this term.", counters.assigned)
     page.counter("rota_finished_total", "Runs ended in this term.", counters.finished)
-    page.counter("rota_fired_total", "Runs created by their time in this term.", counters.fired)
     page.counter("rota_lost_runs_total", "Runs whose agent was lost in this term.", counters.lostRuns)
     page.counter(
       "rota_stale_updates_total", "Agents' updates refused as stale in this term.", counters.staleUpdates)
@@ -73,6 +73,38 @@ struct MetricsPage: Sendable {
     page.counter("rota_refusals_total", "Changes that etcd did not take in this term.", counters.refusals)
     page.counter(
       "rota_expired_records_total", "Records that retention removed in this term.", counters.expired)
+  }
+
+  private func schedules(_ figures: ReplicaStatistics, _ page: inout PrometheusText) {
+    let counters = figures.firing
+    page.gauge("rota_segments_owned", "Segments that this server owns.", figures.segmentsOwned)
+    page.counter(
+      "rota_segment_moves_total", "Segments given to another owner in this term.",
+      figures.counters.segmentMoves)
+    page.gauge(
+      "rota_scheduled_jobs", "Jobs of its segments that have a next occurrence.", figures.scheduledJobs)
+    page.gauge("rota_overdue", "Jobs of its segments that are due and not decided.", figures.overdue)
+    page.counter("rota_fired_total", "Runs created by schedules.", counters.fired)
+    page.counter("rota_backfilled_total", "Runs created by backfills.", counters.backfilled)
+    page.counter(
+      "rota_skipped_total", "Occurrences left out.", label: "reason",
+      SkipReason.allCases.map { ($0.rawValue, counters.skipped[$0] ?? 0) })
+    page.histogram(
+      "rota_lateness_seconds", "How late runs were created after they were due.",
+      boundsMillis: LatenessRecorder.boundsMillis, counts: figures.lateness.counts,
+      total: figures.lateness.total, sumMillis: figures.lateness.sumMillis)
+    page.gauge(
+      "rota_firing_in_flight", "Changes of schedules that this server waits for.", figures.firingInFlight)
+    page.counter(
+      "rota_firing_conflicts_total", "Changes of schedules that met a conflict.", counters.conflicts)
+    page.counter(
+      "rota_firing_refusals_total", "Changes of schedules that etcd did not take.", counters.refusals)
+    page.counter(
+      "rota_firing_unreadable_total", "Times that a job's schedules could not be made ready.",
+      counters.unreadable)
+    page.counter(
+      "rota_firing_waits_total", "Times that firing had to wait since too many changes did.",
+      metrics.firingWaits.current)
   }
 
   private func writes(_ page: inout PrometheusText) {

@@ -21,6 +21,7 @@ final class ServerMetrics: Sendable {
   let transactionConflicts = Counter()
   let transactionErrors = Counter()
   let overloaded = Counter()
+  let firingWaits = Counter()
   let watchEvents = Counter()
   let healedRecords = Counter()
   let unreadableRecords = Counter()
@@ -50,6 +51,28 @@ struct PrometheusText {
   /// A gauge with one value for each value of a label.
   mutating func gauge(_ name: String, _ help: String, label: String, _ values: [(String, Int)]) {
     write(name, help, "gauge", values.map { ("{\(label)=\"\($0.0)\"}", "\($0.1)") })
+  }
+
+  /// A counter with one value for each value of a label.
+  mutating func counter(_ name: String, _ help: String, label: String, _ values: [(String, Int)]) {
+    write(name, help, "counter", values.map { ("{\(label)=\"\($0.0)\"}", "\($0.1)") })
+  }
+
+  /// A histogram of times in seconds.
+  /// - Parameters:
+  ///   - bounds: The upper bounds of the buckets, milliseconds, rising.
+  ///   - counts: What is in each bucket and not in the one before.
+  mutating func histogram(
+    _ name: String, _ help: String, boundsMillis bounds: [Int64], counts: [Int], total: Int, sumMillis: Int64
+  ) {
+    text += "# HELP \(name) \(help)\n# TYPE \(name) histogram\n"
+    var below = 0
+    for (bound, count) in zip(bounds, counts) {
+      below += count
+      text += "\(name)_bucket{le=\"\(Double(bound) / 1_000)\"} \(below)\n"
+    }
+    text += "\(name)_bucket{le=\"+Inf\"} \(total)\n"
+    text += "\(name)_sum \(Double(sumMillis) / 1_000)\n\(name)_count \(total)\n"
   }
 
   private mutating func write(_ name: String, _ help: String, _ type: String, _ rows: [(String, String)]) {

@@ -73,8 +73,9 @@ struct DevCommand: AsyncParsableCommand, EnvironmentBacked {
     let client = try EtcdClient(configuration: .init(endpoints: [etcdChild.endpoint]), logger: logger)
     try await etcdChild.waitUntilHealthy(client)
 
-    let configuration = ServerConfiguration(
+    var configuration = ServerConfiguration(
       serverID: "dev", http: http.hostPort, grpc: grpc.hostPort, version: Version.text)
+    try configuration.loadZones(logger: logger)
     // Stopped in reverse order: the agents, which report to the server, which writes to etcd.
     var services: [any Service] = [
       etcdChild, ServerService(configuration: configuration, etcd: client, logger: logger),

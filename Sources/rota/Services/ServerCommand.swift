@@ -68,6 +68,7 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
   func run() async throws {
     let logger = log.makeLogger("rota.server")
     var configuration = try serverConfiguration()
+    try configuration.loadZones(logger: logger)
     configuration.tls = try tls.credentials(logger: logger)
     if let tls = configuration.tls, !tls.asksClients {
       logger.warning(
@@ -90,6 +91,33 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     configuration.retention = .milliseconds(retention.millis)
     configuration.runsKeptPerJob = runsKept
     return configuration
+  }
+}
+
+extension ServerConfiguration {
+  /// Reads the machine's time zones, or those of `ROTA_TZDATA`.
+  mutating func loadZones(logger: Logger) throws {
+    let files: TimeZoneFiles
+    do {
+      files = try TimeZoneFiles.load()
+    } catch {
+      throw CommandFailure("\(error)")
+    }
+    zones = files.zones
+    guard let folder = files.folder else {
+      logger.warning("there are no time zones on this machine but UTC: install tzdata, or set ROTA_TZDATA")
+      return
+    }
+    logger.info(
+      "time zones are read",
+      metadata: [
+        "folder": "\(folder)", "version": "\(files.version ?? "unknown")", "zones": "\(zones.names.count)",
+      ])
+    if !zones.unreadable.isEmpty {
+      logger.warning(
+        "some time zones cannot be read, and are left out",
+        metadata: ["zones": "\(zones.unreadable.keys.sorted().joined(separator: ", "))"])
+    }
   }
 }
 
