@@ -126,6 +126,13 @@ enum ServerLimits {
   static let catchUps = 8
   static let catchUpPatience: Duration = .seconds(10)
 
+  // MARK: Forecasts
+
+  /// Forecasts that are computed at a time; others wait.
+  static let forecasts = 2
+  /// Jobs that are copied out of the replica at a time: a few milliseconds.
+  static let forecastPage = 500
+
   // MARK: Housekeeping
 
   /// How often history in etcd is compacted.

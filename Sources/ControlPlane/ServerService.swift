@@ -30,8 +30,9 @@ public final class ServerService: Service {
     let record = serverRecord(grpcPort: grpc.port)
     let rest = RESTServer(
       configuration: configuration, jobs: parts.jobs, runs: parts.runs, calendars: parts.calendars,
-      events: parts.events, cluster: parts.cluster, replica: parts.replica, metrics: parts.metrics,
-      pipeline: parts.pipeline, sessions: parts.sessions, logger: logger)
+      events: parts.events, cluster: parts.cluster, lookahead: parts.lookahead, backfills: parts.backfills,
+      replica: parts.replica, metrics: parts.metrics, pipeline: parts.pipeline, sessions: parts.sessions,
+      logger: logger)
     let candidate = Candidate(
       store: store, replica: parts.replica, keyspace: keyspace, record: record,
       ttlSeconds: configuration.leaseTTLSeconds, logger: logger)
@@ -144,6 +145,8 @@ private struct ServerParts: Sendable {
   let runs: RunService
   let calendars: CalendarService
   let cluster: ClusterService
+  let lookahead: LookaheadService
+  let backfills: BackfillService
   let health: ServerHealth
   let methods: [RPCMethod]
 
@@ -180,11 +183,14 @@ private struct ServerParts: Sendable {
     let agents = AgentSessionService(
       replica: replica, sessions: sessions, logs: logs,
       checkpoints: CheckpointReader(store: store, keyspace: keyspace, logger: logger), logger: logger)
-    let api =
-      GRPCServices(
-        jobs: jobs, runs: runs, events: events, calendars: calendars, cluster: cluster, replica: replica
-      ).methods
-      + agents.methods
+    lookahead = LookaheadService(replica: replica, barrier: barrier, zones: configuration.zones)
+    backfills = BackfillService(
+      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, zones: configuration.zones,
+      logger: logger)
+    let services = GRPCServices(
+      jobs: jobs, runs: runs, events: events, calendars: calendars, cluster: cluster,
+      lookahead: lookahead, backfills: backfills, replica: replica)
+    let api = services.methods + agents.methods
     let reflection = ReflectionService(services: api.services + [HealthService.name])
     let board = HealthBoard(services: reflection.services)
     health = ServerHealth(board: board, replica: replica, barrier: barrier, logger: logger)

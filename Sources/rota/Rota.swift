@@ -15,8 +15,9 @@ struct Rota: AsyncParsableCommand {
     subcommands: [
       SubmitCommand.self, JobsCommand.self, JobCommand.self, RunsCommand.self, LogsCommand.self,
       CancelCommand.self, PauseCommand.self, ResumeCommand.self, TriggerCommand.self, SkipNextCommand.self,
-      UpdateCommand.self, DeleteCommand.self, CalendarCommand.self, AgentsCommand.self, ClusterCommand.self,
-      EventsCommand.self, ServerCommand.self, AgentCommand.self,
+      UpdateCommand.self, DeleteCommand.self, CalendarCommand.self, NextCommand.self, ForecastCommand.self,
+      BackfillCommand.self, AgentsCommand.self, ClusterCommand.self, EventsCommand.self, ServerCommand.self,
+      AgentCommand.self,
       DevCommand.self, CertsCommand.self,
       VersionCommand.self, CompletionsCommand.self,
     ])

@@ -24,7 +24,7 @@ START_SECONDS = 30.0
 live_clusters: list["Cluster"] = []
 
 # The client commands that have commands of their own.
-SUBCOMMANDS = {"calendar": ("put", "get", "list", "delete")}
+SUBCOMMANDS = {"backfill": ("create", "list", "get", "cancel"), "calendar": ("put", "get", "list", "delete")}
 
 
 def binaries() -> Path:

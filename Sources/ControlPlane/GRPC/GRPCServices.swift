@@ -3,17 +3,19 @@ import Proto
 import SchedulerCore
 import Transport
 
-/// `rota.v1.Jobs`, `Runs`, `Agents`, `Events` and `Calendars` on top of the services.
+/// `rota.v1.Jobs`, `Runs`, `Agents` and the other services for users on top of the services.
 struct GRPCServices: Sendable {
   let jobs: JobService
   let runs: RunService
   let events: EventService
   let calendars: CalendarService
   let cluster: ClusterService
+  let lookahead: LookaheadService
+  let backfills: BackfillService
   let replica: Replica
 
   var methods: [RPCMethod] {
-    jobMethods + controlMethods + calendarMethods + [
+    jobMethods + controlMethods + calendarMethods + lookaheadMethods + [
       watchEvents,
       unary("/rota.v1.Cluster/Get") { (_: GetClusterRequest, context) in
         await cluster.get(isForwarded: context.isForwarded)

@@ -16,6 +16,8 @@ struct RESTServer: Sendable {
   let calendars: CalendarService
   let events: EventService
   let cluster: ClusterService
+  let lookahead: LookaheadService
+  let backfills: BackfillService
   let replica: Replica
   let metrics: ServerMetrics
   let pipeline: CommitPipeline
@@ -89,6 +91,7 @@ struct RESTServer: Sendable {
       _ = try RESTQuery(request, allowing: [])
       return Response.json(.ok, await cluster.get(isForwarded: false).write)
     }
+    addLookaheadRoutes(to: group)
     addStatusRoutes(to: group)
   }
 

@@ -60,6 +60,8 @@ public struct BackfillRecord: Hashable, Sendable {
   public var finishedAt: Timestamp?
   /// The occurrence that it looked at last; nil before the first.
   public var position: Timestamp?
+  /// How many occurrences the range had when it was accepted.
+  public var occurrences = 0
   /// Runs that it has created.
   public var created = 0
   /// Occurrences that had a run already.
@@ -94,6 +96,7 @@ extension BackfillRecord {
     json.member("created_at", createdAt)
     json.optionalMember("finished_at", finishedAt)
     json.optionalMember("position", position)
+    json.member("occurrences", occurrences)
     json.member("created", created)
     json.member("existing", existing)
     json.endObject()
@@ -132,6 +135,7 @@ extension BackfillRecord {
     case "state": state = try reader.word(State.self)
     case "finished_at": finishedAt = try reader.timestamp()
     case "position": position = try reader.timestamp()
+    case "occurrences": occurrences = try reader.wholeNumber()
     case "created": created = try reader.wholeNumber()
     case "existing": existing = try reader.wholeNumber()
     default: try reader.skip()

@@ -75,7 +75,7 @@ struct DevCommand: AsyncParsableCommand, EnvironmentBacked {
 
     var configuration = ServerConfiguration(
       serverID: "dev", http: http.hostPort, grpc: grpc.hostPort, version: Version.text)
-    try configuration.loadZones(logger: logger)
+    configuration.zones = try Zones.load(logger)
     // Stopped in reverse order: the agents, which report to the server, which writes to etcd.
     var services: [any Service] = [
       etcdChild, ServerService(configuration: configuration, etcd: client, logger: logger),

@@ -67,8 +67,7 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
 
   func run() async throws {
     let logger = log.makeLogger("rota.server")
-    var configuration = try serverConfiguration()
-    try configuration.loadZones(logger: logger)
+    var configuration = try serverConfiguration(logger)
     configuration.tls = try tls.credentials(logger: logger)
     if let tls = configuration.tls, !tls.asksClients {
       logger.warning(
@@ -80,7 +79,7 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     await client.shutdown()
   }
 
-  private func serverConfiguration() throws -> ServerConfiguration {
+  private func serverConfiguration(_ logger: Logger) throws -> ServerConfiguration {
     var configuration = ServerConfiguration(
       serverID: id ?? AgentConfiguration.defaultID, http: http.hostPort, grpc: grpc.hostPort,
       version: Version.text)
@@ -90,34 +89,8 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     configuration.leaseTTLSeconds = try leaseTtl.wholeSeconds("--lease-ttl", in: 2...3_600)
     configuration.retention = .milliseconds(retention.millis)
     configuration.runsKeptPerJob = runsKept
+    configuration.zones = try Zones.load(logger)
     return configuration
-  }
-}
-
-extension ServerConfiguration {
-  /// Reads the machine's time zones, or those of `ROTA_TZDATA`.
-  mutating func loadZones(logger: Logger) throws {
-    let files: TimeZoneFiles
-    do {
-      files = try TimeZoneFiles.load()
-    } catch {
-      throw CommandFailure("\(error)")
-    }
-    zones = files.zones
-    guard let folder = files.folder else {
-      logger.warning("there are no time zones on this machine but UTC: install tzdata, or set ROTA_TZDATA")
-      return
-    }
-    logger.info(
-      "time zones are read",
-      metadata: [
-        "folder": "\(folder)", "version": "\(files.version ?? "unknown")", "zones": "\(zones.names.count)",
-      ])
-    if !zones.unreadable.isEmpty {
-      logger.warning(
-        "some time zones cannot be read, and are left out",
-        metadata: ["zones": "\(zones.unreadable.keys.sorted().joined(separator: ", "))"])
-    }
   }
 }
 

@@ -39,12 +39,13 @@ struct EnvironmentFlag: ExpressibleByStringLiteral {
 }
 
 enum EnvironmentFlags {
-  /// Puts the flags that the environment sets behind the subcommand's name, where flags that were given
+  /// Puts the flags that the environment sets behind the subcommands' names, where flags that were given
   /// come after them and win. The parser then checks both alike.
   static func apply(
     to arguments: [String], environment: (String) -> String? = EnvironmentFlags.variable
   ) throws -> [String] {
-    guard let name = arguments.first, let command = command(named: name) else { return arguments }
+    let (command, depth) = command(of: arguments)
+    guard let command else { return arguments }
     let given = Set(
       arguments.prefix { $0 != "--" }.map { $0.split(separator: "=").first.map(String.init) ?? $0 })
     var added: [String] = []
@@ -57,7 +58,7 @@ enum EnvironmentFlags {
         if try isSet(value, flag) { added.append("--\(flag.name)") }
       }
     }
-    return [name] + added + arguments.dropFirst()
+    return arguments.prefix(depth) + added + arguments.dropFirst(depth)
   }
 
   private static func isSet(_ value: String, _ flag: EnvironmentFlag) throws -> Bool {
@@ -68,10 +69,20 @@ enum EnvironmentFlags {
     }
   }
 
-  private static func command(named name: String) -> (any EnvironmentBacked.Type)? {
-    Rota.configuration.subcommands.lazy
-      .first { $0._commandName == name }
-      .flatMap { $0 as? any EnvironmentBacked.Type }
+  /// The command that the first words name, and how many words that are: `calendar list` are two.
+  private static func command(
+    of arguments: [String]
+  ) -> (command: (any EnvironmentBacked.Type)?, depth: Int) {
+    var command: any ParsableCommand.Type = Rota.self
+    var depth = 0
+    while depth < arguments.count,
+      let next = command.configuration.subcommands.first(where: { $0._commandName == arguments[depth] })
+    {
+      command = next
+      depth += 1
+    }
+    if depth > 0, let implied = command.configuration.defaultSubcommand { command = implied }
+    return (command as? any EnvironmentBacked.Type, depth)
   }
 
   /// A variable of this process.
