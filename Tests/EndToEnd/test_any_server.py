@@ -25,6 +25,15 @@ def put_calendar(client: Client) -> str:
     return client.put_calendar(f"c-{uuid.uuid4().hex[:12]}", calendar(days=["12-25"])).name
 
 
+def start_backfill(client: Client) -> messages.Backfill:
+    """Of the last two occurrences of a yearly job, one after the other; the first goes on for a minute."""
+    job = client.submit(shell_job("sleep 60", schedules=[schedule(cron="0 0 1 1 *")])).job_id
+    request = messages.CreateBackfillRequest(job_id=job)
+    request.to.GetCurrentTime()
+    getattr(request, "from").FromSeconds(request.to.seconds - 2 * 365 * 86_400)
+    return client.backfill(request)
+
+
 CALLS: dict[str, Callable[[Client, str], object]] = {
     "Jobs.Submit": lambda client, job: client.submit(noop_job()).job_id,
     "Jobs.SubmitBatch": lambda client, job: client.submit_batch([messages.SubmitRequest(spec=noop_job())])[0].job_id,
@@ -45,6 +54,18 @@ CALLS: dict[str, Callable[[Client, str], object]] = {
     "Calendars.Get": lambda client, job: client.calendar(put_calendar(client)).spec.days == ["12-25"],
     "Calendars.List": lambda client, job: put_calendar(client) in {entry.name for entry in client.calendars()},
     "Calendars.Delete": lambda client, job: client.delete_calendar(put_calendar(client)) is None,
+    "Schedules.Preview": lambda client, job: len(
+        client.preview(messages.PreviewRequest(job_id=yearly(client), count=3)).occurrences
+    ) == 3,
+    "Schedules.Forecast": lambda client, job: yearly(client) and client.forecast(messages.ForecastRequest()).jobs >= 1,
+    "Backfills.Create": lambda client, job: start_backfill(client).backfill_id,
+    "Backfills.Get": lambda client, job: (made := start_backfill(client))
+    and client.get_backfill(made.job_id, made.backfill_id).occurrences == 2,
+    "Backfills.List": lambda client, job: (made := start_backfill(client))
+    and [entry.backfill_id for entry in client.backfills(made.job_id)] == [made.backfill_id],
+    "Backfills.Cancel": lambda client, job: (made := start_backfill(client))
+    and client.cancel_backfill(made.job_id, made.backfill_id).state == messages.BackfillState.BACKFILL_STATE_CANCELLED,
+    "Cluster.Get": lambda client, job: len(client.cluster().servers) == 2,
     "Runs.Get": lambda client, job: client.run(job).job_id == job,
     "Runs.List": lambda client, job: next(client.runs(job_id=job)).job_id == job,
     "Runs.ListExecutions": lambda client, job: next(client.executions(job_id=job)).execution_id.startswith(job),
@@ -73,6 +94,7 @@ def test_the_calls_are_all_that_the_contract_has():
         messages.ListAgentsRequest,
         messages.Change,
         messages.Calendar,
+        messages.ClusterInfo,
     )
     services = {
         f"{service.name}.{method.name}"

@@ -309,6 +309,7 @@ def paths_of(message) -> set[str]:
     found: set[str] = set()
 
     def walk(descriptor, prefix: str, depth: int) -> None:
+        found.update(prefix + oneof.name for oneof in descriptor.oneofs)
         for field in descriptor.fields:
             found.add(prefix + field.name)
             if field.message_type and depth < 4 and not field.message_type.GetOptions().map_entry:
@@ -335,7 +336,7 @@ def test_bad_input_names_the_field(pair, what, spec, word):
     # The field is one of the message that the client has sent.
     plain = "".join(part.partition("]")[2] if n else part for n, part in enumerate(violation.field.split("[")))
     known = paths_of(messages.SubmitRequest())
-    within_map = any(plain.startswith(f"{field}.") for field in ("spec.env", "spec.http.headers"))
+    within_map = any(plain.startswith(f"{field}.") for field in ("spec.env", "spec.params", "spec.http.headers"))
     assert plain in known or within_map or plain == "spec.task", violation.field
     (surfaced,) = error.violations
     assert (surfaced.field, surfaced.description) == (violation.field, violation.description)

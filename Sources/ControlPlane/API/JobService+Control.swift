@@ -130,7 +130,8 @@ extension JobService {
     try await barrier.pass()
     for _ in 0..<ServerLimits.casTries {
       let job = try await standing(key)
-      guard let record = try await decide(job) else { return try await require(key) }
+      guard var record = try await decide(job) else { return try await require(key) }
+      record.changeID = Self.newChangeID()
       let proposal = Proposal(
         guards: [.jobUnchanged(key, modRevision: job.modRevision)], writes: [.job(record)])
       switch await pipeline.commit(keyspace.change(for: proposal)) {
@@ -150,6 +151,11 @@ extension JobService {
       }
     }
     throw Self.keepsChanging(key)
+  }
+
+  /// Beside what else a change writes, enough to tell two of them apart.
+  private static func newChangeID() -> String {
+    String(UInt64.random(in: 0 ... .max), radix: 36)
   }
 
   /// The job to decide about, once the cache has all that was committed before the job's last change: runs of jobs

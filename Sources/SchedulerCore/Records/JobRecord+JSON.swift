@@ -13,6 +13,7 @@ extension JobRecord {
     json.endObject()
     json.member("created_at", createdAt)
     if generation != 1 { json.member("generation", generation) }
+    json.optionalMember("change_id", changeID)
     if !scheduleStates.isEmpty {
       json.key("schedule_states")
       json.beginArray()
@@ -61,6 +62,7 @@ extension JobRecord {
   private mutating func readOptionalMember(_ name: String, from reader: inout JSONReader) throws {
     switch name {
     case "generation": generation = try reader.wholeNumber()
+    case "change_id": changeID = try reader.string()
     case "schedule_states":
       try reader.array { reader in scheduleStates.append(try ScheduleState(from: &reader)) }
     case "next_run_time": nextRunTime = try reader.timestamp()

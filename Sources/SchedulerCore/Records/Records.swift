@@ -10,6 +10,9 @@ public struct JobRecord: Hashable, Sendable {
   public var createdAt: Timestamp
   /// Rises with each change of the specification, from 1.
   public var generation = 1
+  /// Random, made anew for each change that somebody asks for: tells a change whose answer was lost from the same
+  /// change made by somebody else.
+  public var changeID: String?
   /// How the schedules stand, in the order of the specification; as many as it has.
   public var scheduleStates: [ScheduleState] = []
   /// When the next run is due to be created, jitter included; nil when none is. Of a paused job: when it would

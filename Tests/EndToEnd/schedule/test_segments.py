@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 
@@ -45,7 +46,7 @@ def every_second(story: Story) -> messages.JobSpec:
 
 def disturbed(cluster: FaultyCluster, jobs: int, disturb: Callable[[], None]) -> None:
     """Jobs due every second run through what is done to the servers: each second of each job has its one run."""
-    with Story(cluster) as story:
+    with Story(cluster, f"story-{uuid.uuid4().hex[:8]}") as story:
         ids = cluster.submit_all([every_second(story) for _ in range(jobs)])
         first = int(time.time()) + 2
         time.sleep(3)

@@ -12,7 +12,14 @@ import grpc
 from google.protobuf.message import Message
 
 from . import messages as m
-from ._generated.rota.v1 import agents_pb2_grpc, events_pb2_grpc, jobs_pb2_grpc, runs_pb2_grpc, schedules_pb2_grpc
+from ._generated.rota.v1 import (
+    agents_pb2_grpc,
+    cluster_pb2_grpc,
+    events_pb2_grpc,
+    jobs_pb2_grpc,
+    runs_pb2_grpc,
+    schedules_pb2_grpc,
+)
 from .errors import RotaError, rota_error
 from .states import is_terminal
 
@@ -63,6 +70,9 @@ class Client:
         self._agents = agents_pb2_grpc.AgentsStub(self._channel)
         self._events = events_pb2_grpc.EventsStub(self._channel)
         self._calendars = schedules_pb2_grpc.CalendarsStub(self._channel)
+        self._schedules = schedules_pb2_grpc.SchedulesStub(self._channel)
+        self._backfills = schedules_pb2_grpc.BackfillsStub(self._channel)
+        self._cluster = cluster_pb2_grpc.ClusterStub(self._channel)
 
     def __enter__(self) -> Client:
         return self
@@ -320,7 +330,40 @@ class Client:
         request = m.DeleteCalendarRequest(name=name, namespace=namespace, if_match=if_match)
         self._call(self._calendars.Delete, request)
 
-    # Agents
+    # Looking ahead, and back
+
+    def preview(self, request: m.PreviewRequest) -> m.PreviewResponse:
+        """The next occurrences of a job, or of schedules that no job has (yet)."""
+        return self._call(self._schedules.Preview, request)
+
+    def forecast(self, request: m.ForecastRequest) -> m.ForecastResponse:
+        """How many runs the schedules of all jobs will create in each minute of a range."""
+        return self._call(self._schedules.Forecast, request)
+
+    def backfill(self, request: m.CreateBackfillRequest) -> m.Backfill:
+        """Starts a backfill, or, with `dry_run`, says what it would do."""
+        return self._call(self._backfills.Create, request)
+
+    def get_backfill(self, job_id: str, backfill_id: str, *, namespace: str = "") -> m.Backfill:
+        """One backfill."""
+        request = m.GetBackfillRequest(job_id=job_id, backfill_id=backfill_id, namespace=namespace)
+        return self._call(self._backfills.Get, request)
+
+    def backfills(self, job_id: str, *, namespace: str = "") -> list[m.Backfill]:
+        """The backfills of a job."""
+        request = m.ListBackfillsRequest(job_id=job_id, namespace=namespace)
+        return list(self._call(self._backfills.List, request).backfills)
+
+    def cancel_backfill(self, job_id: str, backfill_id: str, *, namespace: str = "") -> m.Backfill:
+        """Has a backfill create no further runs; those that exist go on."""
+        request = m.GetBackfillRequest(job_id=job_id, backfill_id=backfill_id, namespace=namespace)
+        return self._call(self._backfills.Cancel, request)
+
+    # The cluster
+
+    def cluster(self) -> m.ClusterInfo:
+        """Its servers with their segments, and etcd's members."""
+        return self._call(self._cluster.Get, m.GetClusterRequest())
 
     def agents(self, *, page_size: int = 0) -> list[m.Agent]:
         """All agents that hold a lease, by their ids."""
