@@ -77,7 +77,8 @@ struct ServerJudgeTests {
   @Test func anOverloadedServerShedsStepByStepAndGetsItBackLater() {
     var bench = Bench()
     func late(_ id: String, _ figures: inout ServerFigures) {
-      figures.latenessP99Millis = id == "b" ? 9_000 : 100
+      figures.fires = 500
+      figures.latenessP50Millis = id == "b" ? 9_000 : 100
     }
     bench.round(ids, late)
     bench.round(ids, late)
@@ -102,11 +103,32 @@ struct ServerJudgeTests {
   @Test func whoIsLateLikeTheOthersKeepsItsShare() {
     var bench = Bench()
     for _ in 0..<10 {
-      bench.round(ids) { $1.latenessP99Millis = $0 == "b" ? 20_000 : 8_000 }
+      bench.round(ids) {
+        $1.fires = 500
+        $1.latenessP50Millis = $0 == "b" ? 20_000 : 8_000
+      }
     }
     #expect(bench.shares(ids) == [1_000, 1_000, 1_000])
     for _ in 0..<3 { bench.round(ids) { $1.overdue = $0 == "c" ? 50_000 : 10 } }
     #expect(bench.shares(ids) == [1_000, 1_000, 750])
+  }
+
+  /// Who has just taken over the segments of a lost server has fired the others' late runs.
+  @Test func someLateRunsAreNoOverload() {
+    var bench = Bench()
+    for _ in 0..<10 {
+      bench.round(ids) {
+        guard $0 == "b" else { return }
+        $1.fires = 40
+        $1.latenessP50Millis = 5_000
+        $1.latenessP99Millis = 6_000
+      }
+      bench.round(ids) {
+        $1.fires = 4_000
+        $1.latenessP99Millis = $0 == "b" ? 6_000 : 10
+      }
+    }
+    #expect(bench.shares(ids) == [1_000, 1_000, 1_000])
   }
 
   @Test func whoComesBackIsJudgedAnew() {

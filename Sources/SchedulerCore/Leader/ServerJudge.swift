@@ -7,9 +7,11 @@ struct ServerJudge: Sendable {
     static let skewMillis: Int64 = 5_000
     /// Of fewer servers nobody can say whose clock is wrong.
     static let serversForSkew = 3
-    /// The 99th percentile of lateness, and the occurrences that are due and not decided, below which no server is
-    /// overloaded.
+    /// The median of lateness, and the occurrences that are due and not decided, below which no server is overloaded.
+    /// Of the lateness the median, since some runs are late whenever segments have moved; and that says something only
+    /// of so many runs.
     static let latenessMillis: Int64 = 1_000
+    static let firesForLateness = 100
     static let overdue = 1_000
     /// How many times as bad as the median of the others an overloaded server is.
     static let factor = 4
@@ -134,9 +136,10 @@ struct ServerJudge: Sendable {
     let others = servers.filter { $0.key != id }.values.map(\.figures)
     guard let own = servers[id]?.figures, !others.isEmpty else { return false }
     let lateness = max(
-      Limits.latenessMillis, Self.median(others.map(\.latenessP99Millis)) * Int64(Limits.factor))
+      Limits.latenessMillis, Self.median(others.map(\.latenessP50Millis)) * Int64(Limits.factor))
     let overdue = max(Limits.overdue, Self.median(others.map(\.overdue)) * Limits.factor)
-    return own.latenessP99Millis > lateness || own.overdue > overdue
+    let isLate = own.latenessP50Millis > lateness && own.fires >= Limits.firesForLateness
+    return isLate || own.overdue > overdue
   }
 
   private static func median<Number: BinaryInteger>(_ numbers: [Number]) -> Number {
