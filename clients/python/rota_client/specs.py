@@ -12,14 +12,9 @@ from .messages import (
     CalendarSpec,
     Constraint,
     ConstraintOperator,
-    DstGap,
-    DstOverlap,
-    Frequency,
     JobSpec,
-    MisfireAction,
     MisfirePolicy,
     Overlap,
-    OverlapAction,
     Schedule,
 )
 
@@ -63,19 +58,20 @@ def schedule(
     given = [name for name, value in rules.items() if value not in ("", None)]
     if len(given) != 1:
         raise ValueError(f"exactly one of {', '.join(rules)} is needed, not {', '.join(given) or 'none'}")
-    made = Schedule(time_zone=time_zone, max_runs=max_runs, calendars=calendars)
+    made = Schedule(
+        time_zone=time_zone,
+        max_runs=max_runs,
+        calendars=calendars,
+        frequency=_label("FREQUENCY", frequency),
+        dst_gap=_label("DST_GAP", dst_gap),
+        dst_overlap=_label("DST_OVERLAP", dst_overlap),
+    )
     if cron:
         made.cron = cron
     if every is not None:
         made.every.FromTimedelta(timedelta(seconds=every))
     if fixed_delay is not None:
         made.fixed_delay.FromTimedelta(timedelta(seconds=fixed_delay))
-    if frequency:
-        made.frequency = Frequency.Value(f"FREQUENCY_{frequency.upper()}")
-    if dst_gap:
-        made.dst_gap = DstGap.Value(f"DST_GAP_{dst_gap.upper()}")
-    if dst_overlap:
-        made.dst_overlap = DstOverlap.Value(f"DST_OVERLAP_{dst_overlap.upper()}")
     for name, time in (("at", at), ("start_time", start_time), ("end_time", end_time)):
         if time is not None:
             getattr(made, name).FromDatetime(_with_zone(name, time))
@@ -90,7 +86,7 @@ def misfire(
     """What becomes of missed occurrences: skip, latest, or all, of which `limit` run at most; none that are older
     than `within`. What is late by no more than `grace` is not missed.
     """
-    made = MisfirePolicy(policy=MisfireAction.Value(f"MISFIRE_ACTION_{policy.upper()}"), limit=limit)
+    made = MisfirePolicy(policy=_label("MISFIRE_ACTION", policy), limit=limit)
     if within is not None:
         made.within.FromTimedelta(timedelta(seconds=within))
     if grace is not None:
@@ -102,7 +98,7 @@ def overlap(policy: str, *, limit: int = 0) -> Overlap:
     """What happens when a job is due while a run of it has not ended: allow, forbid, queue (at most `limit` wait)
     or replace.
     """
-    return Overlap(policy=OverlapAction.Value(f"OVERLAP_ACTION_{policy.upper()}"), limit=limit)
+    return Overlap(policy=_label("OVERLAP_ACTION", policy), limit=limit)
 
 
 def calendar(
@@ -121,6 +117,11 @@ def calendar(
         # `from` is a word of Python's.
         made.ranges.add(**{"from": start, "to": end})
     return made
+
+
+def _label(enumeration: str, value: str) -> str | None:
+    """The label of an enumeration's value, which a message refuses when it does not exist; none for no value."""
+    return f"{enumeration}_{value.upper()}" if value else None
 
 
 def _with_zone(name: str, time: datetime) -> datetime:
