@@ -156,7 +156,6 @@ private struct ServerParts: Sendable {
     pipeline = CommitPipeline(store: store, metrics: metrics, logger: logger)
     var machine = configuration.machine
     machine.segmentCount = keyspace.segmentCount
-    machine.firesJobs = false
     replica = Replica(
       Replica.Surroundings(
         keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,

@@ -32,7 +32,7 @@ final class TestReplica: Sendable {
         keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
         changes: changes, eventLoop: MultiThreadedEventLoopGroup.singleton.next(), logger: logger,
         serverID: id,
-        machine: Self.machine, zones: .utcOnly))
+        machine: .init(), zones: .utcOnly))
     let barrier = ReadBarrier(store: store, replica: replica, keyspace: keyspace, serverID: id)
     self.pipeline = pipeline
     self.replica = replica
@@ -53,13 +53,6 @@ final class TestReplica: Sendable {
       Task { await pipeline.run(observer: replica) },
       Task { await feeder.run() },
     ]
-  }
-
-  /// As a server's: the owners of segments fire, not the leader.
-  private static var machine: LeaderMachine.Configuration {
-    var machine = LeaderMachine.Configuration()
-    machine.firesJobs = false
-    return machine
   }
 
   func stop() { for task in tasks { task.cancel() } }

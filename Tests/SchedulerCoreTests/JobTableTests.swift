@@ -256,7 +256,6 @@ struct JobTableTests {
         deadlines.set(slot, at: time)
         model[slot] = time
       }
-      #expect(deadlines.deadline(of: slot) == model[slot])
       #expect(deadlines.nextDeadline == model.values.min() && deadlines.count == model.count)
     }
   }

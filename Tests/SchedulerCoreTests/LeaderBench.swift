@@ -2,7 +2,7 @@ import Testing
 
 @testable import SchedulerCore
 
-/// One leading server and its etcd, where everything happens when the test says so.
+/// One server, which leads and owns all segments, and its etcd, where everything happens when the test says so.
 struct LeaderBench {
   static let job = JobKey(namespace: "default", jobID: "j")
 
@@ -13,10 +13,24 @@ struct LeaderBench {
 
   init(_ configuration: LeaderMachine.Configuration = .init()) {
     server = SimulatedServer(index: 0, configuration: configuration)
-    etcd.stand(server.record, lease: 1)
+    stand(lease: 1)
+  }
+
+  private mutating func stand(lease: Int64) {
+    server.lease = lease
+    etcd.register(server.record)
+    etcd.stand(server.record, lease: lease)
     server.list(etcd, now: now)
-    server.lease = 1
     server.review(now: now)
+    settle()
+  }
+
+  /// The server's lease lapses, and another one takes over.
+  mutating func succeed() {
+    etcd.lapse(leader: server.lease ?? 0)
+    let next = server.index + 1
+    server = SimulatedServer(index: next, configuration: server.configuration)
+    stand(lease: Int64(next) + 1)
   }
 
   var machine: LeaderMachine { get throws { try #require(server.machine) } }

@@ -61,7 +61,6 @@ struct LeaderSimulation {
     self.hasSchedules = hasSchedules
     var configuration = LeaderMachine.Configuration()
     configuration.segmentCount = Self.segmentCount
-    configuration.firesJobs = false
     keyspace = Keyspace(segmentCount: Self.segmentCount)
     if Bool.random(using: &random) {
       configuration.retentionMillis = 3_000

@@ -15,9 +15,6 @@ public struct LeaderMachine: Sendable {
     /// How many segments the cluster has.
     public var segmentCount = MetaRecord.current.segmentCount
 
-    /// Whether the leader creates the runs of jobs that are due, as it did before segments had owners.
-    public var firesJobs = true
-
     /// Makes the defaults.
     public init() {}
   }
@@ -90,8 +87,6 @@ public struct LeaderMachine: Sendable {
     public var conflicts = 0
     /// Proposals that were refused.
     public var refusals = 0
-    /// Runs created by a schedule.
-    public var fired = 0
     /// Records removed by retention.
     public var expired = 0
     /// Schedules and calendars, of runs that were told to agents, that could not be made ready.
@@ -123,7 +118,6 @@ public struct LeaderMachine: Sendable {
   enum Purpose: Sendable {
     case assign(RunKey)
     case transition(RunRecord, carrying: Cargo)
-    case fire(JobKey)
     case expire(JobKey, records: Int)
     case moveSegments([SegmentPlanner.Move])
   }
@@ -140,8 +134,6 @@ public struct LeaderMachine: Sendable {
   var ready = ReadyQueue()
   var pool = AgentPool()
   var deadlines = DeadlineHeap<Deadline>()
-  /// When jobs have to create their next runs.
-  var firings = JobDeadlines()
   /// When something of a job is old enough to be removed.
   var expiries = JobDeadlines()
   var purposes: [ProposalID: Purpose] = [:]
@@ -192,17 +184,13 @@ public struct LeaderMachine: Sendable {
   /// Takes over: looks at everything once. The cache must hold all that earlier leaders wrote.
   public mutating func start(_ cache: ClusterCache, now: Timestamp) {
     for id in cache.agents.keys { agentChanged(id, cache, now: now) }
-    for slot in 0..<cache.jobs.slotEnd {
-      scheduleFiring(of: slot, cache)
-      scheduleExpiry(of: slot, cache)
-    }
+    for slot in 0..<cache.jobs.slotEnd { scheduleExpiry(of: slot, cache) }
     for key in cache.activeRuns { reconcile(key, cache, now: now) }
   }
 
   /// A job was written or deleted.
   public mutating func jobChanged(_ key: JobKey, _ cache: ClusterCache, now: Timestamp) {
     guard let slot = cache.jobs.slot(of: key) else { return }
-    scheduleFiring(of: slot, cache)
     scheduleExpiry(of: slot, cache)
     for runID in cache.jobs.runIDs(at: slot) {
       reconcile(RunKey(job: key, runID: runID), cache, now: now)
@@ -242,7 +230,6 @@ public struct LeaderMachine: Sendable {
       case .doubtMoves: doubtMoves()
       }
     }
-    for slot in firings.popDue(now: now, limit: Limits.deadlinesPerTurn) { fire(slot, cache, now: now) }
     for slot in expiries.popDue(now: now, limit: Limits.deadlinesPerTurn) { expire(slot, cache, now: now) }
     spreadSegments(cache)
     assignReadyRuns(cache, now: now)
@@ -255,7 +242,7 @@ public struct LeaderMachine: Sendable {
   public var nextDeadline: Timestamp? {
     hasMoreToAssign
       ? Timestamp(microseconds: 0)
-      : [deadlines.nextDeadline, firings.nextDeadline, expiries.nextDeadline].compactMap { $0 }.min()
+      : [deadlines.nextDeadline, expiries.nextDeadline].compactMap(\.self).min()
   }
 
   /// What became of a proposal. The cache has been told before.
@@ -290,9 +277,6 @@ public struct LeaderMachine: Sendable {
         restore(cargo, of: record, after: outcome)
         retract(record.key, until: later, cache)
       }
-    case .fire(let key):
-      if outcome == .committed { counters.fired += 1 }
-      jobIsFree(key, notBefore: later, cache)
     case .expire(let key, let records):
       if outcome == .committed { counters.expired += records }
       jobIsFree(key, notBefore: later, cache)

@@ -14,9 +14,6 @@ public struct JobDeadlines: Sendable {
   /// The earliest deadline.
   public var nextDeadline: Timestamp? { heap.first?.rank }
 
-  /// The deadline of a slot.
-  public func deadline(of slot: JobTable.Slot) -> Timestamp? { heap.rank(of: Int(slot)) }
-
   /// Sets the deadline of a slot in place of the one that it had, or removes it where nil.
   public mutating func set(_ slot: JobTable.Slot, at deadline: Timestamp?) {
     if let deadline { heap.set(Int(slot), rank: deadline) } else { heap.remove(Int(slot)) }

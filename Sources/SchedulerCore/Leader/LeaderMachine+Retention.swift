@@ -1,43 +1,16 @@
+/// Retention: ended runs, and jobs with the last of theirs, are removed when their time is over.
 extension LeaderMachine {
-  /// Creates the run of a job that is due, in the transaction that advances its schedule.
-  mutating func fire(_ slot: JobTable.Slot, _ cache: ClusterCache, now: Timestamp) {
-    guard let due = cache.jobs.facts(at: slot)?.record.due, due <= now else {
-      return scheduleFiring(of: slot, cache)
-    }
-    guard let key = cache.jobs.key(at: slot), !busyJobs.contains(key), let job = cache.jobs[slot]?.job else {
-      return
-    }
-    var advanced = job.record
-    advanced.nextRunTime = nil
-    advanced.lastRunTime = due
-    let run = RunRecord(key: RunKey(job: key, runID: runID(for: due)), scheduledTime: due, createdAt: now)
-    busyJobs.insert(key)
-    propose(
-      .fire(key), guards: [.jobUnchanged(key, modRevision: job.modRevision), .runAbsent(run.key)],
-      writes: [.job(advanced), .run(run)])
+  /// Sets when the job's ended runs, and the job with them, are removed.
+  mutating func scheduleExpiry(of slot: JobTable.Slot, _ cache: ClusterCache) {
+    expiries.set(slot, at: expiry(of: slot, cache))
   }
 
-  /// Sets when the job's next run is to be created.
-  mutating func scheduleFiring(of slot: JobTable.Slot, _ cache: ClusterCache) {
-    firings.set(slot, at: configuration.firesJobs ? cache.jobs.facts(at: slot)?.record.due : nil)
-  }
-
-  /// A proposal about the job is through. What was due meanwhile has been passed over, so all is set
+  /// A proposal about the job is through. What was due meanwhile has been passed over, so it is set
   /// again; not at once, for after a commit the cache may have yet to hear of deletions.
   mutating func jobIsFree(_ key: JobKey, notBefore earliest: Timestamp, _ cache: ClusterCache) {
     busyJobs.remove(key)
     guard let slot = cache.jobs.slot(of: key) else { return }
-    scheduleFiring(of: slot, cache)
-    scheduleExpiry(of: slot, cache)
-    if let due = firings.deadline(of: slot) { firings.set(slot, at: max(due, earliest)) }
-    if let due = expiries.deadline(of: slot) { expiries.set(slot, at: max(due, earliest)) }
-  }
-
-  // MARK: Retention
-
-  /// Sets when the job's ended runs, and the job with them, are removed.
-  mutating func scheduleExpiry(of slot: JobTable.Slot, _ cache: ClusterCache) {
-    expiries.set(slot, at: expiry(of: slot, cache))
+    expiries.set(slot, at: expiry(of: slot, cache).map { max($0, earliest) })
   }
 
   /// The oldest ended run goes when its time is over or when there are too many; an ended job goes
