@@ -6,7 +6,8 @@ import json
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import groupby
 from typing import Any
 
 from cluster import Cluster
@@ -49,3 +50,17 @@ class RunWatch:
         for key, _, value in self.changes():
             created["/".join(key.split("/")[-2:])].add(value["create_revision"])
         return Counter({run: len(revisions) for run, revisions in created.items()})
+
+    def peaks(self, states: Collection[str]) -> Counter[str]:
+        """Of each job, how many of its runs have been in one of these states at once, at most."""
+        inside: dict[str, set[str]] = defaultdict(set)
+        most: Counter[str] = Counter()
+        for _, together in groupby(self.changes(), key=lambda change: change[2]["mod_revision"]):
+            touched = set()
+            for key, record, _ in together:
+                job, run = key.split("/")[-2:]
+                (inside[job].add if record["state"] in states else inside[job].discard)(run)
+                touched.add(job)
+            for job in touched:
+                most[job] = max(most[job], len(inside[job]))
+        return most

@@ -20,6 +20,8 @@ from witness import RunWatch
 
 # How long a run may be on its way after its time, faults included: two leases, and a task that has to start again.
 SETTLE_SECONDS = 45.0
+# How many ended runs servers keep of a job: all that a story makes, since a run that was removed looks like a missed one.
+RUNS_KEPT = 10_000
 # Runs that somebody asked for are no occurrences.
 BY_SCHEDULE = (RunTrigger.RUN_TRIGGER_UNSPECIFIED, RunTrigger.RUN_TRIGGER_SCHEDULE)
 
@@ -36,8 +38,11 @@ class FaultyCluster(Cluster):
             story.judge(expected, window).expect_nothing()
     """
 
-    def __init__(self, servers: int = 3, agents: int = 2, slots: int = 32, **options) -> None:
-        super().__init__(servers=servers, agents=agents, slots=slots, **options)
+    def __init__(
+        self, servers: int = 3, agents: int = 2, slots: int = 32, server_flags: Sequence[str] = (), **options
+    ) -> None:
+        flags = ["--runs-kept", str(RUNS_KEPT), *server_flags]
+        super().__init__(servers=servers, agents=agents, slots=slots, server_flags=flags, **options)
         self.stopped: set[str] = set()
 
     def alive(self) -> list[Server]:
