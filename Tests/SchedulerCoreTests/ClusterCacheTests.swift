@@ -176,6 +176,27 @@ struct ClusterCacheTests {
       cache.advance(to: revision)
     }
     Self.compare(cache, jobs, runs)
+    Self.compare(Self.listed(jobs, runs, at: cache.revision, &random), jobs, runs)
+  }
+
+  /// A fresh cache to which a listing has brought all that, at the second attempt; some of it changed between.
+  private static func listed(
+    _ jobs: [JobKey: Versioned<JobRecord>], _ runs: [RunKey: Versioned<RunRecord>], at revision: Int64,
+    _ random: inout SplitMix
+  ) -> ClusterCache {
+    var cache = ClusterCache()
+    cache.beginListing()
+    for (key, value) in jobs where Bool.random(using: &random) {
+      _ = cache.apply(listed: Self.job(key.jobID, user: "u9", created: 1, mod: 1), at: 1)
+      _ = cache.apply(listed: .job(key, value), at: revision)
+    }
+    _ = cache.apply(listed: Self.job("gone", created: 1, mod: 1), at: revision)
+    cache.beginListing()
+    for (key, value) in runs { _ = cache.apply(listed: .run(key, value), at: revision) }
+    for (key, value) in jobs { _ = cache.apply(listed: .job(key, value), at: revision) }
+    var position = ClusterCache.SweepPosition()
+    while cache.sweep(&position, at: revision) != nil {}
+    return cache
   }
 
   private static func compare(

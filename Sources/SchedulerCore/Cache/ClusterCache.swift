@@ -239,8 +239,12 @@ public struct ClusterCache: Sendable {
 
   // MARK: Listings
 
-  /// Begins a listing of everything.
-  public mutating func beginListing() { generation &+= 1 }
+  /// Begins a listing of everything. That of a cache without jobs brings them all at once: until `sweep` has come to
+  /// its end `jobs` has no order.
+  public mutating func beginListing() {
+    generation &+= 1
+    jobs.beginFilling()
+  }
 
   /// Applies a change that the listing under way has brought. Returns whether it was news.
   /// - Parameter revision: The listing's.
@@ -303,7 +307,10 @@ public struct ClusterCache: Sendable {
       missing += calendars.unmarked(generation).map { .calendar($0, nil) }
       missing += backfills.unmarked(generation).map { .backfill($0, nil) }
     } else {
-      guard position.nextSlot < jobs.slotEnd else { return nil }
+      guard position.nextSlot < jobs.slotEnd else {
+        jobs.endFilling()
+        return nil
+      }
       let end = min(jobs.slotEnd, position.nextSlot + CacheLimits.slotsPerSweep)
       let slots = jobs.unmarked(generation, in: position.nextSlot..<end)
       missing += slots.compactMap { jobs.key(at: $0) }.map { .job($0, nil) }

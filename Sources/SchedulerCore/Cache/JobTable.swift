@@ -77,6 +77,8 @@ public struct JobTable: Sendable {
   private(set) var activeOrder = SortedChunks<Slot>()
   /// Jobs by age, by the slots of their users.
   private var userOrders: [SortedChunks<Slot>] = []
+  /// Set while the orders wait for `endFilling`, and are empty.
+  private var isFilling = false
 
   /// Makes an empty table.
   /// - Parameter recentJobs: How many jobs stay decoded that nothing is running for.
@@ -265,7 +267,7 @@ public struct JobTable: Sendable {
   /// - Parameter isBusy: Whether a run has not ended: the record then stays decoded.
   mutating func settle(_ slot: Slot, _ status: JobStatus, isBusy: Bool) {
     let flags = entries[Int(slot)].flags
-    if Self.status(flags).isTerminal != status.isTerminal {
+    if !isFilling && Self.status(flags).isTerminal != status.isTerminal {
       let entries = entries
       if status.isTerminal {
         activeOrder.remove(slot) { Self.precedes(entries, $0, $1) }
@@ -357,10 +359,38 @@ public struct JobTable: Sendable {
       ? first < second : entries[Int(left)].block.keyPrecedes(entries[Int(right)].block)
   }
 
+  /// From here on jobs come in great number and nobody asks for listings. They are then sorted once, at the end,
+  /// rather than each found its place. Does nothing where there are jobs already.
+  mutating func beginFilling() {
+    guard !isFilling && isEmpty else { return }
+    isFilling = true
+    users = KeyTable()
+    userOrders = []
+  }
+
+  /// The end of what `beginFilling` began.
+  mutating func endFilling() {
+    guard isFilling else { return }
+    isFilling = false
+    let entries = entries
+    // The revision beside the slot, since to look a million of them up at random takes far longer.
+    let used = (0..<slotEnd).filter(isUsed).map { (slot: $0, revision: entries[Int($0)].createRevision) }
+    let byAge = used.sorted {
+      $0.revision != $1.revision ? $0.revision < $1.revision : Self.precedes(entries, $0.slot, $1.slot)
+    }.map(\.slot)
+    order = SortedChunks(sorted: byAge)
+    activeOrder = SortedChunks(sorted: byAge.filter { !Self.status(entries[Int($0)].flags).isTerminal })
+    var ofUsers = userOrders.map { _ in [Slot]() }
+    for slot in byAge { ofUsers[Int(entries[Int(slot)].user)].append(slot) }
+    userOrders = ofUsers.map { SortedChunks(sorted: $0) }
+    for user in userOrders.indices where userOrders[user].isEmpty { users.remove(users[user]) }
+  }
+
   private mutating func addToOrders(_ slot: Slot, user: String) {
     let (userSlot, isNew) = users.insert(user)
     if isNew && userSlot == userOrders.count { userOrders.append(SortedChunks()) }
     entries[Int(slot)].user = UInt32(userSlot)
+    if isFilling { return }
     let entries = entries
     order.insert(slot) { Self.precedes(entries, $0, $1) }
     userOrders[userSlot].insert(slot) { Self.precedes(entries, $0, $1) }
@@ -370,6 +400,7 @@ public struct JobTable: Sendable {
   }
 
   private mutating func removeFromOrders(_ slot: Slot) {
+    if isFilling { return }
     let entries = entries
     order.remove(slot) { Self.precedes(entries, $0, $1) }
     activeOrder.remove(slot) { Self.precedes(entries, $0, $1) }

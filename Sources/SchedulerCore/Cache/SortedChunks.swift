@@ -18,6 +18,19 @@ struct SortedChunks<Element: Equatable & Sendable>: Sendable {
 
   var isEmpty: Bool { count == 0 }
 
+  /// Makes one of nothing.
+  init() {}
+
+  /// Makes one of elements that are in order.
+  init(sorted elements: [Element]) {
+    count = elements.count
+    // Not full, so that what comes later in the middle splits few.
+    let step = Self.chunkLimit * 3 / 4
+    chunks = stride(from: 0, to: elements.count, by: step).map {
+      Array(elements[$0..<min($0 + step, elements.count)])
+    }
+  }
+
   /// Adds an element; one that is there already stays as it is.
   mutating func insert(_ element: Element, by precedes: Precedes) {
     guard !chunks.isEmpty else {
