@@ -117,7 +117,8 @@ extension FiringMachine {
     }
     let activity = plan.dependsOnRuns ? cache.activity(of: key) : JobActivity()
     var record = plan.refreshed(activity)
-    if case .calendar(let calendar, let time) = cause, let due = facts.record.due, due > time {
+    // With no occurrence left, all that there might have been was excluded; what a pause holds up is still to be decided.
+    if case .calendar(let calendar, let time) = cause, facts.record.nextRunTime.map({ $0 > time }) ?? true {
       record = plan.refreshed(activity, passing: calendar.name, through: time)
     }
     guard record != job.record else { return }

@@ -118,7 +118,7 @@ struct DecisionStory {
   private func mayBeLeftOut(_ time: Timestamp, passed: [Timestamp], unended: Int) -> Bool {
     if isTooOld(time) { return true }
     // What a calendar excluded up to its change stays left out: nothing was due then.
-    if hasCalendars, created.isEmpty, old.nextRunTime.map({ $0 > note.time }) ?? false { return true }
+    if hasCalendars, created.isEmpty, old.nextRunTime.map({ $0 > note.time }) ?? true { return true }
     if isMissed(time) {
       switch old.spec.misfire.action {
       case .skip: return true
