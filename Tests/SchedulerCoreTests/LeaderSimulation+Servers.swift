@@ -53,7 +53,7 @@ struct SimulatedServer {
   /// retention is no concern of theirs.
   var clockOffset: Int64 = 0
   /// What is changed in what it decides as an owner, for the sake of a test.
-  var distortsFirings = false
+  var mutation = LeaderSimulation.Mutation.none
   /// How much of etcd's history the watch has brought.
   var watched = 0
   var lease: Int64?
@@ -214,9 +214,11 @@ struct SimulatedServer {
         uniqueKeysWithValues: cache.calendars.map { ($0.key.name, $0.value.record.spec) }))
     var proposals: [InFlight] = []
     for case .propose(let id, var proposal, let creates) in firing.turn(cache, now: clock(now)) {
-      if distortsFirings { proposal = proposal.forgettingWhatWasMissed(at: clock(now)) }
+      let distorted = proposal.distorted(mutation, cache, at: clock(now))
+      let isDistorted = distorted != proposal
+      proposal = distorted
       var rider: (LeaderEpoch, LeaderMachine.ProposalID)?
-      if let new = creates, !distortsFirings, let term = machine?.epoch,
+      if let new = creates, !isDistorted, let term = machine?.epoch,
         let admitted = machine?.admit(new.run, of: new.job, cache, now: now)
       {
         checkSlots(of: admitted.run.owner)
@@ -311,23 +313,6 @@ extension CacheChange {
 }
 
 extension Proposal {
-  /// As schedulers decide that count from the present: what came before it is forgotten but for the last.
-  fileprivate func forgettingWhatWasMissed(at now: Timestamp) -> Proposal {
-    var runs: [RunRecord] = []
-    for case .run(let run) in writes where run.trigger == .schedule { runs.append(run) }
-    var changed = self
-    changed.writes = writes.compactMap { write in
-      switch write {
-      case .run(let run): return run.trigger != .schedule || run == runs.last ? write : nil
-      case .job(var job):
-        for index in job.scheduleStates.indices { job.scheduleStates[index].decidedThrough = now }
-        return .job(job)
-      default: return write
-      }
-    }
-    return changed
-  }
-
   /// The same for the same proposal, whatever its number.
   fileprivate var sortKey: String {
     switch writes.first {

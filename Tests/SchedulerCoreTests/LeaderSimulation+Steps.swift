@@ -293,10 +293,14 @@ extension LeaderSimulation {
         "\(run.record.key.job.jobID) is \(run.record.state), attempt \(run.record.attempt) on "
         + "\(attempt?.agent.agentID ?? "-")/\(attempt?.agent.createRevision ?? 0)"
     }
-    let jobs = etcd.jobs.values.filter { $0.record.nextRunTime != nil }.map(\.record.key.jobID).sorted()
+    let jobs = etcd.jobs.values.map(\.record).filter { $0.nextRunTime != nil }.map { job in
+      let owner = etcd.segments[keyspace.segment(of: job.key)]?.record.serverID ?? "nobody"
+      return "\(job.key.jobID) of \(owner), due in \((job.nextRunTime?.milliseconds ?? 0) - now) ms"
+    }.sorted()
     let shells = servers.map {
       "s\($0.index): leads \($0.machine != nil), ready \($0.machine?.readyCount ?? 0), "
-        + "\($0.machine?.proposalsInFlight ?? 0) proposed, \($0.inFlight.count) in flight"
+        + "\($0.machine?.proposalsInFlight ?? 0) proposed, \($0.inFlight.count) in flight, "
+        + "fires in \($0.firing.nextDeadline.map { $0.milliseconds - now } ?? -1) ms"
     }
     let lives = agents.map {
       "\($0.id)/\($0.machine.incarnation ?? 0): \($0.machine.known.count) known, "

@@ -6,8 +6,11 @@ struct LeaderSimulation {
   /// What is switched off, to show that the checker notices.
   enum Mutation: Sendable {
     case none, guardsIgnored, agentsNeverFence, checkpointsUnguarded
-    /// Of owners of segments: their epochs, the order of their writes, or what they have not decided yet.
-    case epochsIgnored, jobsUnordered, missedForgotten
+    /// Of owners of segments: their epochs, or the order of their writes.
+    case epochsIgnored, jobsUnordered
+    /// What they have not decided yet is forgotten; the schedules' states are not written with the runs; what a misfire
+    /// policy has left out is run besides.
+    case missedForgotten, statesUnwritten, misfireTwice
   }
 
   /// A session between an agent and a server; each end may learn late that it is over.
@@ -73,7 +76,7 @@ struct LeaderSimulation {
       agents.append(SimulatedAgent(index: index, slots: Int.random(in: 1...3, using: &random)))
       agents[index].neverFences = mutation == .agentsNeverFence
     }
-    for index in servers.indices { servers[index].distortsFirings = mutation == .missedForgotten }
+    for index in servers.indices { servers[index].mutation = mutation }
     etcd.ignoresEpochs = mutation == .epochsIgnored
     etcd.ignoresJobs = mutation == .jobsUnordered
     if mutation == .epochsIgnored || mutation == .jobsUnordered { leaderFaults = 8 }
@@ -307,7 +310,7 @@ struct LeaderSimulation {
     let old = servers[index]
     strays += old.inFlight.map { ($0.proposal, $0.note) }
     servers[index] = SimulatedServer(index: index, configuration: old.configuration)
-    servers[index].distortsFirings = old.distortsFirings
+    servers[index].mutation = old.mutation
     servers[index].clockOffset = old.clockOffset
     servers[index].terms = old.terms
     servers[index].nextSession = old.nextSession

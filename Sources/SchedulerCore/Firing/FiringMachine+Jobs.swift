@@ -1,26 +1,28 @@
 extension FiringMachine {
   // MARK: Deadlines
 
-  /// Sets when a job is to be looked at.
+  /// Sets when a job is to be looked at: when it is due, or later.
   mutating func schedule(_ slot: JobTable.Slot, _ cache: ClusterCache, notBefore earliest: Timestamp? = nil) {
+    postponed.remove(slot)
     guard let facts = cache.jobs.facts(at: slot), epochs[facts.segment] != nil, let time = facts.record.due
     else { return due.set(slot, at: nil) }
-    due.set(slot, at: earliest.map { max($0, time) } ?? time)
+    guard let earliest, earliest > time else { return due.set(slot, at: time) }
+    postponed.insert(slot)
+    due.set(slot, at: earliest)
+  }
+
+  /// What waits until the clock shows a time would wait for as long as it was put back, besides. It does not.
+  mutating func clockWasPutBack(_ cache: ClusterCache) {
+    for slot in postponed.sorted() { schedule(slot, cache) }
+    for key in backfillPauses.popDue(now: Timestamp(microseconds: .max)) { wake(key, cache) }
   }
 
   /// Looks again at what waited for the watch.
   mutating func catchUp(_ cache: ClusterCache) {
     if !ownWrites.isEmpty { ownWrites = ownWrites.filter { $0.value > cache.revision } }
-    guard !behind.isEmpty else { return }
-    let slots = behind
-    behind = []
-    for slot in slots {
-      guard let key = cache.jobs.key(at: slot), let facts = cache.jobs.facts(at: slot) else { continue }
-      if hasCompleteView(of: key, facts.modRevision, cache) {
-        schedule(slot, cache)
-      } else {
-        behind.append(slot)
-      }
+    for (slot, wait) in behind.popReached(by: cache.revision) {
+      if wait.isDue { schedule(slot, cache) }
+      for cause in wait.reviews { reviews.add(slot, cause) }
     }
   }
 
@@ -40,7 +42,9 @@ extension FiringMachine {
     else { return }
     guard time <= now else { return due.set(slot, at: time) }
     guard let job = cache.jobs[slot]?.job, let plan = plan(of: job.record, cache) else { return }
-    if plan.dependsOnRuns, !hasCompleteView(of: key, job.modRevision, cache) { return behind.append(slot) }
+    if plan.dependsOnRuns, !hasCompleteView(of: key, job.modRevision, cache) {
+      return behind.add(slot, until: job.modRevision)
+    }
     let activity = plan.dependsOnRuns ? cache.activity(of: key) : JobActivity()
     let decision = plan.decide(at: now, activity) { cache.runs[RunKey(job: key, runID: $0)] != nil }
     let unchanged = Proposal.Guard.jobUnchanged(key, modRevision: job.modRevision)
@@ -113,7 +117,7 @@ extension FiringMachine {
     }
     guard let plan = plan(of: job.record, cache) else { return }
     guard !plan.dependsOnRuns || hasCompleteView(of: key, job.modRevision, cache) else {
-      return reviews.add(slot, cause)
+      return behind.add(slot, until: job.modRevision, review: cause)
     }
     let activity = plan.dependsOnRuns ? cache.activity(of: key) : JobActivity()
     var record = plan.refreshed(activity)
@@ -138,70 +142,5 @@ extension JobRecord {
   /// Whether a run's end says when the next is due.
   var hasFixedDelay: Bool {
     spec.schedules.contains { if case .fixedDelay = $0.rule { true } else { false } }
-  }
-}
-
-/// Jobs to be looked at although nothing is due and their records have not changed: a segment after the other, so
-/// that a million of them cost no more than a list of one segment's at a time.
-struct ReviewQueue: Sendable {
-  /// Why a job is looked at.
-  enum Cause: Hashable, Sendable {
-    /// Its segment has a new owner: what happened while there was none is not in its record.
-    case takenOver
-    /// A calendar has changed.
-    case calendar(CalendarKey, at: Timestamp)
-    /// A run has ended, or an earlier review came to nothing.
-    case single
-
-    /// Whether a job may be concerned, told without decoding it.
-    func mayConcern(_ facts: JobTable.Facts, _ cache: ClusterCache) -> Bool {
-      switch self {
-      case .takenOver:
-        facts.record.nextRunTime == nil
-          ? facts.hasRuns && facts.status.isTerminal : !cache.calendars.isEmpty
-      case .calendar, .single: true
-      }
-    }
-
-    /// Whether it is.
-    func concerns(_ record: JobRecord) -> Bool {
-      switch self {
-      case .takenOver: record.hasFixedDelay || record.spec.schedules.contains { !$0.calendars.isEmpty }
-      case .calendar(let key, _):
-        key.namespace == record.key.namespace
-          && record.spec.schedules.contains { $0.calendars.contains(key.name) }
-      case .single: !record.spec.schedules.isEmpty
-      }
-    }
-  }
-
-  private var singles: [(slot: JobTable.Slot, cause: Cause)] = []
-  private var segments: [(number: Int, cause: Cause)] = []
-  private var slots: [JobTable.Slot] = []
-  private var cause = Cause.single
-
-  var isEmpty: Bool { singles.isEmpty && segments.isEmpty && slots.isEmpty }
-
-  /// Adds one job.
-  mutating func add(_ slot: JobTable.Slot, _ cause: Cause = .single) { singles.append((slot, cause)) }
-
-  /// Adds the jobs of a segment.
-  mutating func add(_ segment: Int, _ cause: Cause) {
-    if !segments.contains(where: { $0.number == segment && $0.cause == cause }) {
-      segments.append((segment, cause))
-    }
-  }
-
-  /// Takes the next job out.
-  mutating func next(
-    _ cache: ClusterCache, owned: [Int: Int64]
-  ) -> (slot: JobTable.Slot, cause: Cause)? {
-    if let single = singles.popLast() { return single }
-    while slots.isEmpty, let segment = segments.popLast() {
-      guard owned[segment.number] != nil else { continue }
-      cause = segment.cause
-      cache.jobs.forEach(inSegment: segment.number) { slots.append($0) }
-    }
-    return slots.popLast().map { ($0, cause) }
   }
 }

@@ -78,8 +78,12 @@ public struct FiringMachine: Sendable {
   var nextProposal: ProposalID
   /// The jobs with a proposal in flight.
   var busy: Set<JobKey> = []
-  /// Jobs that are due, but of which the watch may not have brought all runs yet.
-  var behind: [JobTable.Slot] = []
+  /// Jobs whose deadline is a reading of the clock and not when they are due.
+  var postponed: Set<JobTable.Slot> = []
+  /// What the clock showed in the last turn.
+  var lastTurn = Timestamp.earliest
+  /// Jobs of which the watch may not have brought all runs yet.
+  var behind = WatchQueue()
   /// The revisions of jobs that this machine wrote itself, and the watch has not passed.
   var ownWrites: [JobKey: Int64] = [:]
   /// Schedules made ready, of jobs that have been looked at.
@@ -168,12 +172,15 @@ public struct FiringMachine: Sendable {
 
   /// Handles what is due, and returns all that is to be done.
   public mutating func turn(_ cache: ClusterCache, now: Timestamp) -> [Effect] {
+    if now < lastTurn { clockWasPutBack(cache) }
+    lastTurn = now
     catchUp(cache)
     for _ in 0..<FiringLimits.reviewsPerTurn where room > 0 {
       guard let (slot, cause) = reviews.next(cache, owned: epochs) else { break }
       review(slot, cause, cache, now: now)
     }
     for slot in due.popDue(now: now, limit: min(room, FiringLimits.decisionsPerTurn)) {
+      postponed.remove(slot)
       decide(slot, cache, now: now)
     }
     for key in backfillPauses.popDue(now: now) { wake(key, cache) }
@@ -249,7 +256,7 @@ public struct FiringMachine: Sendable {
   public var scheduledJobs: Int { due.count + busy.count }
   /// Jobs that are due and not decided, up to `FiringLimits.overdueCounted`.
   public func overdue(at now: Timestamp) -> Int {
-    due.count(dueBy: now, limit: FiringLimits.overdueCounted) + behind.count
+    due.count(dueBy: now, limit: FiringLimits.overdueCounted) + behind.dueCount
   }
 
   /// What the server reports of itself.

@@ -55,10 +55,10 @@ extension JobPlan {
     var steps = FiringLimits.occurrencesPerDecision
     for time in chosen {
       guard walk.runs.count < FiringLimits.runsPerProposal else { return false }
-      walk.leaveOutAll(before: time, now: now, steps: &steps)
+      walk.leaveOutAll(before: time, now: now, steps: &steps, exists: exists)
       walk.create(time, now: now, exists: exists)
     }
-    walk.leaveOutAll(before: end, now: now, steps: &steps)
+    walk.leaveOutAll(before: end, now: now, steps: &steps, exists: exists)
     return true
   }
 
@@ -70,7 +70,7 @@ extension JobPlan {
         return
       }
       if let oldest, time < oldest {
-        walk.leaveOut(time, because: .misfire, now: now)
+        walk.leaveOut(time, because: .misfire, now: now, exists: exists)
       } else {
         walk.create(time, now: now, exists: exists)
       }

@@ -93,7 +93,7 @@ extension JobPlan {
         return pass(naming, through: { _ in time })
       }
       if let reason = plan.record.spec.overlap.objection(to: activity) {
-        return leaveOut(time, because: reason, now: now)
+        return leaveOut(time, because: reason, now: now, exists: exists)
       }
       dueTimes.append(naming.compactMap(creation).min() ?? time)
       runs.append(
@@ -109,18 +109,23 @@ extension JobPlan {
       }
     }
 
-    /// An occurrence does not become a run.
-    mutating func leaveOut(_ time: Timestamp, because reason: SkipReason, now: Timestamp) {
+    /// An occurrence does not become a run. One that has its run already, made by hand or by a backfill, is not left
+    /// out by that.
+    mutating func leaveOut(
+      _ time: Timestamp, because reason: SkipReason, now: Timestamp, exists: (String) -> Bool
+    ) {
       let naming = heads.indices.filter { heads[$0] == time }
       guard !naming.isEmpty else { return }
-      note(time, reason)
+      if !exists(runID(for: time)) { note(time, reason) }
       pass(naming, through: { [rules] in rules[$0].leaveOut(time, now: now) })
     }
 
     /// All occurrences before an instant are missed: those that there is time for one by one, then the rest.
-    mutating func leaveOutAll(before end: Timestamp, now: Timestamp, steps: inout Int) {
+    mutating func leaveOutAll(
+      before end: Timestamp, now: Timestamp, steps: inout Int, exists: (String) -> Bool
+    ) {
       while steps > 0, let time = earliest, time < end {
-        leaveOut(time, because: .misfire, now: now)
+        leaveOut(time, because: .misfire, now: now, exists: exists)
         steps -= 1
       }
       guard let rest = earliest, rest < end else { return }

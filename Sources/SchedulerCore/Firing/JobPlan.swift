@@ -138,7 +138,7 @@ public struct JobPlan: Sendable {
   public func skippingNext(_ activity: JobActivity, at now: Timestamp) -> JobRecord? {
     var walk = Walk(self, activity)
     guard let time = walk.earliest else { return nil }
-    walk.leaveOut(time, because: .requested, now: now)
+    walk.leaveOut(time, because: .requested, now: now) { _ in false }
     return walk.result
   }
 

@@ -23,6 +23,8 @@ struct FiringChecker {
   private(set) var violations: [String] = []
   private var jobs: [JobKey: JobRecord] = [:]
   private var runs: [JobKey: [String: Run]] = [:]
+  /// The ids of all runs that there ever were.
+  private var everMade: [JobKey: Set<String>] = [:]
   private var segments: [Int: String] = [:]
   private var backfills: [BackfillKey: BackfillRecord] = [:]
   /// What is worth having happened in a story.
@@ -63,6 +65,7 @@ struct FiringChecker {
         runs[key.job]?[key.runID] = nil
         return
       }
+      everMade[key.job, default: []].insert(key.runID)
       var entry =
         runs[key.job]?[key.runID] ?? Run(record: run.record, created: event.revision, ended: nil)
       entry.record = run.record
@@ -101,7 +104,8 @@ struct FiringChecker {
     }
     checkOverlap(key, old.spec.overlap, created.count)
     var story = DecisionStory(old: old, new: new, created: created.map(\.scheduledTime), note: note)
-    story.judge(existing: Set(runs[key]?.keys.map { $0 } ?? []), unended: unended(key, at: note.known))
+    let known = runs[key]?.filter { $0.value.created <= note.known }.keys.map { $0 } ?? []
+    story.judge(existing: everMade[key] ?? [], known: Set(known), unended: unended(key, at: note.known))
     for text in story.violations { fail(key, text) }
     leftOut += story.leftOut
   }
