@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import http.client
+import importlib
+import pkgutil
 import re
 import shutil
 import socket
@@ -19,6 +21,7 @@ from cluster import Cluster, Server, binaries, clean_environment
 from processes import free_port, wait_until
 from rest import Rest, listed
 from rota_client import Client, RotaError, exec_job, messages, tls_credentials
+from rota_client._generated.rota import v1
 from rota_client._generated.rota.v1 import agent_session_pb2
 
 CONNECT = "/rota.v1.AgentSession/Connect"
@@ -163,6 +166,32 @@ def test_each_role_has_its_own_calls(secure):
         for path, first in ((CONNECT, hello("a1")), (LOGS, b"")):
             code, text = status_of_stream(server, pair.channel_credentials(), path, first)
             assert code == grpc.StatusCode.PERMISSION_DENIED, (path, code, text)
+
+
+def user_methods() -> Iterator[tuple[str, bool]]:
+    """The paths of all methods that are not for agents, from their descriptors; and whether a client streams."""
+    for module in pkgutil.iter_modules(v1.__path__, f"{v1.__name__}."):
+        if module.name.endswith("_pb2"):
+            for service in importlib.import_module(module.name).DESCRIPTOR.services_by_name.values():
+                for method in service.methods if service.name != "AgentSession" else ():
+                    yield f"/{service.full_name}/{method.name}", method.client_streaming
+
+
+def test_no_method_is_open_by_accident(secure):
+    """Those that a later version brings, too: agents, and callers without a certificate, may call none of them."""
+    server = secure.servers[0]
+    agent = secure.certificates.issue("agent", "curious").channel_credentials()
+    nobody = tls_credentials(secure.certificates.ca)
+    methods = dict(user_methods())
+    services = {path.split("/")[1].removeprefix("rota.v1.") for path in methods}
+    assert services >= {"Agents", "Backfills", "Calendars", "Cluster", "Events", "Jobs", "Runs", "Schedules"}
+    for path, is_stream in methods.items():
+        for caller, expected in (
+            (nobody, grpc.StatusCode.UNAUTHENTICATED), (agent, grpc.StatusCode.PERMISSION_DENIED)
+        ):  # fmt: skip
+            call = status_of_stream if is_stream else status_of_unary
+            code, text = call(server, caller, path, b"")
+            assert code == expected, (path, code, text)
 
 
 def test_an_agent_can_be_nobody_else(secure):
