@@ -329,18 +329,27 @@ public struct ClusterCache: Sendable {
   private mutating func refreshStatus(of key: JobKey, _ slot: JobTable.Slot) {
     guard let facts = jobs.facts(at: slot) else { return }
     var unfinished: JobStatus?
-    var last: RunState?
+    var last: RunRecord?
     if facts.hasRuns {
       for runID in jobs.runIDs(at: slot).reversed() {
-        guard let state = runs[RunKey(job: key, runID: runID)]?.record.state else { continue }
-        last = last ?? state
-        guard !state.isTerminal else { continue }
-        unfinished = state.status
-        if state == .running { break }
+        guard let run = runs[RunKey(job: key, runID: runID)]?.record else { continue }
+        last = last ?? run
+        guard !run.state.isTerminal else { continue }
+        unfinished = run.state.status
+        if run.state == .running { break }
       }
     }
-    let status = unfinished ?? Self.statusAtRest(facts.record, lastRun: last?.status)
+    let status =
+      unfinished
+      ?? (goesOn(slot, facts.record, after: last)
+        ? .pending : Self.statusAtRest(facts.record, lastRun: last?.state.status))
     jobs.settle(slot, status, isBusy: unfinished != nil)
+  }
+
+  /// Whether the end of a run has set a time for the next, which the job's owner has not written yet.
+  private func goesOn(_ slot: JobTable.Slot, _ facts: JobFacts, after run: RunRecord?) -> Bool {
+    guard facts.awaitsRun, let run else { return false }
+    return jobs[slot]?.job.record.hasFixedDelayLeft(after: run.finishedAt ?? run.createdAt) ?? false
   }
 
   /// The status of a job all of whose runs have ended.

@@ -33,7 +33,7 @@ public struct JobTable: Sendable {
     var runIDs: [String] = []
     var createRevision: Int64 = 0
     var modRevision: Int64 = 0
-    /// Microseconds; `never` for none.
+    /// Microseconds; `never` for none, `unknown` for one that the end of a run has to tell.
     var nextRunTime = Entry.never
     var hash: UInt32 = 0
     /// The user's slot in `users`.
@@ -47,6 +47,7 @@ public struct JobTable: Sendable {
     var generation: Generation = 0
 
     static let never = Int64.max
+    static let unknown = Int64.max - 1
   }
 
   /// The lowest three bits are the status.
@@ -194,7 +195,11 @@ public struct JobTable: Sendable {
 
   private func recordFacts(_ entry: Entry) -> JobFacts {
     var facts = JobFacts()
-    if entry.nextRunTime != Entry.never { facts.nextRunTime = Timestamp(microseconds: entry.nextRunTime) }
+    switch entry.nextRunTime {
+    case Entry.never: break
+    case Entry.unknown: facts.awaitsRun = true
+    case let time: facts.nextRunTime = Timestamp(microseconds: time)
+    }
     facts.isCancelled = entry.flags.contains(.cancelled)
     facts.isPaused = entry.flags.contains(.paused)
     facts.isDeleteRequested = entry.flags.contains(.deleteRequested)
@@ -312,7 +317,8 @@ public struct JobTable: Sendable {
   }
 
   private mutating func note(_ facts: JobFacts, _ slot: Slot) {
-    entries[Int(slot)].nextRunTime = facts.nextRunTime?.microseconds ?? Entry.never
+    entries[Int(slot)].nextRunTime =
+      facts.nextRunTime?.microseconds ?? (facts.awaitsRun ? Entry.unknown : Entry.never)
     var flags = entries[Int(slot)].flags.subtracting([.cancelled, .paused, .deleteRequested, .fired])
     if facts.isCancelled { flags.insert(.cancelled) }
     if facts.isPaused { flags.insert(.paused) }

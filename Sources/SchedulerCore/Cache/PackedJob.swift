@@ -10,6 +10,8 @@ public struct JobFacts: Hashable, Sendable {
   public var isDeleteRequested = false
   /// Whether a run was ever created.
   public var hasFired = false
+  /// Whether there is no next run time yet because the end of a run has to tell it: of a fixed delay that has runs left.
+  public var awaitsRun = false
 
   /// The facts of a record.
   public init(_ record: JobRecord) {
@@ -18,6 +20,7 @@ public struct JobFacts: Hashable, Sendable {
     isPaused = record.pausedAt != nil
     isDeleteRequested = record.deleteRequestedAt != nil
     hasFired = record.lastRunTime != nil
+    awaitsRun = record.nextRunTime == nil && !isCancelled && record.hasFixedDelayLeft
   }
 
   init() {}

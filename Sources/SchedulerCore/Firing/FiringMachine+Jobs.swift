@@ -143,4 +143,17 @@ extension JobRecord {
   var hasFixedDelay: Bool {
     spec.schedules.contains { if case .fixedDelay = $0.rule { true } else { false } }
   }
+
+  /// Whether a fixed delay may create more runs.
+  var hasFixedDelayLeft: Bool { hasFixedDelayLeft(after: .earliest) }
+
+  /// Whether a fixed delay is due once more, after a run that has ended then.
+  func hasFixedDelayLeft(after end: Timestamp) -> Bool {
+    zip(spec.schedules, scheduleStates).contains { schedule, state in
+      guard case .fixedDelay(let delay) = schedule.rule, state.runs < schedule.maxRuns ?? .max else {
+        return false
+      }
+      return end.adding(milliseconds: delay) <= schedule.endTime ?? .latest
+    }
+  }
 }

@@ -13,9 +13,7 @@ struct ReviewQueue: Sendable {
     /// Whether a job may be concerned, told without decoding it.
     func mayConcern(_ facts: JobTable.Facts, _ cache: ClusterCache) -> Bool {
       switch self {
-      case .takenOver:
-        facts.record.nextRunTime == nil
-          ? facts.hasRuns && facts.status.isTerminal : !cache.calendars.isEmpty
+      case .takenOver: facts.record.awaitsRun || !cache.calendars.isEmpty
       case .calendar, .single: true
       }
     }
