@@ -1,8 +1,10 @@
-"""Overlap policies, with jobs that are due more often than they are done, while their servers are killed."""
+"""Overlap policies, with jobs that are due more often than they are done, and fixed delays, while servers are killed."""
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -39,28 +41,45 @@ def victim_of(cluster: FaultyCluster, whom: str, ids: list[str]) -> Server:
     return wait_until(find, 15, "a follower owns the segment of a job")
 
 
+def expect_chain(job: messages.Job, first: float, last: float) -> None:
+    """Of a fixed delay of a second each run is due a second after the end of the one before, up to the window's end."""
+    runs = sorted(job.runs, key=lambda run: run.scheduled_time.ToMicroseconds())
+    assert runs[0].scheduled_time.ToMicroseconds() == microseconds(first)
+    for earlier, later in zip(runs, runs[1:]):
+        assert later.scheduled_time.ToMilliseconds() == earlier.finished_at.ToMilliseconds() + 1000, job.job_id
+    assert runs[-1].finished_at.ToMicroseconds() + 1_000_000 > microseconds(last), "it ended too early"
+    assert {run_state_name(run.state) for run in runs} == {"completed"} and status_name(job.status) == "completed"
+    assert job.skipped_count == 0
+
+
 @pytest.mark.parametrize("whom", ["leader", "owner"])
 def test_the_policy_holds_through_kill_9(trio: FaultyCluster, whom: str) -> None:
     with Story(trio, f"kill-{whom}") as story:
         first = float(int(time.time()) + 4)
         last = first + WINDOW_SECONDS
 
-        def spec(policy: str) -> messages.JobSpec:
-            made = story.recorder.spec(seconds=TASK_SECONDS)
-            made.schedules.add(cron="* * * * * *")
+        def bounded(seconds: int, **schedule: Any) -> messages.JobSpec:
+            made = story.recorder.spec(seconds=seconds)
+            made.schedules.add(**schedule)
             made.schedules[0].start_time.FromMicroseconds(microseconds(first))
             made.schedules[0].end_time.FromMicroseconds(microseconds(last))
+            return made
+
+        def spec(policy: str) -> messages.JobSpec:
+            made = bounded(TASK_SECONDS, cron="* * * * * *")
             made.overlap.CopyFrom(overlap(policy, limit=QUEUE_LIMIT if policy == "queue" else 0))
             return made
 
         policies = ["allow", *(policy for policy in ("forbid", "queue", "replace") for _ in range(COPIES))]
         ids = trio.submit_all([spec(policy) for policy in policies])
+        delayed = trio.submit_all([bounded(1, fixed_delay=timedelta(seconds=1)) for _ in range(COPIES)])
         time.sleep(first + KILL_AFTER_SECONDS - time.time())
-        victim = victim_of(trio, whom, ids[1:])
+        victim = victim_of(trio, whom, [*ids[1:], *delayed])
         victim.kill()
         time.sleep(last - time.time())
         trio.bring_back(victim)
         jobs = trio.wait_jobs(ids, 60, trio.alive()[0])
+        chains = trio.wait_jobs(delayed, 60, trio.alive()[0])
         executions, overlaps = story.recorder.read()
         owned, unended = story.watch.peaks(OWNED), story.watch.peaks(UNENDED)
         seconds = every(1, (first, last))
@@ -94,6 +113,8 @@ def test_the_policy_holds_through_kill_9(trio: FaultyCluster, whom: str) -> None
         if policy == "queue":
             assert unended[job.job_id] == 1 + QUEUE_LIMIT and job.last_skip_reason == "queue_full", what
         assert status_name(job.status) == "completed", what
+    for job in chains:
+        expect_chain(job, first, last)
     left_out = sum(job.skipped_count for job in jobs)
     assert len(verdict.missed) == left_out, verdict.missed
     verdict.missed.clear()
