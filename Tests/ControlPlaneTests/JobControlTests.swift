@@ -29,11 +29,12 @@ private func error(of body: () async throws -> Void) async -> ServiceError? {
 @Suite struct JobControlTests {
   @Test func `a scheduled job is stored with its states and its next run`() async throws {
     try await withReplica { server in
+      let before = Timestamp.now()
       let view = try await server.jobs.submit(hourly()).job
       #expect(view.runs.isEmpty && view.status == .pending && view.generation == 1)
       #expect(view.scheduleStates.count == 1)
       let next = try #require(view.nextRunTime)
-      #expect(next > .now() && next.milliseconds.isMultiple(of: 3_600_000))
+      #expect(next > before && next.milliseconds.isMultiple(of: 3_600_000))
     }
   }
 
@@ -45,6 +46,27 @@ private func error(of body: () async throws -> Void) async -> ServiceError? {
       #expect(refused?.kind == .invalid && refused?.field == "schedules")
       let nowhere = await error { _ = try await server.jobs.submit(hourly(calendars: ["c"])) }
       #expect(nowhere?.field == "schedules[0].calendars[0]")
+    }
+  }
+
+  /// A leader that removes the job compares the job's revision: it may not have heard of the backfill.
+  @Test func `a backfill begins with a write of its job`() async throws {
+    try await withReplica { server in
+      _ = try await server.jobs.submit(hourly())
+      let before = try #require(await server.replica.cache.jobs[key]?.job)
+      let hour: Int64 = 3_600_000
+      let started = try await server.backfills.create(
+        CreateBackfillRequest(
+          job: key, from: .now().adding(milliseconds: -3 * hour), to: .now().adding(milliseconds: -hour)))
+      #expect(started.occurrences == 2)
+      let after = try #require(await server.replica.cache.jobs[key]?.job)
+      #expect(after.modRevision > before.modRevision && after.record == before.record)
+      let removal = Proposal(
+        guards: [.jobUnchanged(key, modRevision: before.modRevision)], writes: [.deleteJob(key)])
+      guard case .conflict = await server.pipeline.commit(server.keyspace.change(for: removal)) else {
+        Issue.record("the job was removed without its backfill")
+        return
+      }
     }
   }
 

@@ -17,6 +17,7 @@ final class TestReplica: Sendable {
   let replica: Replica
   let jobs: JobService
   let calendars: CalendarService
+  let backfills: BackfillService
   let changes: ChangeHub
   let events: EventService
   private let tasks: [Task<Void, Never>]
@@ -40,6 +41,9 @@ final class TestReplica: Sendable {
       replica: replica, pipeline: pipeline, barrier: barrier, store: store, keyspace: keyspace,
       idempotencyLeases: LeaseBucket(store: store), metrics: metrics, zones: .utcOnly, logger: logger)
     calendars = CalendarService(
+      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, zones: .utcOnly,
+      logger: logger)
+    backfills = BackfillService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, zones: .utcOnly,
       logger: logger)
     self.changes = changes

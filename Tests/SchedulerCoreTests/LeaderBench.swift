@@ -97,14 +97,49 @@ struct LeaderBench {
     return run.key
   }
 
-  mutating func cancel(_ key: JobKey) throws {
+  /// Creates another run of a job in one transaction with a write of the job, as a trigger does.
+  /// - Parameter isSeen: Whether the watch brings it at once.
+  @discardableResult
+  mutating func add(
+    to job: JobKey, _ trigger: RunTrigger = .manual, isSeen: Bool = true
+  ) throws -> RunKey {
+    let record = try #require(etcd.jobs[job]).record
+    now = now.adding(milliseconds: 1)
+    var run = RunRecord(key: RunKey(job: job, runID: runID(for: now)), scheduledTime: now, createdAt: now)
+    run.trigger = trigger
+    _ = etcd.commit([Proposal(guards: [.runAbsent(run.key)], writes: [.job(record), .run(run)])])
+    if isSeen {
+      watch()
+      server.turn(now: now)
+    }
+    return run.key
+  }
+
+  /// Changes a job's record.
+  mutating func change(_ key: JobKey, _ change: (inout JobRecord) -> Void) throws {
     var job = try #require(etcd.jobs[key]).record
-    job.cancelRequestedAt = now
-    job.cancelReason = "enough"
-    job.nextRunTime = nil
-    _ = etcd.commit(Proposal(guards: [], writes: [.job(job)]))
+    change(&job)
+    _ = etcd.commit([Proposal(guards: [], writes: [.job(job)])])
     watch()
     server.turn(now: now)
+  }
+
+  mutating func cancel(_ key: JobKey) throws {
+    let time = now
+    try change(key) {
+      $0.cancelRequestedAt = time
+      $0.cancelReason = "enough"
+      $0.nextRunTime = nil
+    }
+  }
+
+  mutating func delete(_ key: JobKey) throws {
+    let time = now
+    try change(key) {
+      $0.cancelRequestedAt = time
+      $0.deleteRequestedAt = time
+      $0.nextRunTime = nil
+    }
   }
 
   // MARK: Commits
@@ -118,6 +153,11 @@ struct LeaderBench {
     }
     watch()
     server.turn(now: now)
+  }
+
+  /// All that follows from one another happens, and is seen.
+  mutating func rest() {
+    repeat { settle() } while !server.inFlight.isEmpty
   }
 
   /// etcd evaluates what is on its way; nobody has heard of it yet.

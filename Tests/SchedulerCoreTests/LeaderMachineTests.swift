@@ -178,58 +178,6 @@ struct LeaderMachineTests {
     #expect(bench.state(run) == .queued)
   }
 
-  // MARK: Retention
-
-  @Test func endedJobsGoWhenTheirTimeIsOver() throws {
-    var configuration = LeaderMachine.Configuration()
-    configuration.retentionMillis = 60_000
-    var bench = LeaderBench(configuration)
-    bench.connect("a", session: 1)
-    let (done, cancelled, waiting) = (bench.submit(), bench.submit(), bench.submit())
-    bench.settle()
-    try bench.cancel(cancelled.job)
-    bench.say(1, 1, bench.ended(try bench.current(done)))
-    bench.settle()
-    bench.pass(59_999)
-    bench.settle()
-    #expect(bench.etcd.jobs.count == 3)
-    bench.pass(1)
-    bench.settle()
-    #expect(Array(bench.etcd.jobs.keys) == [waiting.job] && Array(bench.etcd.runs.keys) == [waiting])
-    #expect(try bench.machine.counters.expired == 4)
-    #expect(bench.server.cache.jobs.count == 1)
-  }
-
-  /// More than fit one proposal, and the watch tells of each before its commit is reported.
-  @Test(arguments: [false, true]) func surplusRunsGoOldestFirst(watchIsFaster: Bool) throws {
-    var configuration = LeaderMachine.Configuration()
-    configuration.runsKeptPerJob = 3
-    var bench = LeaderBench(configuration)
-    let first = bench.submit("j")
-    var keys: [RunKey] = []
-    for index in 0..<100 {
-      let key = RunKey(job: first.job, runID: "r\(1_000 + index)")
-      var run = RunRecord(key: key, scheduledTime: bench.now, createdAt: bench.now)
-      run.state = .completed
-      run.finishedAt = bench.now
-      keys.append(key)
-      _ = bench.etcd.commit(Proposal(guards: [], writes: [.run(run)]))
-    }
-    bench.watch()
-    for _ in 0..<10 {
-      bench.pass(1_000)
-      bench.evaluate()
-      if watchIsFaster {
-        bench.watch()
-        bench.pass(0)
-      }
-      bench.report()
-      bench.watch()
-    }
-    #expect(Set(bench.etcd.runs.keys) == Set(keys.suffix(3) + [first]))
-    #expect(bench.etcd.jobs.count == 1)
-  }
-
   // MARK: Slots
 
   @Test func slotsAreGivenOutOnceAndComeBack() throws {

@@ -39,6 +39,25 @@ struct LeaderSegmentTests {
       watch()
     }
 
+    /// A server reports of itself.
+    mutating func report(
+      _ id: String, lease: Int64, skew: Int64 = 0, _ change: (inout ServerFigures) -> Void = { _ in }
+    ) {
+      var record = Self.record(id, lease: lease)
+      var figures = ServerFigures(reportedAt: now.adding(milliseconds: skew))
+      change(&figures)
+      record.figures = figures
+      etcd.register(record)
+      watch()
+    }
+
+    /// The same server leads anew, as one that has just been elected does.
+    mutating func leadAnew() {
+      machine = LeaderMachine(
+        epoch: machine.epoch, serverID: "a", configuration: machine.configuration, seed: 1 << 40)
+      machine.start(cache, now: now)
+    }
+
     mutating func watch() {
       for event in etcd.history[watched...] {
         guard cache.apply(event.change, at: event.revision) else { continue }
@@ -141,6 +160,115 @@ struct LeaderSegmentTests {
     #expect(bench.machine.counters.segmentMoves == 30 + 10 + 15)
   }
 
+  // MARK: Leaving in order
+
+  @Test func aLeaderThatDrainsGivesItsOwnAway() {
+    var bench = Bench(segments: 30)
+    bench.join("a", lease: 1)
+    bench.join("b", lease: 2)
+    bench.settle()
+    bench.etcd.register(Bench.record("a", lease: 1, draining: true))
+    bench.watch()
+    bench.settle()
+    #expect(bench.counts == ["b": 30])
+  }
+
+  @Test func whereAllDrainNothingMovesUntilSomebodyComes() {
+    var bench = Bench(segments: 30)
+    bench.join("a", lease: 1)
+    bench.join("b", lease: 2)
+    bench.settle()
+    bench.etcd.register(Bench.record("a", lease: 1, draining: true))
+    bench.etcd.register(Bench.record("b", lease: 2, draining: true))
+    bench.watch()
+    bench.settle()
+    #expect(bench.counts == ["a": 15, "b": 15])
+    bench.join("c", lease: 3)
+    bench.settle()
+    #expect(bench.counts == ["c": 30])
+  }
+
+  @Test func whoDrainsWhileItsShareIsOnItsWayGivesItBack() {
+    var bench = Bench(segments: 30)
+    bench.join("a", lease: 1)
+    bench.settle()
+    bench.join("b", lease: 2)
+    bench.turn()
+    #expect(bench.inFlight.flatMap(\.1.writes).count == 15)
+    bench.etcd.register(Bench.record("b", lease: 2, draining: true))
+    bench.watch()
+    bench.turn()
+    #expect(bench.inFlight.count == 1, "one change of mind at a time")
+    #expect(bench.answer() == [true], "it is there still")
+    #expect(bench.counts == ["a": 15, "b": 15])
+    bench.watch()
+    bench.settle()
+    #expect(bench.counts == ["a": 30])
+  }
+
+  @Test func whoStaysAfterAllGetsItsShareBack() {
+    var bench = Bench(segments: 30)
+    bench.join("a", lease: 1)
+    bench.join("b", lease: 2)
+    bench.settle()
+    for draining in [true, false] {
+      bench.etcd.register(Bench.record("b", lease: 2, draining: draining))
+      bench.watch()
+      bench.settle()
+      #expect(bench.counts == (draining ? ["a": 30] : ["a": 15, "b": 15]))
+    }
+  }
+
+  // MARK: Held back
+
+  @Test func anOverloadedServerShedsAQuarterAndNobodyElseMoves() {
+    var bench = Bench(segments: 240)
+    let leases: [(String, Int64)] = [("a", 1), ("b", 2), ("c", 3)]
+    for (id, lease) in leases { bench.join(id, lease: lease) }
+    bench.settle()
+    func round(late: Bool) {
+      bench.now = bench.now.adding(milliseconds: 2_000)
+      for (id, lease) in leases {
+        bench.report(id, lease: lease) { $0.overdue = late && id == "b" ? 9_000 : 0 }
+      }
+      bench.settle()
+    }
+    let before = bench.etcd.segments
+    round(late: true)
+    round(late: true)
+    #expect(bench.etcd.segments == before)
+    round(late: true)
+    #expect(bench.counts == ["a": 90, "b": 60, "c": 90])
+    let moved = before.filter { bench.etcd.segments[$0.key] != $0.value }
+    #expect(moved.count == 20 && moved.values.allSatisfy { $0.record.serverID == "b" })
+    #expect(bench.machine.heldBack("b") != nil && bench.machine.heldBack("a") == nil)
+    for _ in 0..<31 { round(late: false) }
+    #expect(bench.counts == ["a": 80, "b": 80, "c": 80])
+    #expect(bench.machine.counters.segmentMoves == 240 + 20 + 20)
+  }
+
+  @Test(arguments: [false, true]) func aServerWithAWrongClockGetsNoneFromANewLeaderEither(isElected: Bool) {
+    var bench = Bench(segments: 30)
+    for (id, lease) in [("a", 1), ("b", 2)] as [(String, Int64)] {
+      bench.join(id, lease: lease)
+      bench.report(id, lease: lease)
+    }
+    bench.etcd.stand(Bench.record("c", lease: 3), lease: 3)
+    bench.report("c", lease: 3, skew: 3_600_000)
+    bench.settle()
+    #expect(bench.counts == ["a": 15, "b": 15])
+    if isElected { bench.leadAnew() }
+    bench.settle()
+    #expect(bench.counts == ["a": 15, "b": 15])
+    // One of those that are right goes: that makes the other no better.
+    bench.etcd.lapse(leader: 2)
+    bench.watch()
+    bench.settle()
+    #expect(bench.counts == ["a": 30])
+  }
+
+  // MARK: Races
+
   @Test func aServerThatGoesMeanwhileGetsNothing() {
     var bench = Bench(segments: 20)
     bench.join("a", lease: 1)
@@ -182,5 +310,25 @@ struct LeaderSegmentTests {
     #expect(bench.answer() == [false], "it was there all the time")
     bench.settle()
     #expect(bench.counts == ["a": 4])
+  }
+
+  /// The doubt must not be forgotten because other moves are on their way at that very time.
+  @Test func aDoubtWaitsForMovesThatAreOnTheirWay() {
+    var bench = Bench(segments: 4)
+    bench.join("a", lease: 1)
+    bench.turn()
+    bench.answer()
+    // The watch has lost it all.
+    bench.watched = bench.etcd.history.count
+    bench.join("b", lease: 2)
+    bench.turn()
+    #expect(bench.inFlight.flatMap(\.1.writes).count == 2)
+    bench.now = bench.now.adding(milliseconds: LeaderMachine.SegmentLimits.patienceMillis)
+    bench.turn()
+    #expect(bench.answer() == [false])
+    bench.now = bench.now.adding(milliseconds: LeaderMachine.SegmentLimits.patienceMillis)
+    bench.turn()
+    bench.answer()
+    #expect(bench.machine.segmentDesk.pending.isEmpty, "what is held is what the cache shows")
   }
 }

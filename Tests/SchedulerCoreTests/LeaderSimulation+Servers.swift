@@ -142,7 +142,9 @@ struct SimulatedServer {
       machine?.segmentChanged(number)
       ownershipChanged(number, now: now)
     case .calendar(let key, _): firing.calendarChanged(key, cache, now: clock(now))
-    case .backfill(let key, _): firing.backfillChanged(key, cache, now: clock(now))
+    case .backfill(let key, _):
+      machine?.backfillChanged(key, cache)
+      firing.backfillChanged(key, cache, now: clock(now))
     case .leader: break
     }
   }

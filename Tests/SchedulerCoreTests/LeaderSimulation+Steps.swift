@@ -343,6 +343,8 @@ extension LeaderSimulation {
         checker.fail("s\(server.index): slots, runs, news or tasks' reports are left over")
       }
     }
+    let strays = etcd.runs.keys.filter { etcd.jobs[$0.job] == nil }.map(\.job.jobID)
+    if !strays.isEmpty { checker.fail("runs are left of jobs that are gone: \(strays.sorted())") }
     if !etcd.checkpoints.isEmpty {
       checker.fail("checkpoints are left: \(etcd.checkpoints.keys.map(\.job.jobID).sorted())")
     }

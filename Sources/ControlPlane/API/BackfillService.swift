@@ -32,7 +32,7 @@ struct BackfillService: Sendable {
         throw ServiceError.invalid("from", "the job's schedules name no time from it to 'to'")
       }
       try await checkRunning(request.job)
-      if try await write(view.record, at: job.modRevision) { return view }
+      if try await write(view.record, of: job) { return view }
     }
     throw ServiceError.aborted("job '\(request.job.jobID)' keeps changing; try again")
   }
@@ -130,13 +130,14 @@ struct BackfillService: Sendable {
     return "b" + JobID.make(now: now, random: &random).dropFirst()
   }
 
-  /// Returns whether the record was written; false when something has changed meanwhile.
-  private func write(_ record: BackfillRecord, at modRevision: Int64) async throws -> Bool {
+  /// Returns whether the record was written; false when something has changed meanwhile. The job is written as it is:
+  /// a leader that has not heard of the backfill cannot remove the job without it.
+  private func write(_ record: BackfillRecord, of job: Versioned<JobRecord>) async throws -> Bool {
     let proposal = Proposal(
       guards: [
-        .jobUnchanged(record.key.job, modRevision: modRevision),
+        .jobUnchanged(record.key.job, modRevision: job.modRevision),
         .backfillUnchanged(record.key, modRevision: 0),
-      ], writes: [.backfill(record)])
+      ], writes: [.backfill(record), .job(job.record)])
     switch await pipeline.commit(keyspace.change(for: proposal)) {
     case .committed:
       logger.info("a backfill was started", metadata: Self.facts(record))

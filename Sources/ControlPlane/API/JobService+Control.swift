@@ -161,14 +161,16 @@ extension JobService {
   /// The job to decide about, once the cache has all that was committed before the job's last change: runs of jobs
   /// that may not overlap are created with a change of the job.
   func standing(_ key: JobKey) async throws -> StandingRecord {
-    guard let job = await replica.standingRecord(of: key) else { throw Self.noJob(key) }
-    if job.isComplete { return job }
-    guard await replica.reached(job.modRevision, within: ServerLimits.barrierPatience) else {
-      throw ServiceError.unavailable(
-        "this server's copy of the cluster's state is behind etcd; try another server")
+    // While it waits, the cache may learn of another change ahead of the watch.
+    for _ in 0..<ServerLimits.casTries {
+      guard let job = await replica.standingRecord(of: key) else { throw Self.noJob(key) }
+      if job.isComplete { return job }
+      guard await replica.reached(job.modRevision, within: ServerLimits.barrierPatience) else {
+        throw ServiceError.unavailable(
+          "this server's copy of the cluster's state is behind etcd; try another server")
+      }
     }
-    guard let later = await replica.standingRecord(of: key) else { throw Self.noJob(key) }
-    return later
+    throw Self.keepsChanging(key)
   }
 
   /// One line for each change that somebody asked for.

@@ -144,7 +144,8 @@ actor Replica {
     case .agent(let id, _): leader?.agentChanged(id, cache, now: now)
     case .server(let id, _): leader?.serverChanged(id, cache, now: now)
     case .segment(let number, _): leader?.segmentChanged(number)
-    case .leader, .calendar, .backfill: break
+    case .backfill(let key, _): leader?.backfillChanged(key, cache)
+    case .leader, .calendar: break
     }
     noticedForFiring(change, now: now)
   }

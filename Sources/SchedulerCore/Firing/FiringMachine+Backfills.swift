@@ -44,6 +44,10 @@ extension FiringMachine {
       let backfill = cache.backfills[key], backfill.record.state == .running,
       let job = cache.jobs[key.job]?.job, let plan = plan(of: job.record, cache)
     else { return }
+    // It writes a serial job: whoever decides after that takes it that all of the job's runs were known before.
+    guard !job.record.spec.overlap.isSerial || hasCompleteView(of: key.job, job.modRevision, cache) else {
+      return backfillPauses.set(key, at: now.adding(milliseconds: FiringLimits.conflictPauseMillis))
+    }
     let unfinished = cache.runs(of: key.job).count {
       $0.record.backfillID == key.backfillID && !$0.record.state.isTerminal
     }

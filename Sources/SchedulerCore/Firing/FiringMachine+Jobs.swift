@@ -57,9 +57,18 @@ extension FiringMachine {
     if decision.runs.count == 1, let run = decision.runs.first, !decision.record.spec.overlap.isSerial {
       creates = NewRun(run: run, job: decision.record)
     }
+    // What a calendar excludes from the moment when its change is acknowledged must not be fired any more.
+    let guards = [unchanged] + calendarsUnchanged(for: job.record, cache)
     propose(
-      .fire(decision, key), epoch: epoch, guards: [unchanged] + decision.runs.map { .runAbsent($0.key) },
+      .fire(decision, key), epoch: epoch, guards: guards + decision.runs.map { .runAbsent($0.key) },
       writes: [.job(decision.record)] + decision.runs.map { .run($0) }, creates: creates)
+  }
+
+  private func calendarsUnchanged(for job: JobRecord, _ cache: ClusterCache) -> [Proposal.Guard] {
+    Set(job.spec.schedules.flatMap(\.calendars)).sorted().map { name in
+      let key = CalendarKey(namespace: job.key.namespace, name: name)
+      return .calendarUnchanged(key, modRevision: cache.calendars[key]?.modRevision ?? 0)
+    }
   }
 
   // MARK: Schedules made ready

@@ -43,25 +43,41 @@ extension LeaderMachine {
     guard let due = expiry(of: slot, cache), due <= now else { return scheduleExpiry(of: slot, cache) }
     guard let entry = cache.jobs[slot], !busyJobs.contains(entry.job.record.key) else { return }
     let key = entry.job.record.key
-    let ended = entry.runIDs.compactMap { cache.runs[RunKey(job: key, runID: $0)] }
-      .filter { $0.record.state.isTerminal }
-    let surplus = ended.count - configuration.runsKeptPerJob
-    let isDeleted = entry.job.record.deleteRequestedAt != nil
-    let old = ended.enumerated().filter { index, run in
-      let finished = run.record.finishedAt ?? run.record.createdAt
-      return isDeleted || index < surplus
-        || finished.adding(milliseconds: configuration.retentionMillis) <= now
-    }
-    let doomed = old.map(\.element).prefix(Limits.deletionsPerProposal)
+    let doomed = oldRuns(of: entry.job.record, cache, now: now).prefix(Limits.deletionsPerProposal)
     var guards = doomed.map { Proposal.Guard.runUnchanged($0.record.key, modRevision: $0.modRevision) }
     var writes = doomed.map { Proposal.Write.deleteRun($0.record.key) }
     writes += doomed.filter { $0.record.checkpoint != nil }.map { .deleteCheckpoint($0.record.key) }
-    if entry.status.isTerminal && doomed.count == entry.runIDs.count {
+    let goesByRuns = entry.job.record.goesByRuns(at: now)
+    if entry.status.isTerminal, doomed.count == entry.runIDs.count, !goesByRuns {
+      guard entry.job.modRevision <= cache.revision else {
+        // Runs that were created before the job's last write may not have come yet: they would be left behind.
+        return expiries.set(slot, at: now.adding(milliseconds: Limits.conflictPauseMillis))
+      }
       remove(entry.job, cache, &guards, &writes)
     }
-    guard !writes.isEmpty else { return }
+    guard !writes.isEmpty else {
+      // Nobody tells when the time of such a schedule is over.
+      let again = goesByRuns ? now.adding(milliseconds: configuration.retentionMillis) : nil
+      return expiries.set(slot, at: again)
+    }
     busyJobs.insert(key)
     propose(.expire(key, records: guards.count), guards: guards, writes: writes)
+  }
+
+  /// The ended runs of a job that are not kept any more, oldest first.
+  private func oldRuns(
+    of job: JobRecord, _ cache: ClusterCache, now: Timestamp
+  ) -> [Versioned<RunRecord>] {
+    let ended = cache.runs(of: job.key).reversed().filter { $0.record.state.isTerminal }
+    if job.deleteRequestedAt != nil { return ended }
+    // The end of the last one says when the next is due.
+    let regular = job.goesByRuns(at: now) ? ended.filter { $0.record.trigger != .backfill } : []
+    let last = regular.max { $0.end < $1.end }?.record.key
+    let surplus = ended.count - configuration.runsKeptPerJob
+    return ended.enumerated().filter { index, run in
+      let isOver = run.end.adding(milliseconds: configuration.retentionMillis) <= now
+      return (index < surplus || isOver) && run.record.key != last
+    }.map(\.element)
   }
 
   /// Adds the removal of a job without runs, and of its backfills: as many of those as go into one proposal, and the
@@ -72,8 +88,8 @@ extension LeaderMachine {
   ) {
     let key = job.record.key
     let backfills = cache.backfills.map(\.value).filter { $0.record.key.job == key }
-    // The end of its runs says when it is due again, or a backfill will make more: it has not ended.
-    let goesOn = job.record.hasFixedDelay || backfills.contains { $0.record.state == .running }
+    // A backfill will make more runs: it has not ended.
+    let goesOn = backfills.contains { $0.record.state == .running }
     guard job.record.cancelRequestedAt != nil || !goesOn else { return }
     let removed = backfills.prefix(Limits.deletionsPerProposal / 2)
     for backfill in removed {
@@ -84,4 +100,21 @@ extension LeaderMachine {
     guards.append(.jobUnchanged(key, modRevision: job.modRevision))
     writes.append(.deleteJob(key))
   }
+}
+
+extension JobRecord {
+  /// Whether a run's end may still say when the next is due.
+  fileprivate func goesByRuns(at now: Timestamp) -> Bool {
+    guard cancelRequestedAt == nil else { return false }
+    return spec.schedules.enumerated().contains { index, schedule in
+      guard case .fixedDelay = schedule.rule else { return false }
+      let runs = scheduleStates.indices.contains(index) ? scheduleStates[index].runs : 0
+      return runs < schedule.maxRuns ?? .max && now <= schedule.endTime ?? .latest
+    }
+  }
+}
+
+extension Versioned<RunRecord> {
+  /// When an ended run did so.
+  fileprivate var end: Timestamp { record.finishedAt ?? record.createdAt }
 }

@@ -96,8 +96,11 @@ extension LeaderMachine {
   }
 
   /// What the watch has not shown for so long did not last, or was lost on the way: the cache counts.
-  mutating func doubtMoves() {
-    guard segmentDesk.proposals == 0, !segmentDesk.pending.isEmpty else { return }
+  mutating func doubtMoves(now: Timestamp) {
+    guard !segmentDesk.pending.isEmpty else { return }
+    guard segmentDesk.proposals == 0 else {
+      return deadlines.set(.doubtMoves, at: now.adding(milliseconds: SegmentLimits.patienceMillis))
+    }
     segmentDesk.pending.removeAll()
     segmentDesk.isStale = true
   }

@@ -13,7 +13,7 @@ extension LeaderMachine {
       if holders[otherKey] != nil || other.record.state.isOwned || other.record.state == .retrying {
         return false
       }
-      return other.record.state != .queued || run.isYounger(than: other)
+      return other.record.state != .queued || other.isYounger(than: run)
     }
   }
 

@@ -185,6 +185,10 @@ public struct LeaderMachine: Sendable {
   public mutating func start(_ cache: ClusterCache, now: Timestamp) {
     for id in cache.agents.keys { agentChanged(id, cache, now: now) }
     for slot in 0..<cache.jobs.slotEnd { scheduleExpiry(of: slot, cache) }
+    segmentDesk.judge.assume(
+      cache.servers.compactMap { id, server in
+        server.record.figures.map { (id, $0) }
+      }, now: now)
     for key in cache.activeRuns { reconcile(key, cache, now: now) }
   }
 
@@ -207,6 +211,11 @@ public struct LeaderMachine: Sendable {
     scheduleExpiry(of: slot, cache)
   }
 
+  /// A backfill was written or deleted: the job may have come to its end with it.
+  public mutating func backfillChanged(_ key: BackfillKey, _ cache: ClusterCache) {
+    if let slot = cache.jobs.slot(of: key.job) { scheduleExpiry(of: slot, cache) }
+  }
+
   /// An agent's key was written, replaced or is gone.
   public mutating func agentChanged(_ id: String, _ cache: ClusterCache, now: Timestamp) {
     let present = cache.agents[id]
@@ -227,7 +236,7 @@ public struct LeaderMachine: Sendable {
       case .retry(let key), .again(let key), .progress(let key): reconcile(key, cache, now: now)
       case .trust(let session): trust(session, cache)
       case .spreadSegments: segmentDesk.isStale = true
-      case .doubtMoves: doubtMoves()
+      case .doubtMoves: doubtMoves(now: now)
       }
     }
     for slot in expiries.popDue(now: now, limit: Limits.deadlinesPerTurn) { expire(slot, cache, now: now) }

@@ -7,6 +7,8 @@ struct ServerJudge: Sendable {
     static let skewMillis: Int64 = 5_000
     /// Of fewer servers nobody can say whose clock is wrong.
     static let serversForSkew = 3
+    /// How old a report may be that a new leader finds: servers report at least so often.
+    static let reportAgeMillis: Int64 = 10_000
     /// The median of lateness, and the occurrences that are due and not decided, below which no server is overloaded.
     /// Of the lateness the median, since some runs are late whenever segments have moved; and that says something only
     /// of so many runs.
@@ -29,7 +31,7 @@ struct ServerJudge: Sendable {
     var figures: ServerFigures
     /// The server's clock minus this one's, as the last report tells: too small by the time that it took.
     var offsetMillis: Int64
-    /// The number of the last report.
+    /// The number of the last report; 0 of one that an earlier leader has seen come.
     var report: Int
     /// The number of the report from which on its clock has been off.
     var offSince: Int?
@@ -42,6 +44,16 @@ struct ServerJudge: Sendable {
 
   private var servers: [String: Standing] = [:]
   private var reports = 0
+
+  /// Takes in what servers said to an earlier leader. Their clocks are compared with each other's, since nobody knows
+  /// how old the reports are: a clock that is off by more than their age can explain is off.
+  mutating func assume(_ figures: [(id: String, figures: ServerFigures)], now: Timestamp) {
+    for (id, figures) in figures {
+      let offset = figures.reportedAt.milliseconds - now.milliseconds
+      servers[id] = Standing(figures: figures, offsetMillis: offset, report: 0)
+    }
+    for id in figures.map(\.id) where isOff(id) { servers[id]?.isSkewed = true }
+  }
 
   /// Takes in what a server has just said. Only what the watch brings at once may be told here: of an old record
   /// the age would pass for a clock that is behind.
@@ -60,7 +72,12 @@ struct ServerJudge: Sendable {
   }
 
   /// The server is gone.
-  mutating func forget(_ id: String) { servers[id] = nil }
+  mutating func forget(_ id: String) {
+    servers[id] = nil
+    // Of those that are left none is right, so none is wrong.
+    guard servers.values.allSatisfy(\.isSkewed) else { return }
+    for id in servers.keys { servers[id]?.isSkewed = false }
+  }
 
   /// How many segments a server may have, out of `SegmentPlanner.fullShare`.
   func share(of id: String) -> Int {
@@ -92,7 +109,7 @@ struct ServerJudge: Sendable {
   /// A new server is judged by its first report, since it would fire with a wrong clock at once. Another one has
   /// to be off until everybody has reported again: when it is the leader's own clock that was set, all are off.
   private mutating func judgeClock(of id: String, isNew: Bool) {
-    guard let skew = skewMillis(of: id), abs(skew) > Limits.skewMillis else {
+    guard isOff(id) else {
       servers[id]?.offSince = nil
       servers[id]?.isSkewed = false
       return
@@ -103,6 +120,18 @@ struct ServerJudge: Sendable {
       return
     }
     if servers.values.allSatisfy({ $0.report >= since }) { servers[id]?.isSkewed = true }
+  }
+
+  /// Whether a clock is off. Two servers cannot say who is right; but of those that are left one that was wrong before
+  /// stays so, until it goes as the others do.
+  private func isOff(_ id: String) -> Bool {
+    guard let own = servers[id] else { return false }
+    // Where the age of a report is not known, it passes for a clock that is behind.
+    let age = servers.values.contains { $0.report == 0 } ? Limits.reportAgeMillis : 0
+    if let skew = skewMillis(of: id) { return abs(skew) > Limits.skewMillis + age }
+    let others = servers.filter { $0.key != id && !$0.value.isSkewed }.map(\.value.offsetMillis)
+    return own.isSkewed && !others.isEmpty
+      && abs(own.offsetMillis - Self.median(others)) > Limits.skewMillis + age
   }
 
   // MARK: Load
