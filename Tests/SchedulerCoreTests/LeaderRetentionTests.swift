@@ -86,11 +86,6 @@ struct LeaderRetentionTests {
     try bench.change(job) { $0.scheduleStates[0].runs = 1 }
     bench.pass(60_000)
     bench.rest()
-    #expect((bench.etcd.jobs[job] == nil) == byCount)
-    for _ in 0..<2 {
-      bench.pass(60_000)
-      bench.rest()
-    }
     #expect(bench.etcd.jobs.isEmpty && bench.etcd.runs.isEmpty)
   }
 

@@ -47,19 +47,14 @@ extension LeaderMachine {
     var guards = doomed.map { Proposal.Guard.runUnchanged($0.record.key, modRevision: $0.modRevision) }
     var writes = doomed.map { Proposal.Write.deleteRun($0.record.key) }
     writes += doomed.filter { $0.record.checkpoint != nil }.map { .deleteCheckpoint($0.record.key) }
-    let goesByRuns = entry.job.record.goesByRuns(at: now)
-    if entry.status.isTerminal, doomed.count == entry.runIDs.count, !goesByRuns {
+    if entry.status.isTerminal, doomed.count == entry.runIDs.count {
       guard entry.job.modRevision <= cache.revision else {
         // Runs that were created before the job's last write may not have come yet: they would be left behind.
         return expiries.set(slot, at: now.adding(milliseconds: Limits.conflictPauseMillis))
       }
       remove(entry.job, cache, &guards, &writes)
     }
-    guard !writes.isEmpty else {
-      // Nobody tells when the time of such a schedule is over.
-      let again = goesByRuns ? now.adding(milliseconds: configuration.retentionMillis) : nil
-      return expiries.set(slot, at: again)
-    }
+    guard !writes.isEmpty else { return }
     busyJobs.insert(key)
     propose(.expire(key, records: guards.count), guards: guards, writes: writes)
   }
@@ -70,13 +65,13 @@ extension LeaderMachine {
   ) -> [Versioned<RunRecord>] {
     let ended = cache.runs(of: job.key).reversed().filter { $0.record.state.isTerminal }
     if job.deleteRequestedAt != nil { return ended }
-    // The end of the last one says when the next is due.
-    let regular = job.goesByRuns(at: now) ? ended.filter { $0.record.trigger != .backfill } : []
-    let last = regular.max { $0.end < $1.end }?.record.key
+    // With a fixed delay the end of the last one says when the next is due.
+    var last = ended.filter { $0.record.trigger != .backfill }.max { $0.end < $1.end }
+    if let end = last?.end, job.cancelRequestedAt != nil || !job.hasFixedDelayLeft(after: end) { last = nil }
     let surplus = ended.count - configuration.runsKeptPerJob
     return ended.enumerated().filter { index, run in
       let isOver = run.end.adding(milliseconds: configuration.retentionMillis) <= now
-      return (index < surplus || isOver) && run.record.key != last
+      return (index < surplus || isOver) && run.record.key != last?.record.key
     }.map(\.element)
   }
 
@@ -99,18 +94,6 @@ extension LeaderMachine {
     guard removed.count == backfills.count else { return }
     guards.append(.jobUnchanged(key, modRevision: job.modRevision))
     writes.append(.deleteJob(key))
-  }
-}
-
-extension JobRecord {
-  /// Whether a run's end may still say when the next is due.
-  fileprivate func goesByRuns(at now: Timestamp) -> Bool {
-    guard cancelRequestedAt == nil else { return false }
-    return spec.schedules.enumerated().contains { index, schedule in
-      guard case .fixedDelay = schedule.rule else { return false }
-      let runs = scheduleStates.indices.contains(index) ? scheduleStates[index].runs : 0
-      return runs < schedule.maxRuns ?? .max && now <= schedule.endTime ?? .latest
-    }
   }
 }
 
