@@ -30,7 +30,7 @@ class Policy:
     """What a policy promises, in numbers."""
 
     body: dict[str, Any]
-    most: float
+    most: int
     """Of the missed occurrences the last so many run."""
     within: float = float("inf")
     """What is older never runs, in seconds."""
@@ -40,7 +40,7 @@ class Policy:
         """Which of the occurrences that were not decided before run, when they are decided now; in microseconds."""
         young = [time for time in undecided if time >= now - GRACE_SECONDS * SECOND]
         missed = [time for time in undecided if time < now - GRACE_SECONDS * SECOND]
-        chosen = missed[-int(min(self.most, len(missed))) :] if self.most and missed else []
+        chosen = missed[max(0, len(missed) - self.most) :]
         return [time for time in [*chosen, *young] if time >= now - self.within * SECOND]
 
 
