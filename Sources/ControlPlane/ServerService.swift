@@ -178,7 +178,8 @@ private struct ServerParts: Sendable {
       history: EventHistory(
         store: store, hub: changes, barrier: barrier, keyspace: keyspace, metrics: metrics))
     runs = RunService(replica: replica, barrier: barrier, logs: logs, leaderLink: leaderLink)
-    cluster = ClusterService(store: store, replica: replica, barrier: barrier, leaderLink: leaderLink)
+    cluster = ClusterService(
+      store: store, replica: replica, barrier: barrier, leaderLink: leaderLink, logger: logger)
     let agents = AgentSessionService(
       replica: replica, sessions: sessions, logs: logs,
       checkpoints: CheckpointReader(store: store, keyspace: keyspace, logger: logger), logger: logger)

@@ -1,4 +1,5 @@
 import EtcdClient
+import Logging
 import NIOCore
 import Proto
 import SchedulerCore
@@ -11,11 +12,19 @@ struct ClusterService: Sendable {
   let replica: Replica
   let barrier: ReadBarrier
   let leaderLink: LeaderLink
+  let logger: Logger
 
   /// How the cluster stands. While etcd does not answer it is what this server saw last, and says so.
   func get(isForwarded: Bool) async -> ClusterInfo {
-    if !isForwarded, let leader = try? await replica.otherLeader(), let info = try? await ask(leader) {
-      return info
+    if !isForwarded, let leader = try? await replica.otherLeader() {
+      do {
+        return try await ask(leader)
+      } catch {
+        // This server's own view, without what only the leader knows, is better than none.
+        logger.info(
+          "the leader has not told how the cluster stands",
+          metadata: ["leader": "\(leader.serverID)", "error": "\(error)"])
+      }
     }
     do {
       try await barrier.pass()
