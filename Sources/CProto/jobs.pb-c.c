@@ -1868,7 +1868,7 @@ const ProtobufCMessageDescriptor rota__v1__skip_next_request__descriptor =
   (ProtobufCMessageInit) rota__v1__skip_next_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__update_job_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor rota__v1__update_job_request__field_descriptors[5] =
 {
   {
     "namespace",
@@ -1918,8 +1918,21 @@ static const ProtobufCFieldDescriptor rota__v1__update_job_request__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "idempotency_key",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__UpdateJobRequest, idempotency_key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__update_job_request__field_indices_by_name[] = {
+  4,   /* field[4] = idempotency_key */
   3,   /* field[3] = if_match */
   1,   /* field[1] = job_id */
   0,   /* field[0] = namespace */
@@ -1928,7 +1941,7 @@ static const unsigned rota__v1__update_job_request__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__update_job_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor rota__v1__update_job_request__descriptor =
 {
@@ -1938,7 +1951,7 @@ const ProtobufCMessageDescriptor rota__v1__update_job_request__descriptor =
   "Rota__V1__UpdateJobRequest",
   "rota.v1",
   sizeof(Rota__V1__UpdateJobRequest),
-  4,
+  5,
   rota__v1__update_job_request__field_descriptors,
   rota__v1__update_job_request__field_indices_by_name,
   1,  rota__v1__update_job_request__number_ranges,

@@ -1518,7 +1518,7 @@ const ProtobufCMessageDescriptor rota__v1__calendar__descriptor =
   (ProtobufCMessageInit) rota__v1__calendar__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__put_calendar_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor rota__v1__put_calendar_request__field_descriptors[5] =
 {
   {
     "namespace",
@@ -1568,8 +1568,21 @@ static const ProtobufCFieldDescriptor rota__v1__put_calendar_request__field_desc
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "idempotency_key",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__PutCalendarRequest, idempotency_key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__put_calendar_request__field_indices_by_name[] = {
+  4,   /* field[4] = idempotency_key */
   3,   /* field[3] = if_match */
   1,   /* field[1] = name */
   0,   /* field[0] = namespace */
@@ -1578,7 +1591,7 @@ static const unsigned rota__v1__put_calendar_request__field_indices_by_name[] = 
 static const ProtobufCIntRange rota__v1__put_calendar_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor rota__v1__put_calendar_request__descriptor =
 {
@@ -1588,7 +1601,7 @@ const ProtobufCMessageDescriptor rota__v1__put_calendar_request__descriptor =
   "Rota__V1__PutCalendarRequest",
   "rota.v1",
   sizeof(Rota__V1__PutCalendarRequest),
-  4,
+  5,
   rota__v1__put_calendar_request__field_descriptors,
   rota__v1__put_calendar_request__field_indices_by_name,
   1,  rota__v1__put_calendar_request__number_ranges,
@@ -2138,7 +2151,7 @@ const ProtobufCMessageDescriptor rota__v1__list_backfills_response__descriptor =
   (ProtobufCMessageInit) rota__v1__list_backfills_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__backfill__field_descriptors[15] =
+static const ProtobufCFieldDescriptor rota__v1__backfill__field_descriptors[16] =
 {
   {
     "namespace",
@@ -2320,11 +2333,24 @@ static const ProtobufCFieldDescriptor rota__v1__backfill__field_descriptors[15] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "decided",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Backfill, decided),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__backfill__field_indices_by_name[] = {
   2,   /* field[2] = backfill_id */
   12,   /* field[12] = created */
   9,   /* field[9] = created_at */
+  15,   /* field[15] = decided */
   13,   /* field[13] = existing */
   10,   /* field[10] = finished_at */
   3,   /* field[3] = from */
@@ -2341,7 +2367,7 @@ static const unsigned rota__v1__backfill__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__backfill__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 15 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor rota__v1__backfill__descriptor =
 {
@@ -2351,7 +2377,7 @@ const ProtobufCMessageDescriptor rota__v1__backfill__descriptor =
   "Rota__V1__Backfill",
   "rota.v1",
   sizeof(Rota__V1__Backfill),
-  15,
+  16,
   rota__v1__backfill__field_descriptors,
   rota__v1__backfill__field_indices_by_name,
   1,  rota__v1__backfill__number_ranges,

@@ -126,12 +126,15 @@ enum ServerLimits {
   static let catchUps = 8
   static let catchUpPatience: Duration = .seconds(10)
 
-  // MARK: Forecasts
+  // MARK: Forecasts and backfills
 
-  /// Forecasts that are computed at a time; others wait.
+  /// Forecasts that are computed at a time, and ranges of backfills that are looked through; others wait.
   static let forecasts = 2
-  /// Jobs that are copied out of the replica at a time: a few milliseconds.
-  static let forecastPage = 500
+  static let backfillLooks = 2
+  /// Jobs that are copied out of the replica for a forecast at a time, and jobs that are passed to find them: together
+  /// they hold it for a few milliseconds.
+  static let forecastPage = 250
+  static let forecastJobsPassed = 10_000
 
   // MARK: Housekeeping
 

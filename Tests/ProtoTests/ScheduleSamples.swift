@@ -63,7 +63,8 @@ extension Samples {
     record.finishedAt = maybe { $0.time() }
     record.created = count(1_000)
     record.existing = count(1_000)
-    return BackfillView(record: record, occurrences: count(10_000), preview: many { $0.time() })
+    return BackfillView(
+      record: record, occurrences: count(10_000), decided: count(1_000), preview: many { $0.time() })
   }
 }
 
@@ -76,11 +77,17 @@ extension MessageKind {
       TriggerJobRequest(key: $0.jobKey(), params: $0.map(), idempotencyKey: $0.maybe { $0.text() })
     },
     MessageKind { SkipNextRequest(key: $0.jobKey(), scheduledTime: $0.maybe { $0.time() }) },
-    MessageKind { UpdateJobRequest(key: $0.jobKey(), spec: $0.spec(), ifMatch: $0.maybe { $0.text() }) },
+    MessageKind {
+      UpdateJobRequest(
+        key: $0.jobKey(), spec: $0.spec(), ifMatch: $0.maybe { $0.text() },
+        idempotencyKey: $0.maybe { $0.text() })
+    },
     MessageKind { DeleteJobRequest(key: $0.jobKey(), ifMatch: $0.maybe { $0.text() }) },
     MessageKind { $0.calendar() },
     MessageKind {
-      PutCalendarRequest(key: $0.calendarKey(), spec: $0.calendarSpec(), ifMatch: $0.maybe { $0.text() })
+      PutCalendarRequest(
+        key: $0.calendarKey(), spec: $0.calendarSpec(), ifMatch: $0.maybe { $0.text() },
+        idempotencyKey: $0.maybe { $0.text() })
     },
     MessageKind { GetCalendarRequest(key: $0.calendarKey()) },
     MessageKind {

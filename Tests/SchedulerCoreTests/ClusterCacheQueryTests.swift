@@ -47,6 +47,31 @@ struct ClusterCacheQueryTests {
     #expect(try Self.ids(cache, JobFilter(userID: "nobody"), page: page).isEmpty)
   }
 
+  @Test(arguments: [1, 3, 7, 100]) func aScanVisitsEachJobOnceWhateverIsDeletedMeanwhile(limit: Int) {
+    var cache = Self.cache(40)
+    var seen: [String] = []
+    var place: JobScanPlace?
+    var pieces = 0
+    repeat {
+      var visited = 0
+      place = cache.scanJobs(in: "default", after: place, limit: limit) { slot, facts in
+        visited += 1
+        #expect(facts.hasRuns)
+        seen.append(cache.jobs.key(at: slot)?.jobID ?? "")
+        return visited < 5
+      }
+      #expect(visited <= min(limit, 5))
+      pieces += 1
+      // The one that the next piece goes on from is gone, and another has been created.
+      if pieces == 2, let last = seen.last {
+        cache.apply(.job(JobKey(namespace: "default", jobID: last), nil), at: 100)
+        cache.apply(Make.job("late", user: "u0", created: 101, mod: 101), at: 101)
+      }
+    } while place != nil
+    #expect(seen == (1...40).reversed().map { "j\($0)" })
+    #expect(cache.scanJobs(in: "other", after: nil, limit: 100) { _, _ in true } == nil)
+  }
+
   @Test func theLastPageHasNoToken() throws {
     let cache = Self.cache(4)
     let first = try cache.listJobs(JobFilter(), after: nil, limit: 2)

@@ -10,6 +10,19 @@ struct BackfillService: Sendable {
   let keyspace: Keyspace
   let zones: TimeZones
   let logger: Logger
+  private let looks = TurnQueue(places: ServerLimits.backfillLooks)
+
+  init(
+    replica: Replica, pipeline: CommitPipeline, barrier: ReadBarrier, keyspace: Keyspace, zones: TimeZones,
+    logger: Logger
+  ) {
+    self.replica = replica
+    self.pipeline = pipeline
+    self.barrier = barrier
+    self.keyspace = keyspace
+    self.zones = zones
+    self.logger = logger
+  }
 
   // MARK: Create
 
@@ -61,48 +74,53 @@ struct BackfillService: Sendable {
     guard job.cancelRequestedAt == nil else {
       throw ServiceError.failedPrecondition("job '\(request.job.jobID)' is cancelled")
     }
-    let times = try await occurrences(request, job)
-    let runs = await replica.runIDs(of: request.job)
-    let existing = runs.isEmpty ? 0 : times.count { runs.contains(runID(for: $0)) }
     var record = BackfillRecord(
-      key: BackfillKey(job: request.job, backfillID: request.backfillID ?? ""), from: request.from,
-      to: request.to,
-      order: request.order, parallelism: request.parallelism, createdAt: now)
+      key: BackfillKey(job: request.job, backfillID: request.dryRun ? "" : request.backfillID ?? ""),
+      from: request.from, to: request.to, order: request.order, parallelism: request.parallelism,
+      createdAt: now)
     record.params = request.params
-    record.occurrences = times.count
-    var view = BackfillView(record: record, occurrences: times.count)
-    guard request.dryRun else { return view }
-    view.record.key = BackfillKey(job: request.job, backfillID: "")
-    view.record.existing = existing
-    let inOrder = request.order == .oldestFirst ? times : times.reversed()
-    view.preview = Array(
-      inOrder.lazy.filter { !runs.contains(runID(for: $0)) }.prefix(BackfillView.previewCount))
-    return view
+    let outlook = try await look(record, try await plan(of: job), isDryRun: request.dryRun)
+    if let last = outlook.limitReached {
+      let whither = request.order == .oldestFirst ? "up" : "back"
+      throw ServiceError.invalid(
+        "to",
+        "the range has more than \(LookaheadLimits.backfillOccurrences) occurrences, \(whither) to \(last.rfc3339) so "
+          + "many; use several backfills")
+    }
+    record.occurrences = outlook.occurrences
+    guard request.dryRun else { return BackfillView(record) }
+    record.existing = outlook.existing
+    return BackfillView(
+      record: record, occurrences: outlook.occurrences, decided: outlook.decided, preview: outlook.preview)
   }
 
-  private func occurrences(_ request: CreateBackfillRequest, _ job: JobRecord) async throws -> [Timestamp] {
+  private func plan(of job: JobRecord) async throws -> JobPlan {
     let hasOwnTimes = job.spec.schedules.contains { if case .fixedDelay = $0.rule { false } else { true } }
     guard hasOwnTimes else {
       throw ServiceError.failedPrecondition(
-        "job '\(request.job.jobID)' has no schedule that names times in the past: a backfill needs cron, every, "
+        "job '\(job.key.jobID)' has no schedule that names times in the past: a backfill needs cron, every, "
           + "frequency or at")
     }
     let keys = Set(job.spec.schedules.flatMap(\.calendars)).map {
-      CalendarKey(namespace: request.job.namespace, name: $0)
+      CalendarKey(namespace: job.key.namespace, name: $0)
     }
     let calendars = try await replica.calendars(keys).compiled(zones)
-    let rules = try JobPlan.Rules(job, zones: zones) { calendars[$0] }
-    var times: [Timestamp] = []
-    for time in OccurrenceSequence(rules, from: request.from, through: request.to) {
-      guard times.count < LookaheadLimits.backfillOccurrences else {
-        throw ServiceError.invalid(
-          "to",
-          "the range has more than \(LookaheadLimits.backfillOccurrences) occurrences, up to \(time.rfc3339) so many; "
-            + "use several backfills")
-      }
-      times.append(time)
+    return try JobPlan(job, zones: zones) { calendars[$0] }
+  }
+
+  /// Looks through the range, beside the replica and in pieces, so that neither it nor other calls wait.
+  private func look(
+    _ record: BackfillRecord, _ plan: JobPlan, isDryRun: Bool
+  ) async throws -> BackfillOutlook {
+    try await looks.take()
+    defer { looks.giveBack() }
+    let runs = isDryRun ? Set(await replica.runIDs(of: record.key.job)) : []
+    var outlook = BackfillOutlook(of: record, plan, previewCount: isDryRun ? BackfillView.previewCount : 0)
+    while outlook.look(most: LookaheadLimits.backfillPiece, exists: runs.contains) {
+      try Task.checkCancellation()
+      await Task.yield()
     }
-    return times
+    return outlook
   }
 
   private func checkRunning(_ job: JobKey) async throws {

@@ -1,3 +1,4 @@
+import EtcdClient
 import Logging
 import Proto
 import SchedulerCore
@@ -41,13 +42,25 @@ struct CalendarService: Sendable {
   // MARK: Write
 
   /// Creates or replaces a calendar. Returns whether it is new. The specification that it has already changes
-  /// nothing.
+  /// nothing, nor does the calendar's last change when it is sent again.
   func put(_ request: PutCalendarRequest) async throws -> (view: CalendarView, isNew: Bool) {
     try check(request.key)
-    do { try request.spec.validate(zones: zones) } catch { throw ServiceError.invalid(error) }
+    do {
+      if let key = request.idempotencyKey { try SubmitRequest.validate(idempotencyKey: key) }
+      try request.spec.validate(zones: zones)
+    } catch {
+      throw ServiceError.invalid(error)
+    }
+    let changeID = request.idempotencyKey ?? JobService.newChangeID()
     for _ in 0..<ServerLimits.casTries {
       try await barrier.pass()
       let present = await replica.calendar(request.key)
+      if let present, present.record.changeID == changeID {
+        guard present.record.spec == request.spec else {
+          throw ServiceError.alreadyExists("idempotency_key", "was used for another change of this calendar")
+        }
+        return (CalendarView(present.record, createRevision: present.createRevision), false)
+      }
       try check(request.ifMatch, present, request.key)
       if let present, present.record.spec == request.spec {
         return (CalendarView(present.record, createRevision: present.createRevision), false)
@@ -61,6 +74,7 @@ struct CalendarService: Sendable {
         record.generation += 1
         record.updatedAt = .now()
       }
+      record.changeID = changeID
       let proposal = Proposal(
         guards: [.calendarUnchanged(request.key, modRevision: present?.modRevision ?? 0)],
         writes: [.calendar(record)])
@@ -68,7 +82,13 @@ struct CalendarService: Sendable {
       case .committed(let revision):
         log(present == nil ? "created" : "changed", request.key, record.generation)
         return (CalendarView(record, createRevision: present?.createRevision ?? revision), present == nil)
-      case .conflict: continue
+      case .conflict(let current, _):
+        // Its own first try, whose answer was lost, has been committed.
+        if let pair = current[keyspace.calendar(request.key)] ?? nil,
+          try CalendarRecord(decoding: pair.value, key: request.key).changeID == changeID
+        {
+          return (CalendarView(record, createRevision: pair.createRevision), present == nil)
+        }
       case .failed(let error): throw ServiceError(error)
       }
     }
@@ -93,7 +113,9 @@ struct CalendarService: Sendable {
         writes: [.deleteCalendar(request.key)])
       switch await pipeline.commit(keyspace.change(for: proposal)) {
       case .committed: return log("deleted", request.key, present.record.generation)
-      case .conflict: continue
+      case .conflict(let current, _):
+        // Its own first try, whose answer was lost, or somebody else: it was what was meant, and it is gone.
+        if let pair = current[keyspace.calendar(request.key)], pair == nil { return }
       case .failed(let error): throw ServiceError(error)
       }
     }

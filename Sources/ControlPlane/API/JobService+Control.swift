@@ -75,12 +75,25 @@ extension JobService {
     }
   }
 
-  /// Replaces the specification. The one that the job has already changes nothing.
+  /// Replaces the specification. The one that the job has already changes nothing, nor does the job's last update when
+  /// it is sent again.
   func update(_ request: UpdateJobRequest) async throws -> JobView {
-    do { try request.spec.validate(zones: zones) } catch { throw ServiceError.invalid(error) }
+    do {
+      if let key = request.idempotencyKey { try SubmitRequest.validate(idempotencyKey: key) }
+      try request.spec.validate(zones: zones)
+    } catch {
+      throw ServiceError.invalid(error)
+    }
+    let updateID = request.idempotencyKey ?? Self.newChangeID()
     let calendars = try await existingCalendars(of: request.spec, in: request.key.namespace)
     return try await change(request.key, "updated") { job in
       guard job.record.cancelRequestedAt == nil else { throw Self.isCancelled(job) }
+      if job.record.updateID == updateID {
+        guard job.record.spec == request.spec else {
+          throw ServiceError.alreadyExists("idempotency_key", "was used for another update of this job")
+        }
+        return nil
+      }
       try Self.check(ifMatch: request.ifMatch, against: job.record.etag, of: "job '\(request.key.jobID)'")
       guard job.record.spec != request.spec else { return nil }
       var changed = job.record
@@ -89,7 +102,8 @@ extension JobService {
       do throws(FieldError) { plan = try JobPlan(changed, zones: zones) { calendars[$0] } } catch {
         throw ServiceError.invalid(error)
       }
-      let record = plan.updated(from: job.record.spec, job.activity, at: .now())
+      var record = plan.updated(from: job.record.spec, job.activity, at: .now())
+      record.updateID = updateID
       guard record.nextRunTime != nil || job.record.nextRunTime == nil || !request.spec.schedules.isEmpty
       else {
         throw ServiceError.invalid(
@@ -140,9 +154,9 @@ extension JobService {
         // Whoever removes deleted jobs may have done so.
         return await replica.jobView(key) ?? JobView(record: record, status: job.status, revision: revision)
       case .conflict(let current, _):
-        // Its own first try, whose answer was lost, has made it what it was to be.
+        // Its own first try, whose answer was lost, has been committed; the job may have been due since.
         if let pair = current[keyspace.job(key)] ?? nil,
-          try JobRecord(decoding: pair.value, key: key) == record
+          try JobRecord(decoding: pair.value, key: key).changeID == record.changeID
         {
           return await replica.jobView(key)
             ?? JobView(record: record, status: job.status, revision: pair.modRevision)
@@ -154,7 +168,7 @@ extension JobService {
   }
 
   /// Beside what else a change writes, enough to tell two of them apart.
-  private static func newChangeID() -> String {
+  static func newChangeID() -> String {
     String(UInt64.random(in: 0 ... .max), radix: 36)
   }
 

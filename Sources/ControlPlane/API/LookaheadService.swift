@@ -93,13 +93,16 @@ struct LookaheadService: Sendable {
   private func count(_ empty: ForecastCounter, namespace: String?) async throws -> ForecastCounter {
     var counter = empty
     let calendars = try await replica.allCalendars(of: namespace).compiled(zones)
-    var token: String?
+    var place: JobScanPlace?
     repeat {
-      try Task.checkCancellation()
-      let page = try await replica.forecastPage(namespace, after: token)
-      for record in page.records { try counter.add(record, rules(of: record, calendars)) }
-      token = page.nextToken
-    } while token != nil
+      let page = await replica.forecastPage(namespace, until: counter.end, after: place)
+      counter.addIdleJobs(page.idle)
+      for record in page.records {
+        try Task.checkCancellation()
+        try counter.add(record, rules(of: record, calendars))
+      }
+      place = page.next
+    } while place != nil
     return counter
   }
 

@@ -12,7 +12,7 @@ extension Replica {
   }
 
   /// The ids of a job's runs.
-  func runIDs(of key: JobKey) -> Set<String> { Set(cache.jobs[key]?.runIDs ?? []) }
+  func runIDs(of key: JobKey) -> [String] { cache.jobs.slot(of: key).map { cache.jobs.runIDs(at: $0) } ?? [] }
 
   /// Those of the calendars that exist.
   func calendars(_ keys: [CalendarKey]) -> [CalendarRecord] {
@@ -24,13 +24,29 @@ extension Replica {
     cache.calendars.values.map(\.record).filter { namespace == nil || $0.key.namespace == namespace }
   }
 
-  /// A page of jobs for a forecast. What is created meanwhile is not in later pages.
-  func forecastPage(
-    _ namespace: String?, after token: String?
-  ) throws -> (records: [JobRecord], nextToken: String?) {
-    let page = try cache.listJobs(
-      JobFilter(namespace: namespace), after: token, limit: ServerLimits.forecastPage)
-    return (page.items.map(\.job.record), page.nextToken)
+  /// Jobs of a piece of a walk over all.
+  struct ForecastPage: Sendable {
+    /// Those that may fire in the range.
+    var records: [JobRecord] = []
+    /// How many others there are.
+    var idle = 0
+    /// Where the next piece goes on; nil after the last.
+    var next: JobScanPlace?
+  }
+
+  /// The next jobs for a forecast up to `end`. What is created meanwhile is not in later pages.
+  func forecastPage(_ namespace: String?, until end: Timestamp, after place: JobScanPlace?) -> ForecastPage {
+    var page = ForecastPage()
+    page.next = cache.scanJobs(in: namespace, after: place, limit: ServerLimits.forecastJobsPassed) {
+      slot, facts in
+      if ForecastCounter.mayFire(facts.record, before: end), let job = cache.jobs[slot]?.job {
+        page.records.append(job.record)
+      } else {
+        page.idle += 1
+      }
+      return page.records.count < ServerLimits.forecastPage
+    }
+    return page
   }
 
   /// A backfill.

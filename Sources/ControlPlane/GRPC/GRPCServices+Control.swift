@@ -45,7 +45,9 @@ extension GRPCServices {
 extension ServiceError {
   /// The same error of a calendar that was put, with the field's path in `rota.v1.PutCalendarRequest`.
   fileprivate var ofCalendarMessage: ServiceError {
-    guard let field, !["namespace", "name", "if_match"].contains(field) else { return self }
+    guard let field, !["namespace", "name", "if_match", "idempotency_key"].contains(field) else {
+      return self
+    }
     var error = self
     error.field = "spec." + field
     return error

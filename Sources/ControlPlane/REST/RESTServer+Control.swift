@@ -19,10 +19,13 @@ extension RESTServer {
   private func update(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
     let query = try RESTQuery(request, allowing: ["namespace"])
     let ifMatch = try request.ifMatch()
+    let idempotencyKey = try request.idempotencyKey(or: nil)
     let spec = try JobSpec(parsingJSON: try await request.jsonBody())
     return .job(
       .ok,
-      try await jobs.update(UpdateJobRequest(key: try key(query, context), spec: spec, ifMatch: ifMatch)))
+      try await jobs.update(
+        UpdateJobRequest(
+          key: try key(query, context), spec: spec, ifMatch: ifMatch, idempotencyKey: idempotencyKey)))
   }
 
   private func delete(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
@@ -98,9 +101,11 @@ extension RESTServer {
   private func putCalendar(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
     let query = try RESTQuery(request, allowing: ["namespace"])
     let ifMatch = try request.ifMatch()
+    let idempotencyKey = try request.idempotencyKey(or: nil)
     let spec = try CalendarSpec(parsingJSON: try await request.jsonBody())
     let (view, isNew) = try await calendars.put(
-      PutCalendarRequest(key: try calendarKey(query, context), spec: spec, ifMatch: ifMatch))
+      PutCalendarRequest(
+        key: try calendarKey(query, context), spec: spec, ifMatch: ifMatch, idempotencyKey: idempotencyKey))
     return .calendar(isNew ? .created : .ok, view)
   }
 

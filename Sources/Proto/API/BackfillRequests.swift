@@ -72,13 +72,17 @@ public struct BackfillView: Hashable, Sendable {
   public var record: BackfillRecord
   /// Occurrences in the range.
   public var occurrences: Int
+  /// Of a dry run: occurrences without a run that the job's schedules have passed since it was created. Each was left
+  /// out, or had a run that has been removed since.
+  public var decided: Int
   /// Of a dry run: the first occurrences that have no run, in order, at most `previewCount`.
   public var preview: [Timestamp]
 
   /// Makes a view.
-  public init(record: BackfillRecord, occurrences: Int, preview: [Timestamp] = []) {
+  public init(record: BackfillRecord, occurrences: Int, decided: Int = 0, preview: [Timestamp] = []) {
     self.record = record
     self.occurrences = occurrences
+    self.decided = decided
     self.preview = preview
   }
 }

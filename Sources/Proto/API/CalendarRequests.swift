@@ -22,12 +22,17 @@ public struct PutCalendarRequest: Hashable, Sendable {
   public var spec: CalendarSpec
   /// The etag that it must have; `*` for any that exists; nil when it may exist or not.
   public var ifMatch: String?
+  /// Names the change, so that it may be sent again when its answer was lost; nil for a new name each time.
+  public var idempotencyKey: String?
 
   /// Makes a request.
-  public init(key: CalendarKey, spec: CalendarSpec, ifMatch: String? = nil) {
+  public init(
+    key: CalendarKey, spec: CalendarSpec, ifMatch: String? = nil, idempotencyKey: String? = nil
+  ) {
     self.key = key
     self.spec = spec
     self.ifMatch = ifMatch
+    self.idempotencyKey = idempotencyKey
   }
 }
 

@@ -65,12 +65,15 @@ public struct UpdateJobRequest: Hashable, Sendable {
   public var spec: JobSpec
   /// The etag that the job must have; nil for any.
   public var ifMatch: String?
+  /// Names the change, so that it may be sent again when its answer was lost; nil for a new name each time.
+  public var idempotencyKey: String?
 
   /// Makes a request.
-  public init(key: JobKey, spec: JobSpec, ifMatch: String? = nil) {
+  public init(key: JobKey, spec: JobSpec, ifMatch: String? = nil, idempotencyKey: String? = nil) {
     self.key = key
     self.spec = spec
     self.ifMatch = ifMatch
+    self.idempotencyKey = idempotencyKey
   }
 }
 

@@ -71,6 +71,7 @@ extension BackfillView {
       json.member("occurrences", occurrences)
       json.member("created", record.created)
       json.member("existing", record.existing)
+      if decided != 0 { json.member("decided", decided) }
       guard !preview.isEmpty else { return }
       json.key("preview")
       json.array { json in for time in preview { json.string(time.rfc3339) } }

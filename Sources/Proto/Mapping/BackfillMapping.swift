@@ -114,7 +114,7 @@ extension BackfillView: Mapped, WireMessage {
     record.created = Int(raw.pointee.created)
     record.existing = Int(raw.pointee.existing)
     self.init(
-      record: record, occurrences: Int(raw.pointee.occurrences),
+      record: record, occurrences: Int(raw.pointee.occurrences), decided: Int(raw.pointee.decided),
       preview: try Decode.list(raw.pointee.n_preview, raw.pointee.preview, "preview", of: WireTime.self)
         .map(\.time))
   }
@@ -134,6 +134,7 @@ extension BackfillView: Mapped, WireMessage {
     raw.pointee.occurrences = Int64(occurrences)
     raw.pointee.created = Int64(record.created)
     raw.pointee.existing = Int64(record.existing)
+    raw.pointee.decided = Int64(decided)
     raw.pointee.preview = arena.list(preview.map(WireTime.init(time:)), &raw.pointee.n_preview)
   }
 }

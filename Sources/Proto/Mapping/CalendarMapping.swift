@@ -79,7 +79,8 @@ extension PutCalendarRequest: Mapped, WireMessage {
     self.init(
       key: try Decode.calendarKey(raw.pointee.namespace_, raw.pointee.name),
       spec: try Decode.required(raw.pointee.spec, "spec"),
-      ifMatch: try Decode.optionalText(raw.pointee.if_match, "if_match"))
+      ifMatch: try Decode.optionalText(raw.pointee.if_match, "if_match"),
+      idempotencyKey: try Decode.optionalText(raw.pointee.idempotency_key, "idempotency_key"))
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__PutCalendarRequest>, _ arena: Arena) {
@@ -87,6 +88,7 @@ extension PutCalendarRequest: Mapped, WireMessage {
     raw.pointee.name = arena.text(key.name)
     raw.pointee.spec = arena.message(spec)
     raw.pointee.if_match = arena.text(ifMatch)
+    raw.pointee.idempotency_key = arena.text(idempotencyKey)
   }
 }
 

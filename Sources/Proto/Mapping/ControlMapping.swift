@@ -76,7 +76,8 @@ extension UpdateJobRequest: Mapped, WireMessage {
     self.init(
       key: try Decode.jobKey(raw.pointee.namespace_, raw.pointee.job_id),
       spec: try Decode.required(raw.pointee.spec, "spec"),
-      ifMatch: try Decode.optionalText(raw.pointee.if_match, "if_match"))
+      ifMatch: try Decode.optionalText(raw.pointee.if_match, "if_match"),
+      idempotencyKey: try Decode.optionalText(raw.pointee.idempotency_key, "idempotency_key"))
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__UpdateJobRequest>, _ arena: Arena) {
@@ -84,6 +85,7 @@ extension UpdateJobRequest: Mapped, WireMessage {
     raw.pointee.job_id = arena.text(key.jobID)
     raw.pointee.spec = arena.message(spec)
     raw.pointee.if_match = arena.text(ifMatch)
+    raw.pointee.idempotency_key = arena.text(idempotencyKey)
   }
 }
 

@@ -86,8 +86,9 @@ struct BackfillStep {
   /// Goes through the next occurrences, and creates at most so many runs.
   mutating func run(most room: Int, exists: (String) -> Bool) {
     guard plan.record.cancelRequestedAt == nil else { return end(.cancelled) }
+    var occurrences = OccurrenceSequence(of: record, plan.rules)
     for _ in 0..<FiringLimits.occurrencesPerDecision {
-      guard let time = plan.occurrence(of: record, after: record.position) else { return end(.completed) }
+      guard let time = occurrences.next() else { return end(.completed) }
       let id = runID(for: time)
       if exists(id) || runs.contains(where: { $0.key.runID == id }) {
         record.existing += 1
@@ -112,22 +113,5 @@ struct BackfillStep {
   private mutating func end(_ state: BackfillRecord.State) {
     record.state = state
     record.finishedAt = now
-  }
-}
-
-extension JobPlan {
-  /// The next occurrence that a backfill has to look at; nil where there is none left. Fixed delays have none.
-  public func occurrence(of backfill: BackfillRecord, after position: Timestamp?) -> Timestamp? {
-    switch backfill.order {
-    case .oldestFirst:
-      let after = position ?? backfill.from.earlier
-      return rules.rules.lazy.compactMap { $0.occurrence(after: after) }.min().flatMap {
-        $0 <= backfill.to ? $0 : nil
-      }
-    case .newestFirst:
-      let before = position ?? Timestamp(microseconds: backfill.to.microseconds + 1)
-      return rules.rules.lazy.compactMap { $0.lastOccurrence(before: before, after: backfill.from.earlier) }
-        .max()
-    }
   }
 }

@@ -59,11 +59,11 @@ struct ReadyRule: Sendable {
     }
   }
 
-  /// The first occurrence after an instant that no calendar excludes, whatever has been decided; a fixed delay
-  /// has none.
-  func occurrence(after time: Timestamp) -> Timestamp? {
+  /// The first occurrence after an instant, up to another, that no calendar excludes, whatever has been decided; a
+  /// fixed delay has none.
+  func occurrence(after time: Timestamp, through end: Timestamp = .latest) -> Timestamp? {
     guard case .compiled(let schedule) = kind else { return nil }
-    return calendars.isEmpty ? schedule.next(after: time) : schedule.next(after: time, excluding: calendars)
+    return schedule.next(after: time, excluding: calendars, through: end)
   }
 
   /// The last occurrence in `lower < t < upper` that no calendar excludes; a fixed delay has none.
@@ -97,12 +97,12 @@ struct ReadyRule: Sendable {
   /// Going back through what calendars exclude could take a million steps; "is there one between here and the
   /// end?" is answered by one step forward.
   private func searchLast(before upper: Timestamp, after lower: Timestamp) -> Timestamp? {
-    guard var best = occurrence(after: lower), best < upper else { return nil }
+    guard var best = occurrence(after: lower, through: upper.earlier) else { return nil }
     var low = best.microseconds
     var high = upper.microseconds - 1
     while low < high {
       let middle = low + (high - low) / 2
-      if let found = occurrence(after: Timestamp(microseconds: middle)), found < upper {
+      if let found = occurrence(after: Timestamp(microseconds: middle), through: upper.earlier) {
         best = found
         low = found.microseconds
       } else {

@@ -31,8 +31,14 @@ public struct ForecastCounter: Sendable {
   /// The end of what is counted: the first instant after the last minute.
   public var end: Timestamp { Timestamp(microseconds: from.microseconds + Int64(fires.count) * Self.minute) }
 
-  /// Adds a job that creates nothing in the range.
-  public mutating func addIdleJob() { jobs += 1 }
+  /// Whether a job may create a run before the end of a range, told by what is known without decoding it. The next run
+  /// of a job is created before all others.
+  public static func mayFire(_ facts: JobFacts, before end: Timestamp) -> Bool {
+    facts.due.map { $0 < end } ?? false
+  }
+
+  /// Adds jobs that create nothing in the range.
+  public mutating func addIdleJobs(_ count: Int) { jobs += Int64(count) }
 
   /// Adds a job. One that is paused or cancelled creates nothing.
   /// - Parameter rules: Those of the record.
@@ -58,14 +64,18 @@ public struct ForecastCounter: Sendable {
       states[index].decidedThrough = max(states[index].decidedThrough, start)
     }
     var heads = rules.indices.map { rules[$0].next(after: states[$0], JobActivity()) }
+    // A schedule's occurrences are decided in order: one whose jitter is shorter waits for those before it.
+    var decidedBy = rules.indices.map { _ in Timestamp.earliest }
     var passed = 0
     while let time = heads.lazy.compactMap(\.self).min(), time < end,
       passed < LookaheadLimits.occurrencesPassed
     {
       let naming = heads.indices.filter { heads[$0] == time }
-      let creation = naming.map { time.adding(milliseconds: rules[$0].jitter(of: time)) }.min() ?? time
+      let creation =
+        naming.map { max(decidedBy[$0], time.adding(milliseconds: rules[$0].jitter(of: time))) }.min() ?? time
       if creation < from { passed += 1 } else { count(creation) }
       for index in naming {
+        decidedBy[index] = creation
         states[index].decidedThrough = time
         states[index].runs += 1
         heads[index] =

@@ -10,7 +10,9 @@ public enum LookaheadLimits {
   /// interest; more of them are not looked at.
   public static let occurrencesPassed = 1_000_000
   /// The most occurrences in the range of a backfill.
-  public static let backfillOccurrences = 1_000_000
+  public static let backfillOccurrences = 100_000
+  /// How many of them are looked at in one go: about a millisecond.
+  public static let backfillPiece = 2_000
   /// The range of how many runs of a backfill may be unfinished at a time.
   public static let backfillParallelism = 1...100
   /// Backfills of one job that may be running at a time.

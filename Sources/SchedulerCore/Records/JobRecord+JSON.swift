@@ -14,6 +14,7 @@ extension JobRecord {
     json.member("created_at", createdAt)
     if generation != 1 { json.member("generation", generation) }
     json.optionalMember("change_id", changeID)
+    json.optionalMember("update_id", updateID)
     if !scheduleStates.isEmpty {
       json.key("schedule_states")
       json.beginArray()
@@ -63,6 +64,7 @@ extension JobRecord {
     switch name {
     case "generation": generation = try reader.wholeNumber()
     case "change_id": changeID = try reader.string()
+    case "update_id": updateID = try reader.string()
     case "schedule_states":
       try reader.array { reader in scheduleStates.append(try ScheduleState(from: &reader)) }
     case "next_run_time": nextRunTime = try reader.timestamp()

@@ -13,6 +13,9 @@ public struct JobRecord: Hashable, Sendable {
   /// Random, made anew for each change that somebody asks for: tells a change whose answer was lost from the same
   /// change made by somebody else.
   public var changeID: String?
+  /// Names the update that made this generation: whoever sends that again is answered as the first time. Nil of the
+  /// first generation.
+  public var updateID: String?
   /// How the schedules stand, in the order of the specification; as many as it has.
   public var scheduleStates: [ScheduleState] = []
   /// When the next run is due to be created, jitter included; nil when none is. Of a paused job: when it would

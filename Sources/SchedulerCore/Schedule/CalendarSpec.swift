@@ -41,6 +41,9 @@ public struct CalendarRecord: Hashable, Sendable {
   public var spec: CalendarSpec
   /// Rises with each change, from 1.
   public var generation = 1
+  /// Names the change that made this generation: tells a change whose answer was lost from the same change made by
+  /// somebody else.
+  public var changeID: String?
   /// When it was created.
   public var createdAt: Timestamp
   /// When it was written last.
@@ -98,6 +101,7 @@ extension CalendarRecord {
     spec.writeJSON(to: &json)
     json.endObject()
     if generation != 1 { json.member("generation", generation) }
+    json.optionalMember("change_id", changeID)
     json.member("created_at", createdAt)
     json.member("updated_at", updatedAt)
     json.endObject()
@@ -109,12 +113,14 @@ extension CalendarRecord {
   public init(decoding bytes: [UInt8], key: CalendarKey) throws {
     var spec: CalendarSpec?
     var generation = 1
+    var changeID: String?
     var createdAt: Timestamp?
     var updatedAt: Timestamp?
     try JSONReader.readRecord(bytes) { name, reader in
       switch name {
       case "spec": spec = try SpecDecoder(isStrict: false).calendar(&reader)
       case "generation": generation = try reader.wholeNumber()
+      case "change_id": changeID = try reader.string()
       case "created_at": createdAt = try reader.timestamp()
       case "updated_at": updatedAt = try reader.timestamp()
       default: try reader.skip()
@@ -123,6 +129,7 @@ extension CalendarRecord {
     self.init(
       key: key, spec: try required(spec, "spec"), createdAt: try required(createdAt, "created_at"))
     self.generation = generation
+    self.changeID = changeID
     self.updatedAt = updatedAt ?? self.createdAt
   }
 }

@@ -103,10 +103,13 @@ public struct CompiledSchedule: Sendable {
 
   /// The first occurrence after an instant that no calendar excludes. Excluded stretches are skipped as a
   /// whole. Nil where there is none, or where more than `SpecLimits.excludedInARow` are excluded.
-  public func next(after time: Timestamp, excluding calendars: [CompiledCalendar]) -> Timestamp? {
+  /// - Parameter end: Nothing later is looked for.
+  public func next(
+    after time: Timestamp, excluding calendars: [CompiledCalendar], through end: Timestamp = .latest
+  ) -> Timestamp? {
     var after = time
     for _ in 0..<SpecLimits.excludedInARow {
-      guard let found = next(after: after) else { return nil }
+      guard let found = next(after: after), found <= end else { return nil }
       guard let calendar = calendars.first(where: { $0.excludes(found) }) else { return found }
       guard let end = calendar.endOfExclusion(at: found) else { return nil }
       after = Timestamp(microseconds: end.microseconds - 1)

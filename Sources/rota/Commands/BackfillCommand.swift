@@ -62,6 +62,11 @@ struct BackfillCreateCommand: AsyncParsableCommand, EnvironmentBacked {
     let missing = view.occurrences - view.record.existing
     Terminal.print(
       "\(view.occurrences) occurrences, \(view.record.existing) have run; it would create \(missing) runs")
+    if view.decided > 0 {
+      Terminal.print(
+        "\(view.decided) of these were decided before: left out, or run and removed since; they would run (again)"
+      )
+    }
     for time in view.preview { Terminal.print(Texts.time(time)) }
     if missing > view.preview.count { Terminal.note("(only the first \(view.preview.count) are shown)") }
   }

@@ -65,7 +65,8 @@ struct CalendarPutCommand: AsyncParsableCommand, EnvironmentBacked {
   var ifMatch: String?
 
   func run() async throws {
-    let request = PutCalendarRequest(key: calendar.key, spec: try spec(), ifMatch: ifMatch)
+    let request = PutCalendarRequest(
+      key: calendar.key, spec: try spec(), ifMatch: ifMatch, idempotencyKey: RandomKey.make())
     let view: CalendarView = try await calendar.server.client().call("/rota.v1.Calendars/Put", request)
     if calendar.output.output == .json { return ViewJSON.print { view.write(to: &$0) } }
     Terminal.print("\(view.record.key.name): generation \(view.record.generation)")

@@ -169,7 +169,8 @@ struct UpdateCommand: AsyncParsableCommand, EnvironmentBacked {
     try spec.change(&changed)
     do { try changed.validate(zones: nil) } catch { throw CommandFailure("\(error)") }
     // What is changed is what was read: nobody else's change meanwhile is undone.
-    let request = UpdateJobRequest(key: job.key, spec: changed, ifMatch: ifMatch ?? current.etag)
+    let request = UpdateJobRequest(
+      key: job.key, spec: changed, ifMatch: ifMatch ?? current.etag, idempotencyKey: RandomKey.make())
     try await job.change("Update", request) { view in
       view.generation == current.generation
         ? "\(view.key.jobID) is as it was"

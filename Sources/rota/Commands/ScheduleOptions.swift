@@ -124,6 +124,7 @@ struct ScheduleOptions: ParsableArguments {
       throw ValidationError("--delay is for a job that runs once; schedules have --start")
     }
     guard at == nil || delay == nil else { throw ValidationError("give only one of --at and --delay") }
+    guard maxRuns.map({ $0 > 0 }) ?? true else { throw ValidationError("--max-runs has to be 1 or more") }
     let isRepeated = frequency?.frequency != nil
     guard rules.count <= (isRepeated ? 1 : 0) || at == nil else {
       throw ValidationError("--at is for a job that runs once, or for --frequency; schedules have --start")

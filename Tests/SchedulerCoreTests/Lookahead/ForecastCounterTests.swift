@@ -1,6 +1,7 @@
 import JSON
-import SchedulerCore
 import Testing
+
+@testable import SchedulerCore
 
 @Suite struct ForecastCounterTests {
   private static let start = Timestamp(microseconds: 1_800_000_000_000_000)  // 2027-01-15T08:00:00Z
@@ -96,5 +97,36 @@ import Testing
     // What is told is what each of them does.
     #expect(counter.fires.dropFirst().allSatisfy { $0 == 60 * 50 })
     #expect(counter.end == Self.start.adding(milliseconds: Int64(counter.fires.count) * 60_000))
+  }
+
+  @Test func ofOneScheduleAShortJitterWaitsForTheLongOneBefore() throws {
+    var schedule = Schedule(.cron("* * * * *"))
+    schedule.jitterMillis = Self.hour
+    let job = record("waiting", [schedule])
+    let rules = try JobPlan.Rules(job, zones: .utcOnly) { _ in nil }
+    let plan = JobPlan(JobPlan(job, rules).refreshed(JobActivity()), rules)
+    // What the owner does: it looks again whenever the record says so.
+    var record = plan.record
+    var expected = [Int64](repeating: 0, count: 60)
+    while let due = record.nextRunTime, due < Self.start.adding(milliseconds: Self.hour) {
+      let decision = try #require(JobPlan(record, rules).decide(at: due, JobActivity()) { _ in false })
+      expected[Int((due.milliseconds - Self.start.milliseconds) / 60_000)] += Int64(decision.runs.count)
+      record = decision.record
+    }
+    #expect(expected.contains { $0 > 1 })
+    #expect(try fires([job]).fires == expected)
+  }
+
+  @Test(arguments: 0..<300) func whatMayNotFireDoesNot(seed: UInt64) throws {
+    var random = SplitMix(seed: seed)
+    let plan = try random.job()
+    var record = plan.record
+    if seed % 7 == 0 { record.pausedAt = record.createdAt }
+    let from = random.time(RandomSchedules.month)
+    let end = from.adding(milliseconds: random.pick([60_000, 3_600_000, 86_400_000]))
+    var counter = ForecastCounter(from: from, to: end)
+    let mayFire = ForecastCounter.mayFire(JobFacts(record), before: counter.end)
+    counter.add(record, plan.rules)
+    if !mayFire { #expect(counter.fires.allSatisfy { $0 == 0 }) }
   }
 }

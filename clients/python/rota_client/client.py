@@ -191,11 +191,18 @@ class Client:
             request.scheduled_time.FromDatetime(scheduled_time)
         return self._call(self._jobs.SkipNext, request)
 
-    def update(self, job_id: str, spec: m.JobSpec, *, namespace: str = "", if_match: str = "") -> m.Job:
+    def update(
+        self, job_id: str, spec: m.JobSpec, *, namespace: str = "", if_match: str = "", idempotency_key: str = ""
+    ) -> m.Job:
         """Replaces the specification. With `if_match`, the `etag` of a job that was read, it raises ABORTED when
         the job has changed since.
+
+        With an `idempotency_key` it may be sent again after UNAVAILABLE or DEADLINE_EXCEEDED: where it had been done,
+        the answer is the job as it is.
         """
-        request = m.UpdateJobRequest(job_id=job_id, namespace=namespace, spec=spec, if_match=if_match)
+        request = m.UpdateJobRequest(
+            job_id=job_id, namespace=namespace, spec=spec, if_match=if_match, idempotency_key=idempotency_key
+        )
         return self._call(self._jobs.Update, request)
 
     def delete(self, job_id: str, *, namespace: str = "", if_match: str = "") -> m.Job:
@@ -305,10 +312,20 @@ class Client:
     # Calendars
 
     def put_calendar(
-        self, name: str, spec: m.CalendarSpec, *, namespace: str = "", if_match: str = ""
+        self,
+        name: str,
+        spec: m.CalendarSpec,
+        *,
+        namespace: str = "",
+        if_match: str = "",
+        idempotency_key: str = "",
     ) -> m.Calendar:
-        """Creates or replaces a calendar: the jobs that name it go by it at once."""
-        request = m.PutCalendarRequest(name=name, namespace=namespace, spec=spec, if_match=if_match)
+        """Creates or replaces a calendar: the jobs that name it go by it at once. `if_match` and `idempotency_key` are
+        as those of `update`.
+        """
+        request = m.PutCalendarRequest(
+            name=name, namespace=namespace, spec=spec, if_match=if_match, idempotency_key=idempotency_key
+        )
         return self._call(self._calendars.Put, request)
 
     def calendar(self, name: str, *, namespace: str = "") -> m.Calendar:

@@ -346,10 +346,15 @@ struct  Rota__V1__UpdateJobRequest
    * The `etag` that the job must have; any when empty.
    */
   ProtobufCBinaryData if_match;
+  /*
+   * Names this update, so that it may be sent again when its answer was lost: with the key of the job's last update, the
+   * answer is the job as it is, whatever `if_match` says. At most 128 bytes.
+   */
+  ProtobufCBinaryData idempotency_key;
 };
 #define ROTA__V1__UPDATE_JOB_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__update_job_request__descriptor) \
-    , {0,NULL}, {0,NULL}, NULL, {0,NULL} }
+    , {0,NULL}, {0,NULL}, NULL, {0,NULL}, {0,NULL} }
 
 
 struct  Rota__V1__DeleteJobRequest

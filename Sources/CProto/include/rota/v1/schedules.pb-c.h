@@ -254,10 +254,15 @@ struct  Rota__V1__PutCalendarRequest
    * The `etag` that it must have; `*` for any that exists; when empty, it may exist or not.
    */
   ProtobufCBinaryData if_match;
+  /*
+   * Names this change, so that it may be sent again when its answer was lost: with the key of the calendar's last change,
+   * the answer is the calendar as it is, whatever `if_match` says. At most 128 bytes.
+   */
+  ProtobufCBinaryData idempotency_key;
 };
 #define ROTA__V1__PUT_CALENDAR_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__put_calendar_request__descriptor) \
-    , {0,NULL}, {0,NULL}, NULL, {0,NULL} }
+    , {0,NULL}, {0,NULL}, NULL, {0,NULL}, {0,NULL} }
 
 
 struct  Rota__V1__GetCalendarRequest
@@ -425,10 +430,16 @@ struct  Rota__V1__Backfill
    */
   size_t n_preview;
   Google__Protobuf__Timestamp **preview;
+  /*
+   * Of a dry run: occurrences without a run that the job's schedules have passed since it was created. Each was left
+   * out (misfire, overlap, asked for), or had a run that retention has removed since; which, is not known any more. The
+   * backfill makes runs of them.
+   */
+  int64_t decided;
 };
 #define ROTA__V1__BACKFILL__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__backfill__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, NULL, ROTA__V1__BACKFILL_ORDER__BACKFILL_ORDER_UNSPECIFIED, 0, 0,NULL, ROTA__V1__BACKFILL_STATE__BACKFILL_STATE_UNSPECIFIED, NULL, NULL, 0, 0, 0, 0,NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, NULL, ROTA__V1__BACKFILL_ORDER__BACKFILL_ORDER_UNSPECIFIED, 0, 0,NULL, ROTA__V1__BACKFILL_STATE__BACKFILL_STATE_UNSPECIFIED, NULL, NULL, 0, 0, 0, 0,NULL, 0 }
 
 
 /* Rota__V1__PreviewRequest methods */
