@@ -37,6 +37,7 @@ class LosingProxy:
         try:
             answer = self._channel.unary_unary(method)(request, timeout=20)
         except grpc.RpcError as error:
+            context.set_trailing_metadata(error.trailing_metadata() or ())
             context.abort(error.code(), error.details() or "")
         if self.lose[name] > 0:
             self.lose[name] -= 1

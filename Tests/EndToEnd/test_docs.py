@@ -18,6 +18,9 @@ COMMANDS = "server agent dev submit jobs job runs logs cancel agents events vers
 COMMANDS += "pause resume trigger skip-next update delete".split()
 COMMANDS += ["certs init", "certs issue", "certs show"]
 COMMANDS += ["calendar put", "calendar get", "calendar list", "calendar delete"]
+COMMANDS += ["next", "forecast", "cluster", "backfill list", "backfill get", "backfill cancel", "backfill"]
+# The flags of a command that is the first of its own commands are in that one's help.
+HELP = {"backfill": "backfill create"}
 
 
 def shell_lines(document: Path) -> list[str]:
@@ -44,7 +47,8 @@ def test_documents_use_flags_that_exist():
     helps = {}
     for document, command, flags in uses:
         if command not in helps:
-            done = subprocess.run([binaries() / "rota", "help", *command.split()], capture_output=True, text=True, timeout=30)
+            words = HELP.get(command, command).split()
+            done = subprocess.run([binaries() / "rota", "help", *words], capture_output=True, text=True, timeout=30)
             assert done.returncode == 0, f"{document}: rota {command}: {done.stderr}"
             helps[command] = done.stdout
         for flag in flags:
@@ -57,12 +61,41 @@ def tour() -> list[str]:
     return re.search(r"```sh\n(.*?)```", section, re.S).group(1).replace("\\\n", " ").splitlines()
 
 
+def console_examples() -> list[tuple[str, str, str]]:
+    """(document, command, what it shows) of each example with its output, in the documents' order."""
+    examples = []
+    for document in DOCUMENTS:
+        for block in re.findall(r"```console\n(.*?)```", document.read_text(), re.S):
+            for example in re.split(r"^\$ ", block, flags=re.M)[1:]:
+                command, _, shown = example.partition("\n")
+                examples.append((document.name, command, shown))
+    return examples
+
+
+def trimmed(text: str) -> list[str]:
+    """Without the spaces that a table's last column may end with."""
+    return [line.rstrip() for line in text.rstrip().splitlines()]
+
+
+def test_examples_with_output_show_what_they_say(pair):
+    examples = console_examples()
+    assert {document for document, _, _ in examples} >= {"API.md", "SCHEDULES.md"}
+    environment = reaching(pair.servers[0].grpc, pair.etcd.address)
+    for document, command, shown in examples:
+        script = command.replace("localhost:8080", pair.servers[0].http)
+        done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+        assert trimmed(done.stdout + done.stderr) == trimmed(shown), f"{document}: {command}"
+
+
+def reaching(grpc: str, etcd: str) -> dict[str, str]:
+    """An environment in which the documents' commands reach a cluster."""
+    path = f"{binaries()}:{os.environ['PATH']}"
+    return {**os.environ, "ROTA_SERVER": grpc, "ETCDCTL_ENDPOINTS": etcd, "ETCDCTL_API": "3", "PATH": path}
+
+
 def run(lines: list[str], dev) -> str:
     script = "\n".join(lines).replace("localhost:8080", dev.http)
-    env = {
-        **os.environ, "ROTA_SERVER": dev.grpc, "ETCDCTL_ENDPOINTS": dev.etcd, "ETCDCTL_API": "3",
-        "PATH": f"{binaries()}:{os.environ['PATH']}",
-    }
+    env = reaching(dev.grpc, dev.etcd)
     done = subprocess.run(["bash", "-u", "-c", script], env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -110,7 +110,7 @@ def test_an_update_with_a_key(pair: Cluster, proxy: LosingProxy):
         assert code_of(stale) == grpc.StatusCode.ABORTED
         with pytest.raises(RotaError) as long:
             client.update(job["job_id"], spec("20 * * * *"), idempotency_key="k" * 129)
-        assert [each.field for each in long.value.violations] == ["idempotency_key"]
+        assert [each.field for each in long.value.violations] == ["idempotency_key"], long.value
     pair.client().cancel(job["job_id"])
 
 
