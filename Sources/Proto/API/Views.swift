@@ -62,7 +62,8 @@ public struct JobView: Hashable, Sendable {
     self.init(
       key: record.key, etag: record.etag, spec: record.spec, status: status, createdAt: record.createdAt,
       nextRunTime: record.nextRunTime, lastRunTime: record.lastRunTime,
-      cancelRequestedAt: record.cancelRequestedAt, cancelReason: record.cancelReason, runs: runs,
+      cancelRequestedAt: record.cancelRequestedAt, cancelReason: record.cancelReason ?? record.leftOutReason,
+      runs: runs,
       revision: revision)
     generation = record.generation
     scheduleStates = record.scheduleStates

@@ -356,6 +356,8 @@ public struct ClusterCache: Sendable {
   private static func statusAtRest(_ record: JobFacts, lastRun: JobStatus?) -> JobStatus {
     if record.isCancelled { return lastRun == .completed ? .completed : .cancelled }
     if record.nextRunTime != nil { return .pending }
-    return lastRun ?? (record.hasFired ? .completed : .pending)
+    if let lastRun { return lastRun }
+    if record.hasFired { return .completed }
+    return record.isLeftOut ? .cancelled : .pending
   }
 }

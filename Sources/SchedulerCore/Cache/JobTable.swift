@@ -33,7 +33,8 @@ public struct JobTable: Sendable {
     var runIDs: [String] = []
     var createRevision: Int64 = 0
     var modRevision: Int64 = 0
-    /// Microseconds; `never` for none, `unknown` for one that the end of a run has to tell.
+    /// Microseconds; `never` for none, `unknown` for one that the end of a run has to tell, `leftOut` for none where
+    /// nothing ever ran.
     var nextRunTime = Entry.never
     var hash: UInt32 = 0
     /// The user's slot in `users`.
@@ -48,6 +49,7 @@ public struct JobTable: Sendable {
 
     static let never = Int64.max
     static let unknown = Int64.max - 1
+    static let leftOut = Int64.max - 2
   }
 
   /// The lowest three bits are the status.
@@ -198,6 +200,7 @@ public struct JobTable: Sendable {
     switch entry.nextRunTime {
     case Entry.never: break
     case Entry.unknown: facts.awaitsRun = true
+    case Entry.leftOut: facts.isLeftOut = true
     case let time: facts.nextRunTime = Timestamp(microseconds: time)
     }
     facts.isCancelled = entry.flags.contains(.cancelled)
@@ -318,7 +321,8 @@ public struct JobTable: Sendable {
 
   private mutating func note(_ facts: JobFacts, _ slot: Slot) {
     entries[Int(slot)].nextRunTime =
-      facts.nextRunTime?.microseconds ?? (facts.awaitsRun ? Entry.unknown : Entry.never)
+      facts.nextRunTime?.microseconds
+      ?? (facts.awaitsRun ? Entry.unknown : facts.isLeftOut ? Entry.leftOut : Entry.never)
     var flags = entries[Int(slot)].flags.subtracting([.cancelled, .paused, .deleteRequested, .fired])
     if facts.isCancelled { flags.insert(.cancelled) }
     if facts.isPaused { flags.insert(.paused) }

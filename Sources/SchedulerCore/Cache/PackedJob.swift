@@ -12,6 +12,8 @@ public struct JobFacts: Hashable, Sendable {
   public var hasFired = false
   /// Whether there is no next run time yet because the end of a run has to tell it: of a fixed delay that has runs left.
   public var awaitsRun = false
+  /// Whether all that was due was left out, and nothing is due any more: it never ran, and will not.
+  public var isLeftOut = false
 
   /// The facts of a record.
   public init(_ record: JobRecord) {
@@ -21,12 +23,27 @@ public struct JobFacts: Hashable, Sendable {
     isDeleteRequested = record.deleteRequestedAt != nil
     hasFired = record.lastRunTime != nil
     awaitsRun = record.nextRunTime == nil && !isCancelled && record.hasFixedDelayLeft
+    isLeftOut = !hasFired && nextRunTime == nil && !awaitsRun && record.skips.count > 0
   }
 
   init() {}
 
   /// When the next run has to be created; nil for never.
   public var due: Timestamp? { isCancelled || isPaused ? nil : nextRunTime }
+}
+
+extension JobRecord {
+  /// Why a job that nobody cancelled never ran and will not, for people; nil of any other job.
+  public var leftOutReason: String? {
+    guard cancelRequestedAt == nil, JobFacts(self).isLeftOut else { return nil }
+    let cause =
+      switch skips.lastReason {
+      case .misfire, nil: "it was missed, and its misfire policy left it out"
+      case .overlap, .queueFull: "its overlap policy left it out"
+      case .requested: "it was skipped on request"
+      }
+    return "nothing of it ran: \(cause); nothing more is due"
+  }
 }
 
 /// A job's record as one small block of bytes, for a cache that holds a million of them, and what has to be

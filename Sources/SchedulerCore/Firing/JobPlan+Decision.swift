@@ -27,6 +27,10 @@ extension JobPlan {
   ) -> Decision? {
     guard record.pausedAt == nil else { return nil }
     var walk = Walk(self, activity)
+    // What is due together is decided together, so one step of a search is a decision by itself.
+    if walk.passExcluded(by: now) {
+      return Decision(record: walk.result, runs: [], dueTimes: [], skipped: [:], hasMore: true)
+    }
     guard walk.dueOccurrence(by: now) != nil else { return nil }
     let policy = record.spec.misfire
     let latest = now.adding(milliseconds: -walk.jitterMillis)

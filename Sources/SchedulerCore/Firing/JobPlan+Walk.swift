@@ -5,7 +5,9 @@ extension JobPlan {
     private let rules: [ReadyRule]
     private(set) var states: [ScheduleState]
     /// The first occurrence of each schedule that is not decided.
-    private(set) var heads: [Timestamp?]
+    private(set) var heads: [Timestamp?] = []
+    /// How far the search for one came where calendars exclude too much for one search.
+    private var horizons: [Timestamp?] = []
     private(set) var activity: JobActivity
     /// The runs to be created.
     private(set) var runs: [RunRecord] = []
@@ -34,8 +36,19 @@ extension JobPlan {
           states.append(ScheduleState(decidedThrough: record.lastRunTime ?? record.createdAt))
         }
       }
-      let states = states
-      heads = rules.indices.map { [rules] in rules[$0].next(after: states[$0], activity) }
+      heads = rules.map { _ in nil }
+      horizons = heads
+      for index in rules.indices { look(index) }
+    }
+
+    /// Finds the next occurrence of a schedule.
+    private mutating func look(_ index: Int) {
+      (heads[index], horizons[index]) = (nil, nil)
+      switch rules[index].next(after: states[index], activity) {
+      case .found(let time): heads[index] = time
+      case .excluded(let end): horizons[index] = end
+      case .none: break
+      }
     }
 
     /// The earliest occurrence.
@@ -84,6 +97,14 @@ extension JobPlan {
 
     // MARK: Deciding
 
+    /// Goes on with the searches that had to stop before now, each by one search. Returns false where there is none:
+    /// then all that is due is known.
+    mutating func passExcluded(by now: Timestamp) -> Bool {
+      let stopped = horizons.indices.filter { horizons[$0].map { $0 < now } ?? false }
+      pass(stopped, through: { [horizons] in horizons[$0] ?? now })
+      return !stopped.isEmpty
+    }
+
     /// An occurrence becomes a run, unless there is that run already, or the overlap policy is against it.
     mutating func create(_ time: Timestamp, now: Timestamp, exists: (String) -> Bool) {
       let naming = heads.indices.filter { heads[$0] == time }
@@ -105,7 +126,7 @@ extension JobPlan {
       pass(naming, through: { _ in time })
       // Where the end of runs counts, this one's does.
       for index in rules.indices where rules[index].isFixedDelay {
-        heads[index] = rules[index].next(after: states[index], activity)
+        look(index)
       }
     }
 
@@ -148,7 +169,7 @@ extension JobPlan {
     private mutating func pass(_ indices: [Int], through time: (Int) -> Timestamp) {
       for index in indices {
         states[index].decidedThrough = time(index)
-        heads[index] = rules[index].next(after: states[index], activity)
+        look(index)
       }
     }
 
@@ -156,7 +177,9 @@ extension JobPlan {
     var result: JobRecord {
       var record = record
       if !record.spec.schedules.isEmpty, record.cancelRequestedAt == nil { record.scheduleStates = states }
-      record.nextRunTime = due?.creationTime
+      // Where a search had to stop it goes on when that time comes: nothing is due before.
+      let resumptions = horizons.lazy.compactMap(\.self).map { Timestamp(microseconds: $0.microseconds + 1) }
+      record.nextRunTime = [due?.creationTime, resumptions.min()].compactMap(\.self).min()
       return record
     }
   }

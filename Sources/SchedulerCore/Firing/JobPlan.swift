@@ -83,8 +83,10 @@ public struct JobPlan: Sendable {
     where schedule.calendars.contains(calendar) && index < record.scheduleStates.count {
       // What is due but still waits for its jitter to pass is not touched.
       let end = time.adding(milliseconds: -schedule.jitterMillis)
-      if let next = rules.rules[index].next(after: record.scheduleStates[index], activity), next <= end {
+      switch rules.rules[index].next(after: record.scheduleStates[index], activity) {
+      case .found(let next) where next <= end, .excluded(let next) where next <= end:
         record.scheduleStates[index].decidedThrough = end
+      case .found, .excluded, .none: break
       }
     }
     return JobPlan(record, rules).refreshed(activity)

@@ -43,15 +43,15 @@ struct ReadyRule: Sendable {
 
   var isFixedDelay: Bool { if case .fixedDelay = kind { true } else { false } }
 
-  /// The first occurrence that has not been decided; nil where there is none (yet).
-  func next(after state: ScheduleState, _ activity: JobActivity) -> Timestamp? {
-    guard state.runs < maxRuns else { return nil }
+  /// The first occurrence that has not been decided. Nothing where there is none (yet).
+  func next(after state: ScheduleState, _ activity: JobActivity) -> CompiledSchedule.Search {
+    guard state.runs < maxRuns else { return .none }
     switch kind {
-    case .compiled: return occurrence(after: state.decidedThrough)
-    case .once(let time): return time > state.decidedThrough ? time : nil
+    case .compiled: return search(after: state.decidedThrough)
+    case .once(let time): return time > state.decidedThrough ? .found(time) : .none
     case .fixedDelay(let schedule, let delay):
       if let first = schedule.next(after: state.decidedThrough) { return firstIncluded(from: first) }
-      guard activity.unended == 0 else { return nil }
+      guard activity.unended == 0 else { return .none }
       let base = max(activity.lastEnd ?? state.decidedThrough, state.decidedThrough)
       // Whole milliseconds, as the ids of runs have them.
       let due = Timestamp(milliseconds: base.adding(milliseconds: delay).milliseconds)
@@ -59,11 +59,25 @@ struct ReadyRule: Sendable {
     }
   }
 
-  /// The first occurrence after an instant, up to another, that no calendar excludes, whatever has been decided; a
-  /// fixed delay has none.
-  func occurrence(after time: Timestamp, through end: Timestamp = .latest) -> Timestamp? {
-    guard case .compiled(let schedule) = kind else { return nil }
-    return schedule.next(after: time, excluding: calendars, through: end)
+  /// Looks for the first occurrence after an instant, up to another, that no calendar excludes, whatever has been
+  /// decided; a fixed delay has none.
+  private func search(after time: Timestamp, through end: Timestamp = .latest) -> CompiledSchedule.Search {
+    guard case .compiled(let schedule) = kind else { return .none }
+    return schedule.search(after: time, excluding: calendars, through: end)
+  }
+
+  /// The first occurrence after an instant, up to another, that no calendar excludes, however many they do; a fixed
+  /// delay has none.
+  func occurrence(after time: Timestamp, through end: Timestamp) -> Timestamp? {
+    var after = time
+    while after < end {
+      switch search(after: after, through: end) {
+      case .found(let time): return time
+      case .excluded(let stop): after = stop
+      case .none: return nil
+      }
+    }
+    return nil
   }
 
   /// The last occurrence in `lower < t < upper` that no calendar excludes; a fixed delay has none.
@@ -79,7 +93,16 @@ struct ReadyRule: Sendable {
   func last(before upper: Timestamp, _ state: ScheduleState, _ activity: JobActivity) -> Timestamp? {
     guard state.runs < maxRuns else { return nil }
     if case .compiled = kind { return lastOccurrence(before: upper, after: state.decidedThrough) }
-    return next(after: state, activity).flatMap { $0 < upper ? $0 : nil }
+    guard case .found(let time) = next(after: state, activity) else { return nil }
+    return time < upper ? time : nil
+  }
+
+  /// The first occurrence before an instant that has not been decided, of a job without runs.
+  func undecided(_ state: ScheduleState, before end: Timestamp) -> Timestamp? {
+    guard state.runs < maxRuns else { return nil }
+    if case .compiled = kind { return occurrence(after: state.decidedThrough, through: end.earlier) }
+    guard case .found(let time) = next(after: state, JobActivity()) else { return nil }
+    return time < end ? time : nil
   }
 
   func jitter(of occurrence: Timestamp) -> Int64 {
@@ -98,29 +121,27 @@ struct ReadyRule: Sendable {
   /// end?" is answered by one step forward.
   private func searchLast(before upper: Timestamp, after lower: Timestamp) -> Timestamp? {
     guard var best = occurrence(after: lower, through: upper.earlier) else { return nil }
-    var low = best.microseconds
-    var high = upper.microseconds - 1
-    while low < high {
-      let middle = low + (high - low) / 2
-      if let found = occurrence(after: Timestamp(microseconds: middle), through: upper.earlier) {
-        best = found
-        low = found.microseconds
-      } else {
-        high = middle
-      }
+    // There is none from `high` on.
+    var high = upper.microseconds
+    while high - best.microseconds > 1 {
+      let middle = best.microseconds + (high - best.microseconds) / 2
+      let found = occurrence(
+        after: Timestamp(microseconds: middle - 1), through: Timestamp(microseconds: high - 1))
+      if let found { best = found } else { high = middle }
     }
     return best
   }
 
-  private func firstIncluded(from time: Timestamp) -> Timestamp? {
+  private func firstIncluded(from time: Timestamp) -> CompiledSchedule.Search {
     var time = time
-    for _ in 0..<SpecLimits.excludedInARow {
-      guard time <= endTime else { return nil }
-      guard let calendar = calendars.first(where: { $0.excludes(time) }) else { return time }
-      guard let end = calendar.endOfExclusion(at: time) else { return nil }
+    var steps = SpecLimits.excludedPerSearch
+    while steps > 0 {
+      guard time <= endTime else { return .none }
+      guard let calendar = calendars.first(where: { $0.excludes(time) }) else { return .found(time) }
+      guard let end = calendar.endOfExclusion(at: time, steps: &steps) else { return .none }
       time = end
     }
-    return nil
+    return .excluded(through: time.earlier)
   }
 }
 

@@ -34,7 +34,7 @@ extension LeaderMachine {
     if ended > configuration.runsKeptPerJob { return oldest }
     if let oldest { return oldest.adding(milliseconds: configuration.retentionMillis) }
     guard facts.status.isTerminal, let record = cache.jobs[slot]?.job.record else { return nil }
-    let quietSince = record.cancelRequestedAt ?? record.createdAt
+    let quietSince = record.cancelRequestedAt ?? max(record.createdAt, record.skips.lastTime ?? .earliest)
     return quietSince.adding(milliseconds: configuration.retentionMillis)
   }
 

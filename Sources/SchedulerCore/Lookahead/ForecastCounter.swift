@@ -63,7 +63,7 @@ public struct ForecastCounter: Sendable {
       let start = from.adding(milliseconds: -rules[index].jitterMillis).earlier
       states[index].decidedThrough = max(states[index].decidedThrough, start)
     }
-    var heads = rules.indices.map { rules[$0].next(after: states[$0], JobActivity()) }
+    var heads = rules.indices.map { rules[$0].undecided(states[$0], before: end) }
     // A schedule's occurrences are decided in order: one whose jitter is shorter waits for those before it.
     var decidedBy = rules.indices.map { _ in Timestamp.earliest }
     var passed = 0
@@ -79,7 +79,7 @@ public struct ForecastCounter: Sendable {
         states[index].decidedThrough = time
         states[index].runs += 1
         heads[index] =
-          rules[index].isFixedDelay ? nil : rules[index].next(after: states[index], JobActivity())
+          rules[index].isFixedDelay ? nil : rules[index].undecided(states[index], before: end)
       }
     }
   }

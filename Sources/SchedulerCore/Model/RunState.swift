@@ -8,7 +8,7 @@ public enum JobStatus: String, Hashable, Sendable, CaseIterable {
   case completed
   /// Its last run failed for good.
   case failed
-  /// Somebody cancelled it.
+  /// Somebody cancelled it; or its policies left out all that was ever due, and nothing more is.
   case cancelled
 
   /// Whether nothing more will happen by itself.

@@ -70,8 +70,9 @@ public enum SpecLimits {
   public static let scheduleRuns = 1_000_000_000
   /// The most calendars of one schedule.
   public static let scheduleCalendars = 32
-  /// The most occurrences in a row that calendars may leave out. A schedule that they leave out more often
-  /// has no next occurrence.
+  /// The most excluded stretches that one search for an occurrence passes: a few milliseconds.
+  public static let excludedPerSearch = 10_000
+  /// The most that are passed where nothing can go on later: who only wants to know what comes next.
   public static let excludedInARow = 100_000
   /// The most days, ranges and cron windows of a calendar, each.
   public static let calendarEntries = 1_000

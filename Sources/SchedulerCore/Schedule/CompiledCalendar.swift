@@ -68,20 +68,29 @@ public struct CompiledCalendar: Sendable {
   /// The first instant from one on that is not excluded: that one itself, if it is not. Nil where all is
   /// excluded up to `Timestamp.latest`, or in more than `SpecLimits.excludedInARow` pieces.
   public func endOfExclusion(at time: Timestamp) -> Timestamp? {
+    var steps = SpecLimits.excludedInARow
+    let end = endOfExclusion(at: time, steps: &steps)
+    return steps > 0 ? end : nil
+  }
+
+  /// As `endOfExclusion(at:)`, but with no steps left it returns how far it has come. Each excluded piece is a step.
+  func endOfExclusion(at time: Timestamp, steps: inout Int) -> Timestamp? {
     var micros = time.microseconds
-    for _ in 0..<SpecLimits.excludedInARow {
+    repeat {
       guard micros <= Timestamp.latest.microseconds else { return nil }
       if let end = endOfInstants(at: micros) {
         micros = end
+        steps -= 1
         continue
       }
       let (local, stretch) = local(micros)
       let end = endOfLocalExclusion(from: local)
-      guard end > local else { return Timestamp(microseconds: micros) }
+      guard end > local else { break }
+      steps -= 1
       // Beyond a transition of the zone the clocks show something else.
       micros = min(end - zone.offset(stretch), zone.end(stretch)) * CivilTime.microsPerSecond
-    }
-    return nil
+    } while steps > 0
+    return Timestamp(microseconds: micros)
   }
 
   // MARK: Parts

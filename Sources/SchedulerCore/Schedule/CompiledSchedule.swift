@@ -101,18 +101,45 @@ public struct CompiledSchedule: Sendable {
     return Timestamp(microseconds: found)
   }
 
-  /// The first occurrence after an instant that no calendar excludes. Excluded stretches are skipped as a
-  /// whole. Nil where there is none, or where more than `SpecLimits.excludedInARow` are excluded.
+  /// What a search for an occurrence has found.
+  public enum Search: Hashable, Sendable {
+    case found(Timestamp)
+    /// There is none, up to the end of what was looked through.
+    case none
+    /// All is excluded up to and with that instant; the search goes on after it.
+    case excluded(through: Timestamp)
+  }
+
+  /// Looks for the first occurrence after an instant that no calendar excludes. Excluded stretches are skipped as a
+  /// whole, at most `SpecLimits.excludedPerSearch` of them in one search.
+  /// - Parameter end: Nothing later is looked for.
+  public func search(
+    after time: Timestamp, excluding calendars: [CompiledCalendar], through end: Timestamp = .latest
+  ) -> Search {
+    var after = time
+    var steps = SpecLimits.excludedPerSearch
+    while let found = next(after: after), found <= end {
+      guard let calendar = calendars.first(where: { $0.excludes(found) }) else { return .found(found) }
+      guard let end = calendar.endOfExclusion(at: found, steps: &steps) else { return .none }
+      after = Timestamp(microseconds: end.microseconds - 1)
+      guard steps > 0 else { return .excluded(through: after) }
+    }
+    return .none
+  }
+
+  /// The first occurrence after an instant that no calendar excludes. Nil where there is none, or none within
+  /// `SpecLimits.excludedInARow` exclusions.
   /// - Parameter end: Nothing later is looked for.
   public func next(
     after time: Timestamp, excluding calendars: [CompiledCalendar], through end: Timestamp = .latest
   ) -> Timestamp? {
     var after = time
-    for _ in 0..<SpecLimits.excludedInARow {
-      guard let found = next(after: after), found <= end else { return nil }
-      guard let calendar = calendars.first(where: { $0.excludes(found) }) else { return found }
-      guard let end = calendar.endOfExclusion(at: found) else { return nil }
-      after = Timestamp(microseconds: end.microseconds - 1)
+    for _ in 0..<SpecLimits.excludedInARow / SpecLimits.excludedPerSearch {
+      switch search(after: after, excluding: calendars, through: end) {
+      case .found(let found): return found
+      case .excluded(let stop): after = stop
+      case .none: return nil
+      }
     }
     return nil
   }
