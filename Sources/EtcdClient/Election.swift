@@ -77,9 +77,4 @@ public struct Election: Sendable {
       TxnRequest(
         compares: [.incarnation(key, created: candidacy.createRevision)], success: [.delete(.key(key))]))
   }
-
-  /// Watches the line from a revision; the leader is always the oldest key.
-  public func observe(from startRevision: Int64) -> any EtcdWatch {
-    store.watch(WatchRequest(prefixes: [prefix + "/"], startRevision: startRevision))
-  }
 }

@@ -60,7 +60,6 @@ final class Gateway: Sendable {
   // MARK: Endpoints
 
   var currentEndpoint: Endpoint { endpoints[current.load(ordering: .relaxed)] }
-  var endpointCount: Int { endpoints.count }
 
   /// Moves on to the next endpoint, unless somebody has done so already.
   func leave(_ endpoint: Endpoint, because reason: String) {

@@ -79,18 +79,6 @@ public enum JSONValue: Hashable, Sendable {
     return members.first { $0.name == name }?.value
   }
 
-  /// The kind of the value, for error messages.
-  public var kindName: String {
-    switch self {
-    case .null: "null"
-    case .bool: "a boolean"
-    case .int, .double: "a number"
-    case .string: "a string"
-    case .array: "an array"
-    case .object: "an object"
-    }
-  }
-
   /// Writes the value.
   public func write(to writer: inout JSONWriter) {
     switch self {

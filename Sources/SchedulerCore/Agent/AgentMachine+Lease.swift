@@ -12,12 +12,6 @@ extension AgentMachine {
     startWaiting(at: now)
   }
 
-  /// The lease can no longer be trusted.
-  public mutating func leaseUntrusted(at now: AgentTime) {
-    trustedUntil = min(trustedUntil, now.boot)
-    fenceIfUntrusted(at: now)
-  }
-
   /// The agent's key is gone: everything is killed. A new incarnation may only begin when `activeCount` is 0.
   public mutating func incarnationLost(at now: AgentTime) {
     incarnation = nil

@@ -9,11 +9,9 @@ extension JobPlan {
     public var dueTimes: [Timestamp]
     /// How many occurrences are left out, by reason.
     public var skipped: [SkipReason: Int]
-    /// Whether more is due than was decided: ask again once this is committed.
-    public var hasMore: Bool
   }
 
-  /// Decides about all occurrences that are due, or the first of them.
+  /// Decides about all occurrences that are due, or the first of them; the rest when this is committed.
   ///
   /// Up to the grace of the misfire policy each becomes a run, late or not. What is later by more has been missed:
   /// the policy says which of it run. With jitter, lateness counts from the end of the longest one. Then
@@ -29,7 +27,7 @@ extension JobPlan {
     var walk = Walk(self, activity)
     // What is due together is decided together, so one step of a search is a decision by itself.
     if walk.passExcluded(by: now) {
-      return Decision(record: walk.result, runs: [], dueTimes: [], skipped: [:], hasMore: true)
+      return Decision(record: walk.result, runs: [], dueTimes: [], skipped: [:])
     }
     guard walk.dueOccurrence(by: now) != nil else { return nil }
     let policy = record.spec.misfire
@@ -39,8 +37,7 @@ extension JobPlan {
       &walk, before: latest.adding(milliseconds: -policy.graceMillis), oldest: oldest, now: now, exists)
     if isComplete { decideFresh(&walk, oldest: oldest, now: now, exists) }
     return Decision(
-      record: walk.result, runs: walk.runs, dueTimes: walk.dueTimes, skipped: walk.skipped,
-      hasMore: walk.dueOccurrence(by: now) != nil)
+      record: walk.result, runs: walk.runs, dueTimes: walk.dueTimes, skipped: walk.skipped)
   }
 
   /// What is late by more than the grace. Returns false when there is more of it than one proposal takes.

@@ -2,7 +2,6 @@ import Glibc
 
 /// Writing to standard output and standard error, unbuffered and whole.
 enum Terminal {
-  static let outputIsTerminal = isatty(STDOUT_FILENO) == 1
   static let errorIsTerminal = isatty(STDERR_FILENO) == 1
 
   /// Writes a line to standard output.
