@@ -124,7 +124,7 @@ struct BackfillService: Sendable {
   }
 
   private func checkRunning(_ job: JobKey) async throws {
-    let running = await replica.backfills(of: job).filter { $0.state == .running }
+    let running = await replica.backfills(of: job).filter { $0.record.state == .running }
     guard running.count < LookaheadLimits.runningBackfills else {
       throw ServiceError.failedPrecondition(
         "\(running.count) backfills of job '\(job.jobID)' are running; wait for one, or cancel one")
@@ -149,13 +149,19 @@ struct BackfillService: Sendable {
   }
 
   /// Returns whether the record was written; false when something has changed meanwhile. The job is written as it is:
-  /// a leader that has not heard of the backfill cannot remove the job without it.
+  /// a leader that has not heard of the backfill cannot remove the job without it. The job's oldest ended backfills
+  /// make way.
   private func write(_ record: BackfillRecord, of job: Versioned<JobRecord>) async throws -> Bool {
-    let proposal = Proposal(
+    var proposal = Proposal(
       guards: [
         .jobUnchanged(record.key.job, modRevision: job.modRevision),
         .backfillUnchanged(record.key, modRevision: 0),
       ], writes: [.backfill(record), .job(job.record)])
+    let ended = await replica.backfills(of: record.key.job).filter { $0.record.state != .running }
+    for old in ended.dropFirst(LookaheadLimits.endedBackfills) {
+      proposal.guards.append(.backfillUnchanged(old.record.key, modRevision: old.modRevision))
+      proposal.writes.append(.deleteBackfill(old.record.key))
+    }
     switch await pipeline.commit(keyspace.change(for: proposal)) {
     case .committed:
       logger.info("a backfill was started", metadata: Self.facts(record))
@@ -199,7 +205,8 @@ struct BackfillService: Sendable {
     try request.job.check()
     try await barrier.pass()
     _ = try await replica.requireRecord(request.job)
-    return ListBackfillsResponse(backfills: await replica.backfills(of: request.job).map(BackfillView.init))
+    return ListBackfillsResponse(
+      backfills: await replica.backfills(of: request.job).map { BackfillView($0.record) })
   }
 
   // MARK: Cancel

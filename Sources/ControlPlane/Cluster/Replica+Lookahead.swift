@@ -53,8 +53,9 @@ extension Replica {
   func backfill(_ key: BackfillKey) -> Versioned<BackfillRecord>? { cache.backfills[key] }
 
   /// All backfills of a job, newest first.
-  func backfills(of job: JobKey) -> [BackfillRecord] {
-    cache.backfills.values.map(\.record).filter { $0.key.job == job }
-      .sorted { ($0.createdAt, $0.key) > ($1.createdAt, $1.key) }
+  func backfills(of job: JobKey) -> [Versioned<BackfillRecord>] {
+    cache.backfills(of: job).sorted {
+      ($0.record.createdAt, $0.record.key) > ($1.record.createdAt, $1.record.key)
+    }
   }
 }

@@ -77,6 +77,7 @@ public struct ClusterCache: Sendable {
   public private(set) var calendars = RecordTable<CalendarKey, CalendarRecord>()
   /// All backfills.
   public private(set) var backfills = RecordTable<BackfillKey, BackfillRecord>()
+  private var backfillsByJob: [JobKey: Set<BackfillKey>] = [:]
 
   /// Runs, by age.
   private(set) var runOrder = SortedChunks<AgePlace<RunKey>>()
@@ -145,7 +146,10 @@ public struct ClusterCache: Sendable {
     case .leader(let lease, let candidate): return set(\.leaders, lease, candidate, at: revision)
     case .segment(let number, let owner): return set(\.segments, number, owner, at: revision)
     case .calendar(let key, let calendar): return set(\.calendars, key, calendar, at: revision)
-    case .backfill(let key, let backfill): return set(\.backfills, key, backfill, at: revision)
+    case .backfill(let key, let backfill):
+      guard set(\.backfills, key, backfill, at: revision) else { return false }
+      link(key, exists: backfill != nil)
+      return true
     }
   }
 
@@ -235,6 +239,20 @@ public struct ClusterCache: Sendable {
       return
     }
     if exists { jobs.addRun(key.runID, slot) } else { jobs.removeRun(key.runID, slot) }
+  }
+
+  private mutating func link(_ key: BackfillKey, exists: Bool) {
+    if exists {
+      backfillsByJob[key.job, default: []].insert(key)
+    } else {
+      backfillsByJob[key.job]?.remove(key)
+      if backfillsByJob[key.job]?.isEmpty == true { backfillsByJob[key.job] = nil }
+    }
+  }
+
+  /// The backfills of a job, by id.
+  public func backfills(of job: JobKey) -> [Versioned<BackfillRecord>] {
+    (backfillsByJob[job] ?? []).sorted().compactMap { backfills[$0] }
   }
 
   // MARK: Listings

@@ -13,7 +13,8 @@ extension FiringMachine {
   mutating func wakeBackfills(
     of job: JobKey, _ cache: ClusterCache, notBefore earliest: Timestamp? = nil, now: Timestamp? = nil
   ) {
-    for (key, backfill) in cache.backfills where key.job == job && backfill.record.state == .running {
+    for backfill in cache.backfills(of: job) where backfill.record.state == .running {
+      let key = backfill.record.key
       if let earliest, let now, earliest > now {
         backfillPauses.set(key, at: earliest)
       } else {

@@ -82,7 +82,7 @@ extension LeaderMachine {
     _ writes: inout [Proposal.Write]
   ) {
     let key = job.record.key
-    let backfills = cache.backfills.map(\.value).filter { $0.record.key.job == key }
+    let backfills = cache.backfills(of: key)
     // A backfill will make more runs: it has not ended.
     let goesOn = backfills.contains { $0.record.state == .running }
     guard job.record.cancelRequestedAt != nil || !goesOn else { return }

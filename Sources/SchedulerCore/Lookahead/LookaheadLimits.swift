@@ -17,4 +17,6 @@ public enum LookaheadLimits {
   public static let backfillParallelism = 1...100
   /// Backfills of one job that may be running at a time.
   public static let runningBackfills = 10
+  /// Ended backfills of one job that are kept when another one is created.
+  public static let endedBackfills = 20
 }

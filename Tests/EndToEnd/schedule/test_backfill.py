@@ -17,6 +17,7 @@ from surfaces import Refused, checked, unique
 from witness import RunWatch
 
 DAILY = "0 3 * * *"
+ENDED_KEPT = 20
 FIRST = datetime(2026, 3, 1, 3, tzinfo=timezone.utc)
 
 
@@ -217,6 +218,15 @@ def test_cancelled_in_the_middle_it_creates_nothing_more(pair: Cluster, recorder
     assert (done.created, done.existing) == (4, 2)
     assert scheduled(wait_ended(pair, job)) == texts(6)
     check(recorder)
+    pair.client().cancel(job)
+
+
+def test_the_latest_ended_ones_are_kept(pair: Cluster, recorder: Recorder):
+    ask, job = backfills("grpc", pair), daily(pair, recorder)
+    made = [wait_state(ask, job, ask.start(job, asked(1)).id).id for _ in range(ENDED_KEPT + 2)]
+    # The last one was created beside those that had ended before.
+    assert [each.id for each in ask.list(job)] == made[:-ENDED_KEPT - 2:-1]
+    assert len(wait_ended(pair, job)) == 1, "one occurrence, one run"
     pair.client().cancel(job)
 
 
