@@ -103,7 +103,9 @@ struct DecisionStory {
 
   /// How many occurrences after one are missed, decided already or not.
   private func missedLater(than time: Timestamp) -> Int {
-    var times = Set<Timestamp>()
+    // What a fixed delay names cannot be told from the documents, but a run of it shows that it was there: with another
+    // schedule beside it, that may be the latest.
+    var times = Set(created.filter { $0 > time && isMissed($0) })
     for (index, schedule) in old.spec.schedules.enumerated() where hasRunsLeft(index) {
       let low = max(time, old.scheduleStates[index].decidedThrough)
       let found = SimpleOccurrences(schedule, old).between(low, note.time)

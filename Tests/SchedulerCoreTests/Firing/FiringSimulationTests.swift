@@ -26,7 +26,7 @@ struct FiringSimulationTests {
     guard seeds.areMany else { return }
     #expect(fired > 20 * count)
     #expect(leftOut > 5 * count)
-    #expect(backfilled > count / 4)
+    #expect(backfilled > count / 20)
     #expect(moves > 10 * count)
   }
 
