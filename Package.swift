@@ -45,6 +45,7 @@ let allTargets: [Target] = [
   system("CNghttp2", "libnghttp2", apt: "libnghttp2-dev"),
   system("CProtobufC", "libprotobuf-c", apt: "libprotobuf-c-dev"),
   system("CZlib", "zlib", apt: "zlib1g-dev"),
+  .systemLibrary(name: "CMalloc"),
   .target(name: "CProto", dependencies: ["CProtobufC"]),
 
   // Foundations that know nothing of Rota.
@@ -84,7 +85,7 @@ let allTargets: [Target] = [
     name: "rota",
     dependencies: [
       "ControlPlane", "Agent", "Certificates", "EtcdClient", "Curl", "Transport", "Proto", "SchedulerCore",
-      "JSON", swiftLog, lifecycle, nioCore, nioPosix,
+      "JSON", "CMalloc", swiftLog, lifecycle, nioCore, nioPosix,
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
     ], swiftSettings: strict),

@@ -26,9 +26,9 @@ enum ServerLimits {
   // MARK: Cache
 
   /// Records in one page of a listing.
-  static let listingPage: Int64 = 2_000
+  static let listingPage: Int64 = 4_000
   /// Pages of a listing that are asked for or decoded at a time.
-  static let listingPagesInFlight = 3
+  static let listingPagesInFlight = 4
   /// How often everything is listed and compared with the cache, varied by a fifth.
   static let relistInterval: Duration = .seconds(600)
   /// How long a read waits for the cache to reach the revision that it must show.

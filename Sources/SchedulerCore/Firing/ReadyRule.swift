@@ -82,11 +82,10 @@ struct ReadyRule: Sendable {
 
   /// The last occurrence in `lower < t < upper` that no calendar excludes; a fixed delay has none.
   func lastOccurrence(before upper: Timestamp, after lower: Timestamp) -> Timestamp? {
-    guard case .compiled(let schedule) = kind,
-      let last = schedule.last(notAfter: upper.earlier), last > lower
-    else { return nil }
-    guard calendars.contains(where: { $0.excludes(last) }) else { return last }
-    return searchLast(before: upper, after: lower)
+    guard case .compiled(let schedule) = kind else { return nil }
+    return schedule.last(before: upper, after: lower, excluding: calendars) {
+      occurrence(after: $0, through: $1)
+    }
   }
 
   /// As `lastOccurrence(before:after:)`, of what has not been decided.
@@ -117,21 +116,6 @@ struct ReadyRule: Sendable {
     isFixedDelay ? max(occurrence, now) : occurrence
   }
 
-  /// Going back through what calendars exclude could take a million steps; "is there one between here and the
-  /// end?" is answered by one step forward.
-  private func searchLast(before upper: Timestamp, after lower: Timestamp) -> Timestamp? {
-    guard var best = occurrence(after: lower, through: upper.earlier) else { return nil }
-    // There is none from `high` on.
-    var high = upper.microseconds
-    while high - best.microseconds > 1 {
-      let middle = best.microseconds + (high - best.microseconds) / 2
-      let found = occurrence(
-        after: Timestamp(microseconds: middle - 1), through: Timestamp(microseconds: high - 1))
-      if let found { best = found } else { high = middle }
-    }
-    return best
-  }
-
   private func firstIncluded(from time: Timestamp) -> CompiledSchedule.Search {
     var time = time
     var steps = SpecLimits.excludedPerSearch
@@ -143,9 +127,4 @@ struct ReadyRule: Sendable {
     }
     return .excluded(through: time.earlier)
   }
-}
-
-extension Timestamp {
-  /// The instant just before.
-  var earlier: Timestamp { Timestamp(microseconds: microseconds - 1) }
 }

@@ -51,7 +51,9 @@ struct RunContexts: Sendable {
       {
         context.nextScheduledTime = min(context.nextScheduledTime ?? next, next)
       }
-      var previous = compiled.last(before: run.scheduledTime, excluding: calendars)
+      var previous = compiled.last(before: run.scheduledTime, after: .earliest, excluding: calendars) {
+        compiled.next(after: $0, excluding: calendars, through: $1)
+      }
       if case .fixedDelay = schedule.rule {
         // Later ones depend on when runs end, so only the runs tell.
         previous = scheduledRun(before: run, cache) ?? previous
@@ -138,38 +140,5 @@ extension JobRecord {
       return true
     }
     return scheduleStates[index].runs < limit || time <= scheduleStates[index].decidedThrough
-  }
-}
-
-extension CompiledSchedule {
-  /// The last occurrence before an instant that no calendar excludes.
-  func last(before time: Timestamp, excluding calendars: [CompiledCalendar]) -> Timestamp? {
-    let instant = Timestamp(microseconds: time.microseconds - 1)
-    guard let latest = last(notAfter: instant) else { return nil }
-    guard calendars.contains(where: { $0.excludes(latest) }) else { return latest }
-    // Looks back in stretches that grow, then halves the one that has an occurrence which is not excluded.
-    var reach: Int64 = 3_600_000
-    while true {
-      let start = max(latest.adding(milliseconds: -reach), .earliest)
-      if let found = next(after: start, excluding: calendars), found < latest {
-        return newest(from: found, to: latest, excluding: calendars)
-      }
-      guard start > .earliest else { return nil }
-      reach *= 4
-    }
-  }
-
-  /// The last occurrence before an instant that is not excluded, given an earlier one.
-  private func newest(
-    from found: Timestamp, to end: Timestamp, excluding calendars: [CompiledCalendar]
-  ) -> Timestamp {
-    var newest = found
-    var end = end.microseconds
-    while end - newest.microseconds > 1 {
-      let middle = newest.microseconds + (end - newest.microseconds) / 2
-      let later = next(after: Timestamp(microseconds: middle - 1), excluding: calendars)
-      if let later, later.microseconds < end { newest = later } else { end = middle }
-    }
-    return newest
   }
 }

@@ -101,24 +101,9 @@ public struct JobPreview: Hashable, Sendable {
     } catch {
       throw error.inside("schedules[\(member.index)]")
     }
-    var excluding: [CompiledCalendar] = []
-    for name in schedule.calendars {
-      if let calendar = calendars(CalendarKey(namespace: member.job.namespace, name: name)) {
-        excluding.append(calendar)
-      } else {
-        notes.append(
-          "there is no calendar '\(name)' in namespace '\(member.job.namespace)': it excludes nothing")
-      }
-    }
-    var limit = count
+    let excluding = excluded(by: member, calendars)
     let start = max(time, member.state?.decidedThrough ?? time)
-    if let maxRuns = schedule.maxRuns {
-      let left = max(0, maxRuns - (member.state?.runs ?? 0))
-      notes.append("schedule \(member.index): \(left) of at most \(maxRuns) runs are left")
-      let decided = member.state?.decidedThrough ?? start
-      limit = min(
-        count, left - Self.occurrences(compiled, after: decided, through: start, excluding, atMost: left))
-    }
+    let limit = min(count, runsLeft(of: member, compiled, at: start, excluding) ?? count)
     if case .fixedDelay(let delay) = schedule.rule {
       notes.append(
         "schedule \(member.index): each further run is due \(DurationText.format(milliseconds: delay)) after the end "
@@ -133,6 +118,32 @@ public struct JobPreview: Hashable, Sendable {
       let due = occurrence.time.adding(milliseconds: compiled.jitter(of: occurrence.time))
       add(Entry(occurrence: occurrence, schedule: member.index, dueTime: occurrence.isSkipped ? nil : due))
     }
+  }
+
+  private mutating func excluded(
+    by member: Member, _ calendars: (CalendarKey) -> CompiledCalendar?
+  ) -> [CompiledCalendar] {
+    var excluding: [CompiledCalendar] = []
+    for name in member.schedule.calendars {
+      if let calendar = calendars(CalendarKey(namespace: member.job.namespace, name: name)) {
+        excluding.append(calendar)
+      } else {
+        notes.append(
+          "there is no calendar '\(name)' in namespace '\(member.job.namespace)': it excludes nothing")
+      }
+    }
+    return excluding
+  }
+
+  /// How many runs a schedule may still have from an instant on; nil where they are not bounded.
+  private mutating func runsLeft(
+    of member: Member, _ compiled: CompiledSchedule, at start: Timestamp, _ excluding: [CompiledCalendar]
+  ) -> Int? {
+    guard let maxRuns = member.schedule.maxRuns else { return nil }
+    let left = max(0, maxRuns - (member.state?.runs ?? 0))
+    notes.append("schedule \(member.index): \(left) of at most \(maxRuns) runs are left")
+    let decided = member.state?.decidedThrough ?? start
+    return left - Self.occurrences(compiled, after: decided, through: start, excluding, atMost: left)
   }
 
   /// How many occurrences there are between two instants, which a bounded number of runs is used up by.

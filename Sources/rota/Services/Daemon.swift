@@ -1,3 +1,4 @@
+import CMalloc
 import Glibc
 import Logging
 import ServiceLifecycle
@@ -8,8 +9,14 @@ enum Daemon {
   /// How long a graceful stop may take before everything is cancelled.
   static let stopPatience = Duration.seconds(60)
 
+  /// Blocks of at least so many bytes go back to the system as soon as they are free. Without that glibc raises its
+  /// threshold to the largest that it has seen, up to 32 MiB, and the pages of a listing leave holes in the heap.
+  private static let largeBlock: Int32 = 1 << 20
+
   /// Runs the services. A second signal ends the process at once.
   static func run(_ services: [any Service], logger: Logger) async throws {
+    // Fails only for values out of range.
+    mallopt(M_MMAP_THRESHOLD, largeBlock)
     let configurations = services.map {
       ServiceGroupConfiguration.ServiceConfiguration(
         service: $0, successTerminationBehavior: .gracefullyShutdownGroup,
