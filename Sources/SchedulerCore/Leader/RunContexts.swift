@@ -51,9 +51,7 @@ struct RunContexts: Sendable {
       {
         context.nextScheduledTime = min(context.nextScheduledTime ?? next, next)
       }
-      var previous = compiled.last(before: run.scheduledTime, after: .earliest, excluding: calendars) {
-        compiled.next(after: $0, excluding: calendars, through: $1)
-      }
+      var previous = compiled.last(before: run.scheduledTime, excluding: calendars)
       if case .fixedDelay = schedule.rule {
         // Later ones depend on when runs end, so only the runs tell.
         previous = scheduledRun(before: run, cache) ?? previous

@@ -1,4 +1,12 @@
 extension CompiledSchedule {
+  /// The last occurrence before an instant that no calendar excludes; nil where there is none, or only exclusions for
+  /// longer than `next(after:excluding:)` looks.
+  func last(before upper: Timestamp, excluding calendars: [CompiledCalendar]) -> Timestamp? {
+    last(before: upper, after: .earliest, excluding: calendars) {
+      next(after: $0, excluding: calendars, through: $1)
+    }
+  }
+
   /// The last occurrence in `lower < t < upper` that no calendar excludes.
   ///
   /// Going back through what calendars exclude could take a million steps; "is there one from here to there?" is
