@@ -26,6 +26,8 @@ public struct ServerConfiguration: Sendable {
   public var retention: Duration = .seconds(7 * 24 * 3_600)
   /// How many ended runs of one job are kept.
   public var runsKeptPerJob = 100
+  /// How often everything in etcd is listed and compared with what the watch has brought, varied by a fifth.
+  public var relistInterval: Duration = .seconds(600)
   /// Rota's version, shown to users.
   public var version: String
 

@@ -29,8 +29,6 @@ enum ServerLimits {
   static let listingPage: Int64 = 4_000
   /// Pages of a listing that are asked for or decoded at a time.
   static let listingPagesInFlight = 4
-  /// How often everything is listed and compared with the cache, varied by a fifth.
-  static let relistInterval: Duration = .seconds(600)
   /// How long a read waits for the cache to reach the revision that it must show.
   static let barrierPatience: Duration = .seconds(5)
   /// After so long without news a read has the server write a key of its own, to see the watch move.

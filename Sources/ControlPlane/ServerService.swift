@@ -161,7 +161,9 @@ private struct ServerParts: Sendable {
         keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
         changes: changes, eventLoop: group.next(), logger: logger, serverID: configuration.serverID,
         machine: machine, zones: configuration.zones))
-    feeder = CacheFeeder(store: store, replica: replica, decoder: decoder, metrics: metrics, logger: logger)
+    feeder = CacheFeeder(
+      store: store, replica: replica, decoder: decoder, relistInterval: configuration.relistInterval,
+      metrics: metrics, logger: logger)
     housekeeping = Housekeeping(store: store, replica: replica, metrics: metrics, logger: logger)
     leaderLink = LeaderLink(group: group, tls: configuration.tls, logger: logger)
     let barrier = ReadBarrier(

@@ -8,6 +8,7 @@ struct CacheFeeder: Sendable {
   let store: any EtcdStore
   let replica: Replica
   let decoder: RecordDecoder
+  let relistInterval: Duration
   let metrics: ServerMetrics
   let logger: Logger
 
@@ -63,7 +64,7 @@ struct CacheFeeder: Sendable {
     // prefixes, checkpoints and idempotency records, is dropped undecoded.
     let prefixes = decoder.keyspace.state + [decoder.keyspace.syncs]
     let watch = store.watch(WatchRequest(prefixes: prefixes, startRevision: start))
-    let interval = ServerLimits.relistInterval * Double.random(in: 0.8...1.2)
+    let interval = relistInterval * Double.random(in: 0.8...1.2)
     let relist = Task {
       try await Task.sleep(for: interval)
       watch.cancel()

@@ -16,6 +16,7 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
   static let environmentFlags =
     EtcdOptions.environmentFlags + ServerTLSOptions.environmentFlags + LogOptions.environmentFlags + [
       "id", "http", "grpc", "advertise-http", "advertise-grpc", "lease-ttl", "retention", "runs-kept",
+      "relist-interval",
     ]
 
   @OptionGroup(title: "etcd") var etcd: EtcdOptions
@@ -55,6 +56,12 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     help: ArgumentHelp("How many ended runs of a job are kept. (env: ROTA_RUNS_KEPT)", valueName: "count"))
   var runsKept = 100
 
+  @Option(
+    help: ArgumentHelp(
+      "How often all that the watch has brought is compared with etcd. (env: ROTA_RELIST_INTERVAL)",
+      valueName: "time"))
+  var relistInterval = DurationArgument(millis: 600_000)
+
   func validate() throws {
     if let id, !Identifier.isValid(id) {
       throw ValidationError("--id '\(id)': an identifier has \(Identifier.rule)")
@@ -62,6 +69,9 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     try tls.check([("--http", http), ("--grpc", grpc)])
     _ = try leaseTtl.wholeSeconds("--lease-ttl", in: 2...3_600)
     guard runsKept > 0 else { throw ValidationError("--runs-kept has to be 1 or more") }
+    guard relistInterval.millis >= 1_000 else {
+      throw ValidationError("--relist-interval has to be 1s or more")
+    }
     guard retention.millis >= 60_000 else { throw ValidationError("--retention has to be 1m or more") }
   }
 
@@ -89,6 +99,7 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     configuration.leaseTTLSeconds = try leaseTtl.wholeSeconds("--lease-ttl", in: 2...3_600)
     configuration.retention = .milliseconds(retention.millis)
     configuration.runsKeptPerJob = runsKept
+    configuration.relistInterval = .milliseconds(relistInterval.millis)
     configuration.zones = try Zones.load(logger)
     return configuration
   }

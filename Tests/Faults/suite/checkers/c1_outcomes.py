@@ -1,0 +1,84 @@
+"""C1: every acknowledged submit reaches an end that it may have, once; a refused one never exists."""
+from __future__ import annotations
+
+from collections import defaultdict
+
+from ..history import TERMINAL, Event, History, Life
+from .violation import Violation
+
+# How a run may end, by the class of its job; `failed` of an at-most-once job has to be its agent's doing.
+ALLOWED = {
+    "one_off": {"completed"},
+    "retrying": {"completed"},
+    "doomed": {"failed"},
+    "at_most_once": {"completed", "failed"},
+    "cancelled": {"completed", "cancelled"},
+    "steps": {"completed"},
+    "process_steps": {"completed"},
+    "cron": {"completed"},
+    "forbid": {"completed"},
+    "noop": {"completed"},
+    "broken": {"failed"},
+}
+AGENTS_DOING = ("agent_lost", "fenced", "agent_stopped")
+# Jobs that have exactly one run.
+SINGLE = set(ALLOWED) - {"cron", "forbid"}
+
+
+def outcomes(history: History) -> list[Violation]:
+    """See the module."""
+    answers: dict[str, list[Event]] = defaultdict(list)
+    for op in history.ops("submit"):
+        answers[op["marker"]].append(op)
+    jobs: dict[str, list[Life]] = defaultdict(list)
+    for job in history.jobs:
+        jobs[job.last.get("spec", {}).get("user_id", "")].append(job)
+    ran = {attempt.job for attempt in history.attempts}
+    settled = history.settled_rounds
+    found: list[Violation] = []
+    for marker, plan in history.plans.items():
+        its_jobs, tries = jobs[marker], answers[marker]
+        acknowledged = [op for op in tries if op["outcome"] == "ok"]
+        refused = bool(tries) and all(op["outcome"] == "fail" for op in tries)
+        if acknowledged and not its_jobs:
+            found.append(Violation("C1", "lost", f"{marker}: acknowledged as {acknowledged[0]['job']}, not in etcd"))
+        if len(its_jobs) > 1:
+            names = ", ".join(job.name for job in its_jobs)
+            found.append(Violation("C1", "doubled", f"{marker}: one submission made the jobs {names}"))
+        if len({op["job"] for op in acknowledged}) > 1:
+            found.append(Violation("C1", "doubled", f"{marker}: answered with different jobs"))
+        for job in its_jobs:
+            if refused:
+                more = ", and ran" if job.name in ran else ""
+                found.append(Violation("C1", "wrong", f"{marker}: refused, but {job.name} is in etcd{more}"))
+            elif plan["round"] in settled:
+                found += _judge(history, plan, job)
+    return found
+
+
+def _judge(history: History, plan: Event, job: Life) -> list[Violation]:
+    found: list[Violation] = []
+    runs = history.runs_of[job.name]
+    name, kind = f"{plan['class']} job {job.name}", plan["class"]
+    if kind in SINGLE and len(runs) != 1:
+        found.append(Violation("C1", "doubled" if runs else "lost", f"{name} has {len(runs)} runs"))
+    executions = {(attempt.run, attempt.attempt): attempt for attempt in history.attempts if attempt.job == job.name}
+    for run in runs:
+        state = run.last["state"]
+        message = run.last.get("message", "")
+        if state not in TERMINAL:
+            found.append(Violation("C1", "lost", f"{name}: run {run.name} is still {state} ({message})"))
+        elif state not in ALLOWED[kind]:
+            found.append(Violation("C1", "wrong", f"{name}: run {run.name} is {state} ({message})"))
+        elif state == "failed" and kind == "at_most_once" and _end_reason(run) not in AGENTS_DOING:
+            found.append(Violation("C1", "wrong", f"{name}: failed by {_end_reason(run)} ({message})"))
+        elif state == "completed" and kind != "noop":
+            execution = executions.get((run.name, run.last.get("attempt", 0)))
+            if execution is None or not execution.ended:
+                found.append(Violation("C1", "lost", f"{name}: run {run.name} is completed, but never ran to its end"))
+    return found
+
+
+def _end_reason(run: Life) -> str:
+    attempts = run.last.get("attempts") or [{}]
+    return str(attempts[-1].get("end_reason", "nothing"))

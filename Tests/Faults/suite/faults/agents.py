@@ -1,0 +1,104 @@
+"""Faults of agents: killed, stopped, cut off, doubled, replaced."""
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+
+from .registry import Surroundings, fault
+
+
+@fault(1, hold=(6, 9))
+def kill_agent(around: Surroundings) -> Iterator[None]:
+    """kill -9 an agent, and start it again after its lease has lapsed"""
+    agent = around.choose(around.cluster.agents)
+    agent.kill()
+    yield
+    around.bring_back(agent)
+
+
+@fault(1, hold=(6, 9))
+def kill_worker(around: Surroundings) -> Iterator[None]:
+    """kill -9 the Python worker in the middle of its steps"""
+    around.reserve(around.cluster.worker)
+    around.cluster.worker.kill()
+    yield
+    around.bring_back(around.cluster.worker)
+
+
+@fault(2, hold=(7, 10))
+def stop_agent(around: Surroundings) -> Iterator[None]:
+    """SIGSTOP an agent past its TTL, then SIGCONT"""
+    agent = around.choose(around.cluster.agents)
+    agent.freeze()
+    yield
+    agent.thaw()
+
+
+@fault(3, hold=(7, 10))
+def agent_without_etcd(around: Surroundings) -> Iterator[None]:
+    """an agent is cut off from etcd, not from the servers"""
+    around.need_cuts()
+    agent = around.choose(around.cluster.agents)
+    around.cut([agent.host], around.etcd_hosts)
+    yield
+    around.heal([agent.host], around.etcd_hosts)
+
+
+@fault(4, hold=(10, 14))
+def agent_without_servers(around: Surroundings) -> Iterator[None]:
+    """an agent is cut off from the servers, not from etcd: it lives, and delivers later"""
+    around.need_cuts()
+    agent = around.choose(around.cluster.agents)
+    around.cut([agent.host], around.server_hosts)
+    yield
+    around.heal([agent.host], around.server_hosts)
+
+
+@fault(5, hold=(8, 12))
+def one_way_cut(around: Surroundings) -> Iterator[None]:
+    """one direction between an agent and etcd, or the servers, is lost"""
+    around.need_cuts()
+    agent = around.choose(around.cluster.agents)
+    others = around.random.choice([around.etcd_hosts, around.server_hosts])
+    outwards = around.random.random() < 0.5
+    around.told["lost"] = f"{'from' if outwards else 'to'} the agent, {'etcd' if others == around.etcd_hosts else 'servers'}"
+    if outwards:
+        around.cut([agent.host], others, both=False)
+    else:
+        around.cut(others, [agent.host], both=False)
+    yield
+    around.heal([agent.host], others)
+
+
+@fault(16, hold=(3, 5))
+def replace_agent(around: Surroundings) -> Iterator[None]:
+    """an agent's process is replaced while its tasks run: by SIGUSR2 or kill -9, and at once by another one"""
+    agent = around.choose(around.cluster.agents)
+    for _ in range(around.random.randrange(1, 4)):
+        if around.random.random() < 0.5:
+            agent.kill()
+        else:
+            agent.send(signal.SIGUSR2)
+            agent.wait(15)
+        around.bring_back(agent)
+        time.sleep(1)
+    yield
+
+
+@fault(21, hold=(12, 15))
+def two_agents_with_one_id(around: Surroundings) -> Iterator[None]:
+    """another machine has an agent's id, and takes it over while that one is cut off from etcd"""
+    around.need_cuts()
+    cluster = around.cluster
+    agent = around.choose(cluster.agents)
+    twin = cluster.make_agent(agent.name, cluster.spare_host, data=f"{agent.name}-twin")
+    cluster.extra.append(twin)
+    twin.start()
+    time.sleep(1)
+    around.cut([agent.host], around.etcd_hosts)
+    time.sleep(cluster.settings.agent_ttl + 2)
+    around.heal([agent.host], around.etcd_hosts)
+    yield
+    twin.stop(15)
+    cluster.extra.remove(twin)
