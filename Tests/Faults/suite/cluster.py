@@ -35,7 +35,7 @@ class Settings:
     slots: int = 16
     agent_ttl: int = 4
     server_ttl: int = 3
-    relist: str = "10s"
+    relist: str = "20s"
     """How often servers compare all that they know with etcd."""
     sidecars: bool = False
     """Whether every server reaches etcd through a proxy that can break the rules."""

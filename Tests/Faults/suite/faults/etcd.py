@@ -94,16 +94,16 @@ def failing_disk(around: Surroundings) -> Iterator[None]:
 
 
 def _with_strace(around: Surroundings, members: list[EtcdMember], what: str) -> Iterator[None]:
-    tracers = []
-    for member in members:
-        if member.is_up:
-            argv = ["setpriv", "--pdeathsig", "INT", "strace", "-f", "-q", "-o", "/dev/null", "-e"]
-            argv += [f"inject=fdatasync,fsync:{what}", "-e", "trace=fdatasync,fsync", "-p", str(member.pid)]
-            tracers.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    tracers: list[subprocess.Popen[bytes]] = []
+    traced = [member for member in members if member.is_up]
+    for member in traced:
+        argv = ["setpriv", "--pdeathsig", "INT", "strace", "-f", "-q", "-o", "/dev/null", "-e"]
+        argv += [f"inject=fdatasync,fsync:{what}", "-e", "trace=fdatasync,fsync", "-p", str(member.pid)]
+        tracers.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
     time.sleep(0.5)
-    ended = [tracer for tracer in tracers if tracer.poll() is not None]
     try:
-        if ended and len(ended) == len(tracers):
+        # One whose member has died of the fault has ended with it.
+        if any(tracer.poll() is not None and member.running for tracer, member in zip(tracers, traced)):
             raise NotPossible("strace cannot trace etcd here")
         yield
     finally:

@@ -8,7 +8,7 @@ from ..cluster import NotPossible
 from .registry import Surroundings, fault
 
 # The interval of the listings, and what it is varied by.
-RELISTED_SECONDS = 14
+RELISTED_SECONDS = 26
 
 
 @fault(12, hold=(6, 8))
