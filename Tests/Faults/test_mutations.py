@@ -2,6 +2,7 @@
 and the checker that attacks the promise says so."""
 from __future__ import annotations
 
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +55,7 @@ def checks_that_fail(
     finally:
         cluster.close()
         history.close()
+        shutil.rmtree(cluster.folder, ignore_errors=True)
     return failed
 
 

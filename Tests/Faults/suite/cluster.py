@@ -39,6 +39,8 @@ class Settings:
     """How often servers compare all that they know with etcd."""
     sidecars: bool = False
     """Whether every server reaches etcd through a proxy that can break the rules."""
+    loopback: bool = False
+    """Whether hosts are addresses of the loopback network, also where there could be namespaces."""
     shim: str = ""
     """Another program in the place of rota-shim."""
 
@@ -53,7 +55,7 @@ class Cluster:
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("ROTA_")}
         self.env |= {"FAULTS_MARK": self.folder.name, "ETCDCTL_API": "3"}
         self.tasks = TaskFolder(self.folder)
-        self.network: Network = make_network()
+        self.network: Network = make_network(settings.loopback)
         self.etcd: list[EtcdMember] = []
         self.servers: list[ServerNode] = []
         self.agents: list[AgentNode] = []

@@ -10,6 +10,7 @@
 | `task` | a line that a task wrote |
 | `fault` | a fault is injected or healed |
 | `process` | a process of the cluster starts, stops or is killed |
+| `waiting` | what does not work yet after healing |
 | `recovered` | how long after healing everything worked again |
 | `census` | which processes, leases and descriptors were there when nothing was to be done |
 

@@ -156,9 +156,11 @@ class Rounds:
                 member.start()
         why = ""
         while time.monotonic() < deadline:
-            why = self._what_is_missing()
+            before, why = why, self._what_is_missing()
             if not why:
                 return time.monotonic() - healed, ""
+            if why != before:
+                self.history.add("waiting", round=self.number, why=why)
             self._wait(0.1)
         return None, why
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rota_worker import Context, Worker
+from rota_worker import CheckpointError, Context, Worker
 
 worker = Worker(
     os.environ["WORKER_ID"],
@@ -45,7 +45,10 @@ def steps(context: Context, payload: dict[str, int]) -> int:
             context.raise_if_cancelled()
             time.sleep(0.05)
             note(context, "beat", step)
-        context.save_checkpoint(str(step).encode())
+        try:
+            context.save_checkpoint(str(step).encode())
+        except CheckpointError:
+            continue  # etcd has no space, say: the next attempt will have more to do
         note(context, "saved", step)
     note(context, "end", 0)
     return first
