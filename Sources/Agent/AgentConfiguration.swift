@@ -31,6 +31,14 @@ public struct AgentConfiguration: Sendable {
   public var attemptBytes: Int64 = 20 << 30
   /// The most folders of ended attempts that are kept.
   public var attemptFolders = 50_000
+  /// How tasks are held to their limits.
+  public var isolation = IsolationMode.auto
+  /// The folder below the mount points of control groups in which the agent makes its own; nil for the agent's own group.
+  public var cgroupParent: String?
+  /// The users that jobs may run as, by name or number, alone or as `user:group`; `*` for all but root.
+  public var allowRunAs: [String] = []
+  /// What an attempt may use where its job says nothing.
+  public var defaultLimits = TaskLimits()
   /// TLS towards the servers; nil for none.
   public var tls: TLSCredentials?
   /// Rota's version, as others see it.
@@ -105,6 +113,15 @@ public struct AgentConfiguration: Sendable {
     try check(drainMillis >= 0, "the drain timeout must not be negative, is \(drainMillis) ms")
     try check(
       attemptRetentionMillis >= 0, "the retention must not be negative, is \(attemptRetentionMillis) ms")
+    do throws(FieldError) { try defaultLimits.validate() } catch {
+      throw AgentError(.configuration, "the default limits: \(error)")
+    }
+    try check(
+      isolation != .none || defaultLimits.isEmpty, "default limits need an isolation that is not none")
+    try check(
+      cgroupParent?.split(separator: "/").contains("..") != true,
+      "the parent of control groups cannot have '..'")
+    try RunAsPolicy.validate(allowRunAs)
     try check(
       access(shimPath, X_OK) == 0,
       "\(shimPath) cannot be executed: install rota-shim beside rota, or say where it is")

@@ -68,8 +68,9 @@ actor AgentCore: LeaseOwner {
   /// An attempt without an end in the journal gets the one that its shim wrote down, or none was: the agent stopped.
   func recover(_ recovered: ResultJournal.Recovered) {
     let found = recovered.begun.map { ref in
-      var end = folder.folder(of: ref).flatMap {
-        ShimReport.result(in: $0)?.end(folder: $0, timeoutMillis: nil)
+      var end = folder.folder(of: ref).flatMap { folder -> AttemptEnd? in
+        let end = ShimReport.result(in: folder)?.end(folder: folder, timeoutMillis: nil)
+        return end.map { executor?.isolation.conclude($0, folder: folder) ?? $0 }
       }
       if end?.reason == .cancelled { end?.reason = .agentStopped }
       let unknown = AttemptEnd(

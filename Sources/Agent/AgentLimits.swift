@@ -24,6 +24,22 @@ enum AgentLimits {
   /// How long killed processes may take to disappear.
   static let strayKillWait: Duration = .seconds(10)
 
+  // Isolation.
+  /// How deep the control groups that a task has made in its own are looked into.
+  static let cgroupDepth = 8
+  /// How much of the names of job and run goes into that of a control group, whose length the kernel limits to 255.
+  static let cgroupNamePart = 80
+  /// The stretch of time that a limit on processors is measured over, microseconds: the kernel's default.
+  static let cpuPeriodMicros: Int64 = 100_000
+  /// The niceness of a task whose processor time cannot be limited.
+  static let niceOfLimitedTask = 10
+  /// The longest entry of a user or group that is read.
+  static let userEntryBytes = 1 << 20
+  /// The most groups of a user.
+  static let userGroups: Int32 = 65_536
+  /// The longest table of mounts that is read.
+  static let mountTableBytes = 4 << 20
+
   // Journal.
   /// A file smaller than this is never rewritten.
   static let journalCompactBytes = 4 << 20

@@ -44,46 +44,50 @@ public final class AgentService: Service {
     if recovered.tornBytes > 0 {
       logger.warning("the result journal had a torn end", metadata: ["bytes": "\(recovered.tornBytes)"])
     }
-    try await endStrays(in: folder)
+    let isolation = try Isolation.open(configuration, dataFolder: folder.path, logger: logger)
+    try await endStrays(in: folder, isolation)
     let core = AgentCore(configuration, folder: folder, trust: trust, journal: journal, logger: logger)
     let engine = try CurlEngine()
     let (events, deliver) = AsyncStream.makeStream(of: [TaskEvent].self)
-    let executor = try Executor(configuration, folder: folder, trustFile: trust, engine: engine) {
-      deliver.yield($0)
-    }
+    let executor = try Executor(
+      configuration, folder: folder, trustFile: trust, engine: engine, isolation: isolation
+    ) { deliver.yield($0) }
     await core.use(executor)
     await core.recover(recovered)
+    isolation.removeLeftovers()
 
     // The pump outlives everything else: only through it the core hears that the last tasks are dead.
     let failure = await withTaskGroup(of: Void.self) { pump in
       pump.addTask { for await batch in events { await core.taskEvents(batch) } }
-      let failure = await work(core, folder: folder, trust: trust)
+      let failure = await work(core, isolation, folder: folder, trust: trust)
       deliver.finish()
       return failure
     }
     await executor.shutdown()
     await engine.shutdown()
+    isolation.close()
     if let failure { throw failure }
   }
 
   /// Makes sure that nothing of an earlier process of this agent still runs. Its shims saw it die and are killing
   /// their tasks; what is left after a while is killed here.
-  private func endStrays(in folder: DataFolder) async throws {
+  private func endStrays(in folder: DataFolder, _ isolation: Isolation) async throws {
     let start = ContinuousClock.now
     var isKilling = false
-    while !StrayProcesses.find(under: folder.attempts).isEmpty {
+    while !StrayProcesses.find(under: folder.attempts).isEmpty || !isolation.leftovers().isEmpty {
       let waited = ContinuousClock.now - start
       if waited > AgentLimits.strayGrace {
         if !isKilling { logger.warning("tasks of the agent's earlier process are still alive; killing them") }
         isKilling = true
         _ = StrayProcesses.kill(under: folder.attempts)
+        isolation.killLeftovers()
       }
       guard waited < AgentLimits.strayGrace + AgentLimits.strayKillWait else {
-        let left = StrayProcesses.find(under: folder.attempts).map(String.init).joined(separator: ", ")
+        let left = StrayProcesses.find(under: folder.attempts).map { "pid \($0)" } + isolation.leftovers()
         throw AgentError(
           .strayProcess,
-          "processes of the agent's earlier life do not die (pids \(left)); the agent must not start beside them"
-        )
+          "processes of the agent's earlier life do not die (\(left.joined(separator: ", "))); "
+            + "the agent must not start beside them")
       }
       try await Task.sleep(for: .milliseconds(20))
     }
@@ -92,8 +96,10 @@ public final class AgentService: Service {
   // MARK: At work
 
   /// - Returns: why it ended, when nobody asked it to.
-  private func work(_ core: AgentCore, folder: DataFolder, trust: TrustFile) async -> (any Error)? {
-    let keeper = self.keeper(folder)
+  private func work(
+    _ core: AgentCore, _ isolation: Isolation, folder: DataFolder, trust: TrustFile
+  ) async -> (any Error)? {
+    let keeper = self.keeper(folder, isolation)
     let sessions = self.sessions(core, folder)
     var failure: (any Error)?
     do {
@@ -102,7 +108,7 @@ public final class AgentService: Service {
         group.addTask { try await sessions.run() }
         group.addTask { try await self.watchTrust(core, trust) }
         group.addTask { try await self.sampleHealth(core, folder) }
-        group.addTask { try await self.cleanUp(core, folder) }
+        group.addTask { try await self.cleanUp(core, folder, isolation) }
         if let tls = configuration.tls {
           group.addTask {
             await tls.run()
@@ -124,10 +130,12 @@ public final class AgentService: Service {
     return failure
   }
 
-  private func keeper(_ folder: DataFolder) -> LeaseKeeper {
-    let record = AgentRecord(
+  private func keeper(_ folder: DataFolder, _ isolation: Isolation) -> LeaseKeeper {
+    var record = AgentRecord(
       agentID: configuration.id, host: AgentConfiguration.hostName, labels: configuration.labels,
       slots: configuration.slots, version: configuration.version, startedAt: Clocks.wall())
+    record.isolation = isolation.description
+    record.runAsUsers = configuration.allowRunAs
     return LeaseKeeper(
       store: etcd, key: Keyspace(prefix: configuration.keyPrefix).agent(configuration.id), record: record,
       ttlSeconds: configuration.leaseTTLSeconds, marginMillis: configuration.margin,
@@ -161,7 +169,7 @@ public final class AgentService: Service {
     }
   }
 
-  private func cleanUp(_ core: AgentCore, _ folder: DataFolder) async throws {
+  private func cleanUp(_ core: AgentCore, _ folder: DataFolder, _ isolation: Isolation) async throws {
     let janitor = Janitor(
       root: folder.attempts, retentionMillis: configuration.attemptRetentionMillis,
       maxBytes: configuration.attemptBytes, maxFolders: configuration.attemptFolders)
@@ -170,7 +178,8 @@ public final class AgentService: Service {
       let needed = await core.neededFolders
       // Many files to look at: not on a thread that the lease's renewal may need.
       let removed = try await NIOThreadPool.singleton.runIfActive {
-        janitor.sweep(keeping: needed, now: Clocks.wall())
+        isolation.sweep()
+        return janitor.sweep(keeping: needed, now: Clocks.wall())
       }
       if removed > 0 { logger.debug("removed old attempts", metadata: ["count": "\(removed)"]) }
     }

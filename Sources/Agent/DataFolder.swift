@@ -77,4 +77,17 @@ struct AttemptFolder: Hashable, Sendable {
 
   /// Makes the folder, and in it the task's scratch folder.
   func create() throws(AgentError) { try Files.makeFolders(work) }
+
+  /// Gives the work folder to the user that the task runs as, who is let through the folders above it. All else that
+  /// is in the attempt's folder, logs and result, stays the agent's.
+  ///
+  /// - Parameter data: the agent's data folder, the topmost to be let through.
+  func handOver(to account: UserAccount, through data: String) throws(AgentError) {
+    var folder = path[...]
+    while folder.hasPrefix(data) {
+      try Files.letPass(String(folder))
+      folder = folder[..<(folder.lastIndex(of: "/") ?? folder.startIndex)]
+    }
+    try Files.give(work, to: account)
+  }
 }

@@ -53,6 +53,51 @@ void   rota__v1__job_spec__free_unpacked
   assert(message->base.descriptor == &rota__v1__job_spec__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__task_limits__init
+                     (Rota__V1__TaskLimits         *message)
+{
+  static const Rota__V1__TaskLimits init_value = ROTA__V1__TASK_LIMITS__INIT;
+  *message = init_value;
+}
+size_t rota__v1__task_limits__get_packed_size
+                     (const Rota__V1__TaskLimits *message)
+{
+  assert(message->base.descriptor == &rota__v1__task_limits__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__task_limits__pack
+                     (const Rota__V1__TaskLimits *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__task_limits__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__task_limits__pack_to_buffer
+                     (const Rota__V1__TaskLimits *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__task_limits__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__TaskLimits *
+       rota__v1__task_limits__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__TaskLimits *)
+     protobuf_c_message_unpack (&rota__v1__task_limits__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__task_limits__free_unpacked
+                     (Rota__V1__TaskLimits *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__task_limits__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__schedule__init
                      (Rota__V1__Schedule         *message)
 {
@@ -908,7 +953,7 @@ void   rota__v1__map_entry__free_unpacked
   assert(message->base.descriptor == &rota__v1__map_entry__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[20] =
+static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[22] =
 {
   {
     "user_id",
@@ -1150,6 +1195,30 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[20] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "limits",
+    38,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, limits),
+    &rota__v1__task_limits__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "run_as",
+    39,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, run_as),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   11,   /* field[11] = backoff */
@@ -1159,6 +1228,7 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   14,   /* field[14] = execution_time */
   3,   /* field[3] = http */
   9,   /* field[9] = kill_grace */
+  20,   /* field[20] = limits */
   10,   /* field[10] = max_retries */
   17,   /* field[17] = misfire */
   4,   /* field[4] = noop */
@@ -1166,6 +1236,7 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   18,   /* field[18] = overlap */
   19,   /* field[19] = params */
   12,   /* field[12] = priority */
+  21,   /* field[21] = run_as */
   16,   /* field[16] = schedules */
   2,   /* field[2] = shell */
   5,   /* field[5] = task */
@@ -1173,12 +1244,13 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   0,   /* field[0] = user_id */
   7,   /* field[7] = working_directory */
 };
-static const ProtobufCIntRange rota__v1__job_spec__number_ranges[3 + 1] =
+static const ProtobufCIntRange rota__v1__job_spec__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 10, 1 },
   { 20, 6 },
-  { 0, 20 }
+  { 38, 20 },
+  { 0, 22 }
 };
 const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
 {
@@ -1188,11 +1260,75 @@ const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
   "Rota__V1__JobSpec",
   "rota.v1",
   sizeof(Rota__V1__JobSpec),
-  20,
+  22,
   rota__v1__job_spec__field_descriptors,
   rota__v1__job_spec__field_indices_by_name,
-  3,  rota__v1__job_spec__number_ranges,
+  4,  rota__v1__job_spec__number_ranges,
   (ProtobufCMessageInit) rota__v1__job_spec__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__task_limits__field_descriptors[3] =
+{
+  {
+    "memory_bytes",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TaskLimits, memory_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pids",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TaskLimits, pids),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cpus",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TaskLimits, cpus),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__task_limits__field_indices_by_name[] = {
+  2,   /* field[2] = cpus */
+  0,   /* field[0] = memory_bytes */
+  1,   /* field[1] = pids */
+};
+static const ProtobufCIntRange rota__v1__task_limits__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__task_limits__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.TaskLimits",
+  "TaskLimits",
+  "Rota__V1__TaskLimits",
+  "rota.v1",
+  sizeof(Rota__V1__TaskLimits),
+  3,
+  rota__v1__task_limits__field_descriptors,
+  rota__v1__task_limits__field_indices_by_name,
+  1,  rota__v1__task_limits__number_ranges,
+  (ProtobufCMessageInit) rota__v1__task_limits__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__schedule__field_descriptors[13] =
@@ -2786,7 +2922,7 @@ const ProtobufCMessageDescriptor rota__v1__attempt__descriptor =
   (ProtobufCMessageInit) rota__v1__attempt__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__resource_usage__field_descriptors[3] =
+static const ProtobufCFieldDescriptor rota__v1__resource_usage__field_descriptors[5] =
 {
   {
     "user_cpu_microseconds",
@@ -2824,16 +2960,42 @@ static const ProtobufCFieldDescriptor rota__v1__resource_usage__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "stdout_bytes",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ResourceUsage, stdout_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "stderr_bytes",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ResourceUsage, stderr_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__resource_usage__field_indices_by_name[] = {
   2,   /* field[2] = max_rss_kib */
+  4,   /* field[4] = stderr_bytes */
+  3,   /* field[3] = stdout_bytes */
   1,   /* field[1] = system_cpu_microseconds */
   0,   /* field[0] = user_cpu_microseconds */
 };
 static const ProtobufCIntRange rota__v1__resource_usage__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor rota__v1__resource_usage__descriptor =
 {
@@ -2843,14 +3005,14 @@ const ProtobufCMessageDescriptor rota__v1__resource_usage__descriptor =
   "Rota__V1__ResourceUsage",
   "rota.v1",
   sizeof(Rota__V1__ResourceUsage),
-  3,
+  5,
   rota__v1__resource_usage__field_descriptors,
   rota__v1__resource_usage__field_indices_by_name,
   1,  rota__v1__resource_usage__number_ranges,
   (ProtobufCMessageInit) rota__v1__resource_usage__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[13] =
+static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[15] =
 {
   {
     "worker_id",
@@ -3008,6 +3170,30 @@ static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[13] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "isolation",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Agent, isolation),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "run_as_users",
+    18,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rota__V1__Agent, n_run_as_users),
+    offsetof(Rota__V1__Agent, run_as_users),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__agent__field_indices_by_name[] = {
   7,   /* field[7] = connected */
@@ -3015,8 +3201,10 @@ static const unsigned rota__v1__agent__field_indices_by_name[] = {
   9,   /* field[9] = health */
   1,   /* field[1] = host */
   10,   /* field[10] = incarnation */
+  13,   /* field[13] = isolation */
   11,   /* field[11] = kinds */
   2,   /* field[2] = labels */
+  14,   /* field[14] = run_as_users */
   3,   /* field[3] = slots */
   4,   /* field[4] = slots_used */
   6,   /* field[6] = started_at */
@@ -3024,10 +3212,11 @@ static const unsigned rota__v1__agent__field_indices_by_name[] = {
   5,   /* field[5] = version */
   0,   /* field[0] = worker_id */
 };
-static const ProtobufCIntRange rota__v1__agent__number_ranges[1 + 1] =
+static const ProtobufCIntRange rota__v1__agent__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 18, 14 },
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor rota__v1__agent__descriptor =
 {
@@ -3037,10 +3226,10 @@ const ProtobufCMessageDescriptor rota__v1__agent__descriptor =
   "Rota__V1__Agent",
   "rota.v1",
   sizeof(Rota__V1__Agent),
-  13,
+  15,
   rota__v1__agent__field_descriptors,
   rota__v1__agent__field_indices_by_name,
-  1,  rota__v1__agent__number_ranges,
+  2,  rota__v1__agent__number_ranges,
   (ProtobufCMessageInit) rota__v1__agent__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -3538,7 +3727,7 @@ const ProtobufCEnumDescriptor rota__v1__run_state__descriptor =
   rota__v1__run_state__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue rota__v1__end_reason__enum_values_by_number[8] =
+static const ProtobufCEnumValue rota__v1__end_reason__enum_values_by_number[9] =
 {
   { "END_REASON_UNSPECIFIED", "ROTA__V1__END_REASON__END_REASON_UNSPECIFIED", 0 },
   { "END_REASON_EXITED", "ROTA__V1__END_REASON__END_REASON_EXITED", 1 },
@@ -3548,17 +3737,19 @@ static const ProtobufCEnumValue rota__v1__end_reason__enum_values_by_number[8] =
   { "END_REASON_AGENT_STOPPED", "ROTA__V1__END_REASON__END_REASON_AGENT_STOPPED", 5 },
   { "END_REASON_AGENT_LOST", "ROTA__V1__END_REASON__END_REASON_AGENT_LOST", 6 },
   { "END_REASON_START_FAILED", "ROTA__V1__END_REASON__END_REASON_START_FAILED", 7 },
+  { "END_REASON_OUT_OF_MEMORY", "ROTA__V1__END_REASON__END_REASON_OUT_OF_MEMORY", 8 },
 };
 static const ProtobufCIntRange rota__v1__end_reason__value_ranges[] = {
-{0, 0},{0, 8}
+{0, 0},{0, 9}
 };
-static const ProtobufCEnumValueIndex rota__v1__end_reason__enum_values_by_name[8] =
+static const ProtobufCEnumValueIndex rota__v1__end_reason__enum_values_by_name[9] =
 {
   { "END_REASON_AGENT_LOST", 6 },
   { "END_REASON_AGENT_STOPPED", 5 },
   { "END_REASON_CANCELLED", 3 },
   { "END_REASON_EXITED", 1 },
   { "END_REASON_FENCED", 4 },
+  { "END_REASON_OUT_OF_MEMORY", 8 },
   { "END_REASON_START_FAILED", 7 },
   { "END_REASON_TIMEOUT", 2 },
   { "END_REASON_UNSPECIFIED", 0 },
@@ -3570,9 +3761,9 @@ const ProtobufCEnumDescriptor rota__v1__end_reason__descriptor =
   "EndReason",
   "Rota__V1__EndReason",
   "rota.v1",
-  8,
+  9,
   rota__v1__end_reason__enum_values_by_number,
-  8,
+  9,
   rota__v1__end_reason__enum_values_by_name,
   1,
   rota__v1__end_reason__value_ranges,

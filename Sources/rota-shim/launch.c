@@ -15,11 +15,23 @@
 #include "proc.h"
 
 /// The steps of the child, as the reports and the `F` line name them.
-enum step { STEP_SESSION, STEP_DEATH_SIGNAL, STEP_DESCRIPTORS, STEP_CHDIR, STEP_SIGNALS, STEP_EXEC, STEP_COUNT };
+enum step {
+  STEP_SESSION,
+  STEP_CGROUP,
+  STEP_LIMITS,
+  STEP_DESCRIPTORS,
+  STEP_USER,
+  STEP_DEATH_SIGNAL,
+  STEP_CHDIR,
+  STEP_SIGNALS,
+  STEP_EXEC,
+  STEP_COUNT
+};
 
 static const char *const step_stages[STEP_COUNT] = {
-    [STEP_SESSION] = "session", [STEP_DEATH_SIGNAL] = "session", [STEP_DESCRIPTORS] = "descriptors",
-    [STEP_CHDIR] = "chdir",     [STEP_SIGNALS] = "signals",      [STEP_EXEC] = "exec",
+    [STEP_SESSION] = "session", [STEP_CGROUP] = "cgroup",         [STEP_LIMITS] = "limits",
+    [STEP_USER] = "run-as",     [STEP_DEATH_SIGNAL] = "session",  [STEP_CHDIR] = "chdir",
+    [STEP_SIGNALS] = "signals", [STEP_DESCRIPTORS] = "descriptors", [STEP_EXEC] = "exec",
 };
 
 /// What the child sends when a step fails. Smaller than PIPE_BUF: written whole.
@@ -54,14 +66,20 @@ static void reset_signals(void) {
 }
 
 _Noreturn static void run_child(const struct spec *spec, int in, int out, int err, int report, pid_t shim) {
+  const struct confinement *confinement = &spec->confinement;
   if (setsid() < 0) child_fail(report, STEP_SESSION);
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) child_fail(report, STEP_DEATH_SIGNAL);
-  if (getppid() != shim) _exit(127);  // the shim died before the line above
+  // First of all: what the process uses from here on counts for the task.
+  if (!confine_join(confinement)) child_fail(report, STEP_CGROUP);
   if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0 ||
       dup3(report, CHILD_REPORT_FD, O_CLOEXEC) < 0) {
     child_fail(report, STEP_DESCRIPTORS);
   }
   if (close_range(CHILD_REPORT_FD + 1, UINT_MAX, 0) != 0) child_fail(CHILD_REPORT_FD, STEP_DESCRIPTORS);
+  if (!confine_limit(confinement)) child_fail(CHILD_REPORT_FD, STEP_LIMITS);
+  if (!confine_user(confinement)) child_fail(CHILD_REPORT_FD, STEP_USER);
+  // A change of user clears it (prctl(2)), so not before.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) child_fail(CHILD_REPORT_FD, STEP_DEATH_SIGNAL);
+  if (getppid() != shim) _exit(127);  // the shim died before the line above
   umask(022);
   if (chdir(spec->working_directory) != 0) child_fail(CHILD_REPORT_FD, STEP_CHDIR);
   reset_signals();
@@ -135,8 +153,16 @@ bool launch_finish(struct launch *launch, const struct spec *spec, struct failur
   const char *reason = strerror(report.error);
   switch (report.step) {
     case STEP_CHDIR:
-      return fail(failure, report.error, stage, "cannot enter working directory %s: %s", spec->working_directory,
-                  reason);
+      if (!spec->confinement.changes_user) {
+        return fail(failure, report.error, stage, "cannot enter working directory %s: %s", spec->working_directory,
+                    reason);
+      }
+      return fail(failure, report.error, stage, "user %u cannot enter working directory %s: %s",
+                  (unsigned)spec->confinement.user, spec->working_directory, reason);
+    case STEP_CGROUP: return fail(failure, report.error, stage, "cannot join the task's control group: %s", reason);
+    case STEP_LIMITS: return fail(failure, report.error, stage, "cannot set the task's limits: %s", reason);
+    case STEP_USER:
+      return fail(failure, report.error, stage, "cannot become user %u: %s", (unsigned)spec->confinement.user, reason);
     case STEP_EXEC: return fail(failure, report.error, stage, "cannot execute %s: %s", spec->argv[0], reason);
     default: return fail(failure, report.error, stage, "cannot prepare the task's process: %s", reason);
   }

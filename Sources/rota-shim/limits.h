@@ -11,6 +11,9 @@ enum {
   SPEC_ENV_MAX = 32768,              // 'e' records
   SPEC_PATH_MAX = 4000,              // bytes of a path; leaves room for ".64" and ".tmp" within PATH_MAX
   SPEC_NUMBER_DIGITS_MAX = 18,       // a decimal number always fits an int64
+  CGROUPS_MAX = 8,                   // 'C' records: one for each hierarchy
+  GROUPS_MAX = 65536,                // NGROUPS_MAX of Linux
+  NICE_MAX = 19,                     // the kernel's own bound
 
   // Logs.
   LOG_BUFFER_BYTES = 64 * 1024,         // one read from a task's pipe
@@ -24,6 +27,8 @@ enum {
   FREEZE_AFTER_MS = 10,       // a tree that lives longer than this after SIGKILL gets the SIGSTOP treatment
   FREEZE_ROUNDS_MAX = 32,     // looks for processes that still run, before killing all that was found
   SNAPSHOT_MAX = 65536,       // processes of the machine looked at in one round
+  CGROUP_KILL_BATCH = 256,    // processes of a control group pinned at a time, each by a descriptor
+  CGROUP_DEPTH_MAX = 8,       // folders below a control group's own
   REAP_WAIT_FIRST_MS = 1,     // wait for a SIGCHLD between two passes; doubles when nothing ended
   REAP_WAIT_MAX_MS = 50,
   REAP_WAIT_STUCK_MS = 500,    // once the tree counts as unkillable

@@ -219,6 +219,7 @@ static bool start(struct shim *shim, struct failure *failure) {
   if (!deadline_holds(&shim->deadline)) return fail(failure, 0, "fenced", "the lease was not trusted at the start");
   if (!launch_start(&shim->launch, &shim->spec, &shim->logs, failure)) return false;
   shim->tree.main = shim->launch.pid;
+  shim->tree.cgroups = &shim->spec.confinement.cgroups;
   return true;
 }
 

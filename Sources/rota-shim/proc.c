@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { FIELD_STATE = 3, FIELD_PARENT = 4, FIELD_STARTTIME = 22 };
@@ -84,3 +85,7 @@ bool proc_each_child(void (*visit)(pid_t child)) {
   close(fd);
   return length == 0;
 }
+
+int proc_pin(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+bool proc_signal(int pinned, int signal) { return syscall(SYS_pidfd_send_signal, pinned, signal, NULL, 0) == 0; }

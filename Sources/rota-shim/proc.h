@@ -25,4 +25,10 @@ size_t proc_snapshot(struct proc_stat *stats, size_t max);
 /// False when the kernel was built without that list (CONFIG_PROC_CHILDREN).
 bool proc_each_child(void (*visit)(pid_t child));
 
+/// Pins a process, so that a signal reaches it and nobody else: a descriptor, or -1 when there is no such process.
+int proc_pin(pid_t pid);
+
+/// Signals a pinned process. False when it is gone, or the kernel refuses.
+bool proc_signal(int pinned, int signal);
+
 #endif

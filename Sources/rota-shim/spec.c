@@ -106,13 +106,42 @@ static bool parse_variable(struct parser *parser, const struct record *record, s
                 "environment entries", failure);
 }
 
+static bool parse_cgroup(struct confinement *confinement, const struct record *record, struct failure *failure) {
+  struct cgroups *cgroups = &confinement->cgroups;
+  if (cgroups->count == CGROUPS_MAX) return fail(failure, E2BIG, "spec", "more than %d control groups", CGROUPS_MAX);
+  return parse_path(record, &cgroups->folders[cgroups->count++], failure);
+}
+
+/// Numbers with commas between them, the primary group first.
+static bool parse_groups(struct confinement *confinement, const struct record *record, struct failure *failure) {
+  size_t most = 1;
+  for (size_t at = 0; at < record->length; at++) most += record->bytes[at] == ',';
+  if (most > GROUPS_MAX) return fail(failure, E2BIG, "spec", "more than %d groups", GROUPS_MAX);
+  confinement->groups = malloc(most * sizeof *confinement->groups);
+  if (confinement->groups == NULL) return fail(failure, ENOMEM, "spec", "no memory for %zu groups", most);
+  size_t at = 0;
+  while (confinement->group_count < most) {
+    uint64_t group = 0;
+    size_t first = at;
+    for (; at < record->length && record->bytes[at] >= '0' && record->bytes[at] <= '9' && group < UINT32_MAX; at++) {
+      group = group * 10 + (uint64_t)(record->bytes[at] - '0');
+    }
+    // -1 means "no change" to the kernel, so it is nobody's number.
+    if (at == first || group >= UINT32_MAX) break;
+    confinement->groups[confinement->group_count++] = (gid_t)group;
+    if (at == record->length) return true;
+    if (record->bytes[at++] != ',') break;
+  }
+  return fail(failure, EINVAL, "spec", "'G' is not a list of group numbers with commas between them");
+}
+
 static bool parse_record(struct parser *parser, const struct record *record, struct failure *failure) {
   struct spec *spec = parser->spec;
   unsigned char tag = record->tag;
   if (tag != 'i' && memchr(record->bytes, 0, record->length) != NULL) {
     return fail(failure, EINVAL, "spec", "record '%c' holds a NUL byte", tag);
   }
-  if (tag != 'a' && tag != 'e') {
+  if (tag != 'a' && tag != 'e' && tag != 'C') {
     if (parser->seen[tag]) return fail(failure, EINVAL, "spec", "tag 0x%02x is repeated", tag);
     parser->seen[tag] = true;
   }
@@ -136,6 +165,16 @@ static bool parse_record(struct parser *parser, const struct record *record, str
       if (!parse_number(record, 0, LOG_KEEP_MAX, &number, failure)) return false;
       spec->log_keep = (unsigned)number;
       return true;
+    case 'C': return parse_cgroup(&spec->confinement, record, failure);
+    case 'M': return parse_number(record, 1, INT64_MAX, &spec->confinement.address_space_bytes, failure);
+    case 'P': return parse_number(record, 1, INT64_MAX, &spec->confinement.processes, failure);
+    case 'N': return parse_number(record, 1, NICE_MAX, &spec->confinement.nice, failure);
+    case 'U':
+      if (!parse_number(record, 0, (int64_t)UINT32_MAX - 1, &number, failure)) return false;
+      spec->confinement.user = (uid_t)number;
+      spec->confinement.changes_user = true;
+      return true;
+    case 'G': return parse_groups(&spec->confinement, record, failure);
     case 'i':
       spec->stdin_bytes = record->bytes;
       spec->stdin_length = record->length;
@@ -167,6 +206,9 @@ static bool parse_records(char *bytes, size_t length, struct spec *spec, struct 
   }
   bytes[length] = 0;
   if (parser.args == 0) return fail(failure, EINVAL, "spec", "no argument: at least one 'a' record is needed");
+  if (spec->confinement.changes_user != (spec->confinement.group_count > 0)) {
+    return fail(failure, EINVAL, "spec", "a user ('U') goes with its groups ('G')");
+  }
   return true;
 }
 

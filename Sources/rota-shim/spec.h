@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "confine.h"
 #include "report.h"
 
 /// A parsed spec. All strings point into one buffer that lives as long as the shim.
@@ -23,6 +24,7 @@ struct spec {
   unsigned log_keep;              // 'n', rotated files
   int64_t timeout_ms;             // 't', 0: none
   int64_t grace_ms;               // 'g'
+  struct confinement confinement;  // 'C', 'M', 'P', 'N', 'U', 'G'
 };
 
 /// Reads and checks the whole spec; blocks until it is there or the pipe ends.

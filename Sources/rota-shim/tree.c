@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,9 +54,6 @@ static void kill_child(pid_t child) {
   kill(child, SIGKILL);
 }
 
-static int pidfd_open_(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
-static int pidfd_signal(int fd, int signal) { return (int)syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0); }
-
 static const struct proc_stat *find(const struct proc_stat *stats, size_t count, pid_t pid) {
   size_t low = 0, high = count;
   while (low < high) {
@@ -78,7 +74,7 @@ static const struct proc_stat *find(const struct proc_stat *stats, size_t count,
 /// snapshot, so pid, pidfd and snapshot mean the same process; and the parent, read after that, is still the one
 /// of the snapshot, so the parent's pid was not used by anybody else in between.
 static bool signal_same(const struct proc_stat *seen, const struct proc_stat *parent, bool check_parent, int signal) {
-  int fd = pidfd_open_(seen->pid);
+  int fd = proc_pin(seen->pid);
   if (fd < 0) return false;
   struct proc_stat now;
   bool same = proc_read_stat(seen->pid, &now) && now.starttime == seen->starttime;
@@ -89,7 +85,7 @@ static bool signal_same(const struct proc_stat *seen, const struct proc_stat *pa
       same = proc_read_stat(parent->pid, &parent_now) && parent_now.starttime == parent->starttime;
     }
   }
-  bool sent = same && pidfd_signal(fd, signal) == 0;
+  bool sent = same && proc_signal(fd, signal);
   close(fd);
   return same && (sent || signal == SIGSTOP);
 }
@@ -154,12 +150,14 @@ void tree_destroy(struct tree *tree) {
     kill(-tree->main, SIGKILL);  // atomic for the group: no fork can slip through
     kill(tree->main, SIGKILL);   // for a child that has no group of its own yet
   }
+  cgroups_kill(tree->cgroups);
   int64_t start = monotonic_ms();
   int wait_ms = REAP_WAIT_FIRST_MS;
   bool complained = false, raised = false;
   for (;;) {
     bool progress = false;
-    if (reap_all(tree, &progress)) return;
+    // What is in the control groups and no descendant was put there by the task, or is a task's that lost its shim.
+    if (reap_all(tree, &progress) && cgroups_kill(tree->cgroups)) return;
     // A fork bomb leaves little CPU time to others. Not being allowed to take more is fine.
     if (!raised) setpriority(PRIO_PROCESS, 0, -20);
     raised = true;

@@ -1,5 +1,6 @@
 import Curl
 import Glibc
+import Logging
 import SchedulerCore
 import Testing
 
@@ -22,8 +23,10 @@ struct ExecutorTests {
     var configuration = AgentConfiguration(id: "agent-1", dataFolder: temporary.path)
     configuration.shimPath = try Shim.path.get()
     let events = self.events
+    let isolation = try Isolation.open(
+      configuration, dataFolder: folder.path, logger: Logger(label: "test"))
     executor = try Executor(
-      configuration, folder: folder, trustFile: trust, engine: try CurlEngine()
+      configuration, folder: folder, trustFile: trust, engine: try CurlEngine(), isolation: isolation
     ) { events.add($0) }
   }
 
@@ -151,7 +154,9 @@ struct ExecutorTests {
       }
     }
     let end = try await self.end(work.ref)
-    #expect(end.signal == Int(SIGKILL) && end.error?.contains("supervisor") == true)
+    #expect(
+      end.signal == Int(SIGKILL)
+        && end.error?.contains("supervisor (rota-shim) was killed by signal 9") == true)
     #expect(StrayProcesses.find(under: folder.attempts).isEmpty)
   }
 

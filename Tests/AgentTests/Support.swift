@@ -14,7 +14,7 @@ final class TemporaryFolder: Sendable {
     try Files.makeFolders(path)
   }
 
-  deinit { Files.deleteTree(path) }
+  deinit { FolderTree.delete(path) }
 }
 
 /// The real `rota-shim`, built once from its sources.

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from certs import Certificates, Pair
+from cgroups import groups_of_agent
+from cgroups import remove as remove_group
 from processes import Child, free_port, is_alive, processes_of, wait_until
 from rest import Rest, listed
 from rota_client import Client, is_terminal, messages, status_name
@@ -229,6 +231,10 @@ class Cluster:
         if self in live_clusters:
             live_clusters.remove(self)
         self.expect_no_processes()
+        # An agent that stops in order removes its own; one that was killed leaves them to the next.
+        for name in self.agents:
+            for folder in groups_of_agent(name, self.folder / "agents" / name):
+                remove_group(folder)
         if not self.failed:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -97,20 +97,31 @@ struct Samples {
     spec.misfire = bool() ? MisfirePolicy() : misfire()
     spec.overlap = pick([.allow, .forbid, .queue(limit: 1), .queue(limit: 7), .replace])
     spec.params = map()
+    spec.limits = bool() ? TaskLimits() : limits()
+    spec.runAs = maybe { $0.text() }
     return spec
+  }
+
+  /// Each with one of the numbers that are not zero, which on the wire is "none".
+  mutating func limits() -> TaskLimits {
+    TaskLimits(
+      memoryBytes: maybe { 1 + Int64($0.count(1 << 40)) }, pids: maybe { 1 + $0.count(1_000) },
+      cpus: maybe { Double.random(in: 0.01...64, using: &$0.random) })
   }
 
   mutating func jobKey() -> JobKey { JobKey(namespace: text(), jobID: text()) }
 
   mutating func usage() -> ResourceUsage {
-    ResourceUsage(userCPUMicros: large(), systemCPUMicros: large(), maxRSSKiB: large())
+    ResourceUsage(
+      userCPUMicros: large(), systemCPUMicros: large(), maxRSSKiB: large(), stdoutBytes: large(),
+      stderrBytes: large())
   }
 
   /// A reason with the code or signal that may go with it.
   mutating func exit() -> (EndReason, Int?, Int?) {
     let reason = pick(EndReason.allCases)
     if bool() { return (reason, nil, Int.random(in: 1...64, using: &random)) }
-    return (reason, reason == .exited ? maybe { $0.count(255) } : nil, nil)
+    return (reason, reason.hasExitStatus ? maybe { $0.count(255) } : nil, nil)
   }
 
   mutating func attempt() -> AttemptRecord {
@@ -185,6 +196,8 @@ struct Samples {
       agentID: text(), host: text(), labels: map(), slots: number(), version: text(), startedAt: time(),
       kinds: many { $0.text() }, tasks: many { $0.text() })
     record.draining = bool()
+    record.isolation = text()
+    record.runAsUsers = many { $0.text() }
     return AgentView(
       record: record, slotsUsed: number(), connected: bool(), draining: record.draining,
       health: maybe { $0.health() }, incarnation: large())

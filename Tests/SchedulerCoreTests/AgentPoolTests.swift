@@ -51,6 +51,28 @@ private func agent(
       Requirement(JobSpec(task: resize))
         == Requirement(JobSpec(task: .task(name: "resize", payload: TaskSpec.defaultPayload))))
   }
+
+  /// An agent of before there were limits and users would run the task without them.
+  @Test func limitsAndUsersHaveToBeKnown() {
+    var record = AgentRecord(
+      agentID: "a", host: "h", labels: [:], slots: 1, version: "1", startedAt: Timestamp(milliseconds: 0))
+    let old = AgentTraits(record)
+    record.isolation = "none"
+    let new = AgentTraits(record)
+    var limited = JobSpec(task: .exec(argv: ["a"]))
+    limited.limits.pids = 5
+    var other = JobSpec(task: .exec(argv: ["a"]))
+    other.runAs = "app"
+    for spec in [limited, other] {
+      #expect(Requirement(spec).isMet(by: new) && !Requirement(spec).isMet(by: old))
+      var pool = AgentPool()
+      pool.upsert(agent("a"))
+      #expect(
+        pool.unplaceableReason(Requirement(spec))
+          == "1 agent: 1 does not run exec jobs with limits or as another user")
+    }
+    #expect(Requirement(JobSpec(task: .exec(argv: ["a"]))).isMet(by: old))
+  }
 }
 
 @Suite struct AgentPoolTests {

@@ -54,7 +54,8 @@ enum Sample {
     first.signal = 9
     first.httpStatus = 503
     first.error = "no such file"
-    first.usage = ResourceUsage(userCPUMicros: 1, systemCPUMicros: 2, maxRSSKiB: 3)
+    first.usage = ResourceUsage(
+      userCPUMicros: 1, systemCPUMicros: 2, maxRSSKiB: 3, stdoutBytes: 4, stderrBytes: 5)
     record.attempts = [
       first,
       AttemptRecord(attempt: 3, agent: Incarnation(agentID: "a2", createRevision: 42), assignedAt: time),
@@ -75,6 +76,8 @@ enum Sample {
     #expect(try AgentRecord(decoding: agent.encoded(), key: "a1") == agent)
     agent.kinds = ["task"]
     agent.tasks = ["resize", "rotate"]
+    agent.isolation = "cgroup_v1:memory,pids"
+    agent.runAsUsers = ["app", "web:www-data"]
     #expect(try AgentRecord(decoding: agent.encoded(), key: "a1") == agent)
     let server = ServerRecord(
       serverID: "s1", grpcAddress: "h:1", httpAddress: "h:2", version: "1", startedAt: Sample.time)

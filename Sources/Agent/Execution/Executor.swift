@@ -5,18 +5,21 @@ import SchedulerCore
 struct Executor: Sendable {
   private let shims: ShimReactor
   private let http: HTTPRunner
+  /// What holds tasks to their limits.
+  let isolation: Isolation
 
   /// - Parameters:
   ///   - isTrusted: whether the lease can be trusted; asked before an HTTP request goes out.
   ///   - deliver: gets events from any thread; those of one attempt come in order.
   init(
     _ configuration: AgentConfiguration, folder: DataFolder, trustFile: TrustFile, engine: CurlEngine,
-    deliver: @escaping @Sendable ([TaskEvent]) -> Void
+    isolation: Isolation, deliver: @escaping @Sendable ([TaskEvent]) -> Void
   ) throws(AgentError) {
     let launcher = ShimLauncher(
       path: configuration.shimPath, root: folder.attempts, trustFile: trustFile.descriptor)
     let settings = ShimReactor.Settings(
-      launcher: launcher, agentID: configuration.id, logBytes: configuration.logBytes)
+      launcher: launcher, agentID: configuration.id, logBytes: configuration.logBytes, isolation: isolation)
+    self.isolation = isolation
     shims = try ShimReactor(settings, deliver: deliver)
     http = HTTPRunner(
       engine: engine, root: folder.attempts, isTrusted: { Clocks.boot() < trustFile.trustedUntil },

@@ -92,11 +92,18 @@ enum TaskEnvironment {
 
   /// `NAME=VALUE` for each variable: the user's, with the agent's own winning.
   ///
+  /// - Parameter account: whom the task runs as, where that is not the agent's user.
   /// - Throws: `AgentError` for a value with a NUL, at which the program would see it end.
   static func entries(
-    _ assignment: Assignment, folder: AttemptFolder, agentID: String
+    _ assignment: Assignment, folder: AttemptFolder, agentID: String, account: UserAccount? = nil
   ) throws(AgentError) -> [String] {
-    var variables = ["PATH": defaultPath, "HOME": folder.work]
+    var variables = ["PATH": defaultPath, "HOME": account?.home ?? folder.work]
+    if let account {
+      // As login(1) sets them; a number without a name is its own name.
+      let name = account.name ?? String(account.uid)
+      variables["USER"] = name
+      variables["LOGNAME"] = name
+    }
     variables.merge(assignment.spec.env) { $1 }
     variables.merge(RunFacts(assignment).environment) { $1 }
     let own = [

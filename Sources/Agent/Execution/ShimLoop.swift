@@ -20,6 +20,8 @@ final class ShimLoop {
   /// Attempts whose shim died without a word: they end when nothing of them is alive.
   private var orphans: [(ref: AttemptRef, folder: AttemptFolder, end: AttemptEnd)] = []
   private var events: [TaskEvent] = []
+  /// `MachineMemory.outOfMemoryKills` when it was looked at last.
+  private var outOfMemoryKills = MachineMemory.outOfMemoryKills()
   private var isStopping = false
 
   init(
@@ -91,17 +93,29 @@ final class ShimLoop {
       throw AgentError(.configuration, "a name of the attempt is not an identifier (\(Identifier.rule))")
     }
     try folder.create()
+    let confinement = try settings.isolation.prepare(assignment.spec, folder: folder)
+    do throws(AgentError) { try start(assignment, in: folder, confinement) } catch {
+      settings.isolation.discard(folder)
+      throw error
+    }
+  }
+
+  private func start(
+    _ assignment: Assignment, in folder: AttemptFolder, _ confinement: Confinement
+  ) throws(AgentError) {
     let argv: [String]
     switch assignment.spec.task {
     case .exec(let command): argv = command
     case .shell(let script, let interpreter):
       try Files.write(folder.script, Array(script.utf8), mode: 0o600)
+      if let account = confinement.account { try Files.give(folder.script, to: account) }
       argv = (interpreter.isEmpty ? TaskSpec.defaultInterpreter : interpreter) + [folder.script]
     case .http, .noop, .task:
       throw AgentError(.configuration, "a task of kind \(assignment.spec.task.kind.rawValue) has no process")
     }
     let spec = try ShimSpec(
-      assignment, argv: argv, folder: folder, agentID: settings.agentID, logBytes: settings.logBytes)
+      assignment, argv: argv, folder: folder, agentID: settings.agentID, logBytes: settings.logBytes,
+      confinement: confinement)
     let shim = try ShimProcess(assignment, spec: spec.framed, folder: folder, launcher: settings.launcher)
     shims[assignment.ref] = shim
     byDescriptor[shim.status] = shim
@@ -157,7 +171,7 @@ final class ShimLoop {
       let end = report.end(folder: shim.folder, timeoutMillis: shim.assignment.spec.timeoutMillis)
     {
       shim.hasEnded = true
-      self.end(shim.ref, end)
+      self.end(shim.ref, settings.isolation.conclude(end, folder: shim.folder))
     }
   }
 
@@ -166,21 +180,34 @@ final class ShimLoop {
     byDescriptor[shim.status] = nil
     shims[shim.ref] = nil
     polledIsStale = true
-    shim.reap()
+    let status = shim.reap()
     guard !shim.hasEnded else { return }
     if let taskPID = shim.taskPID { kill(-taskPID, SIGKILL) }
     let end = AttemptEnd(
-      endedAt: Clocks.wall(), reason: .exited, signal: Int(SIGKILL),
-      error: "the task's supervisor (rota-shim) died, so the task was killed; was the machine out of memory?",
+      endedAt: Clocks.wall(), reason: .exited, signal: Int(SIGKILL), error: whySupervisorDied(status),
       outputTail: OutputTail.read(shim.folder, stdout: Int64.max, stderr: Int64.max))
     orphans.append((shim.ref, shim.folder, end))
+  }
+
+  private func whySupervisorDied(_ status: Int32) -> String {
+    let how =
+      status & 0x7F == 0 ? "ended with code \((status >> 8) & 0xFF)" : "was killed by signal \(status & 0x7F)"
+    let kills = MachineMemory.outOfMemoryKills()
+    defer { outOfMemoryKills = kills }
+    let memory =
+      kills > outOfMemoryKills
+      ? "; since the agent looked last, the kernel has killed \(kills - outOfMemoryKills) processes of this machine "
+        + "for lack of memory" : ""
+    return "the task's supervisor (rota-shim) \(how), so the task was killed\(memory)"
   }
 
   private func endOrphans() {
     guard !orphans.isEmpty else { return }
     orphans.removeAll { orphan in
-      guard StrayProcesses.kill(under: orphan.folder.path) else { return false }
-      end(orphan.ref, orphan.end)
+      // Both, since each finds what the other may not.
+      let strays = StrayProcesses.kill(under: orphan.folder.path)
+      guard settings.isolation.kill(orphan.folder), strays else { return false }
+      end(orphan.ref, settings.isolation.conclude(orphan.end, folder: orphan.folder))
       return true
     }
   }

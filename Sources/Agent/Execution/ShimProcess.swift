@@ -48,11 +48,14 @@ final class ShimProcess {
   }
 
   /// Closes the pipes and collects the shim, which has ended or is about to.
-  func reap() {
+  ///
+  /// - Returns: how it ended, as wait(2) gives it.
+  func reap() -> Int32 {
     close(control)
     close(status)
     var code: Int32 = 0
     while waitpid(pid, &code, 0) < 0 && errno == EINTR {}
+    return code
   }
 
   func send(_ mode: AgentMachine.KillMode) {

@@ -18,6 +18,7 @@ final class ShimReactor: Sendable {
     var launcher: ShimLauncher
     var agentID: String
     var logBytes: Int64
+    var isolation: Isolation
   }
 
   private let inbox: Inbox

@@ -40,7 +40,8 @@ enum ShimReport: Hashable, Sendable {
         Ending(
           reason: String(words[1]), exitCode: Int(numbers[0]), signal: Int(numbers[1]),
           usage: ResourceUsage(
-            userCPUMicros: numbers[2], systemCPUMicros: numbers[3], maxRSSKiB: numbers[4]),
+            userCPUMicros: numbers[2], systemCPUMicros: numbers[3], maxRSSKiB: numbers[4],
+            stdoutBytes: numbers[6], stderrBytes: numbers[7]),
           boot: numbers[5], stdoutBytes: numbers[6], stderrBytes: numbers[7]))
     default: return nil
     }

@@ -71,6 +71,11 @@ enum Files {
   static func names(in path: String) -> [String] {
     guard let folder = opendir(path) else { return [] }
     defer { closedir(folder) }
+    return names(from: folder)
+  }
+
+  /// The names that are left in an open folder, without `.` and `..`.
+  static func names(from folder: OpaquePointer) -> [String] {
     var names: [String] = []
     while let entry = readdir(folder) {
       let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
@@ -92,16 +97,23 @@ enum Files {
     status(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false
   }
 
-  /// Deletes a file, or a folder with all that is in it; follows no links. What cannot be deleted stays.
-  static func deleteTree(_ path: String, depth: Int = 0) {
-    guard isFolder(path) else {
-      unlink(path)
-      return
+  /// Lets everybody pass through a folder to what is in it and allowed to them; nobody sees the names in it.
+  static func letPass(_ path: String) throws(AgentError) {
+    guard let status = Self.status(path) else { throw failure("look at", path) }
+    if status.st_mode & 0o001 == 0, chmod(path, (status.st_mode & 0o7777) | 0o001) != 0 {
+      throw failure("open to other users", path)
     }
-    // A task may have nested its folders as deep as it liked.
-    guard depth < 64 else { return }
-    chmod(path, 0o700)
-    for name in names(in: path) { deleteTree(path + "/" + name, depth: depth + 1) }
-    rmdir(path)
+  }
+
+  /// Gives a folder or file to a user, for that user alone. Never through a link.
+  static func give(_ path: String, to account: UserAccount) throws(AgentError) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard descriptor >= 0 else { throw failure("open", path) }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, let group = account.groups.first,
+      fchmod(descriptor, status.st_mode & S_IFMT == S_IFDIR ? 0o700 : 0o600) == 0,
+      fchown(descriptor, account.uid, group) == 0
+    else { throw failure("give to user \(account.uid)", path) }
   }
 }

@@ -27,7 +27,7 @@ struct Janitor: Sendable {
       among: attempts(), keeping: needed, olderThan: now.milliseconds - retentionMillis, maxBytes: maxBytes,
       maxFolders: maxFolders)
     for path in doomed {
-      Files.deleteTree(path)
+      FolderTree.delete(path)
       removeEmptyParents(of: path)
     }
     return doomed.count
@@ -66,22 +66,9 @@ struct Janitor: Sendable {
         walk(child, depth: depth + 1, into: &found)
       } else {
         let modified = Int64(status.st_mtim.tv_sec) * 1_000
-        found.append(Found(path: child, modified: modified, bytes: Self.bytes(in: child, depth: 0)))
+        found.append(Found(path: child, modified: modified, bytes: FolderTree.bytes(in: child)))
       }
     }
-  }
-
-  /// What a folder takes on the disk.
-  private static func bytes(in path: String, depth: Int) -> Int64 {
-    var sum: Int64 = 0
-    for name in Files.names(in: path) {
-      guard let status = Files.status(path + "/" + name) else { continue }
-      sum += Int64(status.st_blocks) * 512
-      if status.st_mode & S_IFMT == S_IFDIR, depth < 64 {
-        sum += bytes(in: path + "/" + name, depth: depth + 1)
-      }
-    }
-    return sum
   }
 
   /// Removes the folders of run, job and namespace where they have become empty.

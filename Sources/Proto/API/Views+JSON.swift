@@ -149,6 +149,8 @@ extension ExecutionView {
       json.member("user_cpu_microseconds", usage.userCPUMicros)
       json.member("system_cpu_microseconds", usage.systemCPUMicros)
       json.member("max_rss_kib", usage.maxRSSKiB)
+      if usage.stdoutBytes != 0 { json.member("stdout_bytes", usage.stdoutBytes) }
+      if usage.stderrBytes != 0 { json.member("stderr_bytes", usage.stderrBytes) }
     }
   }
 }
@@ -169,6 +171,8 @@ extension AgentView {
       json.member("incarnation", incarnation)
       json.member("kinds", record.kinds)
       json.member("tasks", record.tasks)
+      if !record.isolation.isEmpty { json.member("isolation", record.isolation) }
+      if !record.runAsUsers.isEmpty { json.member("run_as_users", record.runAsUsers) }
       guard let health else { return }
       json.key("health")
       json.object { json in

@@ -170,6 +170,9 @@ extension Rota__V1__NoopTask: CMessage {
 extension Rota__V1__NamedTask: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__named_task__init(message) }
 }
+extension Rota__V1__TaskLimits: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__task_limits__init(message) }
+}
 extension Rota__V1__Backoff: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__backoff__init(message) }
 }

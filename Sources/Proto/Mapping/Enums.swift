@@ -48,6 +48,7 @@ extension EndReason: WireEnum {
     (.agentStopped, ROTA__V1__END_REASON__END_REASON_AGENT_STOPPED),
     (.agentLost, ROTA__V1__END_REASON__END_REASON_AGENT_LOST),
     (.startFailed, ROTA__V1__END_REASON__END_REASON_START_FAILED),
+    (.outOfMemory, ROTA__V1__END_REASON__END_REASON_OUT_OF_MEMORY),
   ]
 }
 

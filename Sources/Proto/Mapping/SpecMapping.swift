@@ -27,6 +27,10 @@ extension JobSpec: Mapped {
       overlap = policy
     }
     params = try Decode.map(raw.pointee.n_params, raw.pointee.params, "params")
+    if let limits = try Decode.optional(raw.pointee.limits, "limits", as: TaskLimits.self) {
+      self.limits = limits
+    }
+    runAs = try Decode.optionalText(raw.pointee.run_as, "run_as")
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__JobSpec>, _ arena: Arena) {
@@ -49,6 +53,23 @@ extension JobSpec: Mapped {
     if misfire != MisfirePolicy() { raw.pointee.misfire = arena.message(misfire) }
     if overlap != .allow { raw.pointee.overlap = arena.message(overlap) }
     raw.pointee.params = arena.map(params, &raw.pointee.n_params)
+    if !limits.isEmpty { raw.pointee.limits = arena.message(limits) }
+    raw.pointee.run_as = arena.text(runAs)
+  }
+}
+
+extension TaskLimits: Mapped {
+  init(raw: UnsafePointer<Rota__V1__TaskLimits>) throws(ProtoError) {
+    self.init(
+      memoryBytes: raw.pointee.memory_bytes == 0 ? nil : raw.pointee.memory_bytes,
+      pids: raw.pointee.pids == 0 ? nil : Int(raw.pointee.pids),
+      cpus: raw.pointee.cpus == 0 ? nil : raw.pointee.cpus)
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__TaskLimits>, _ arena: Arena) {
+    raw.pointee.memory_bytes = memoryBytes ?? 0
+    raw.pointee.pids = Int32(wire: pids ?? 0)
+    raw.pointee.cpus = cpus ?? 0
   }
 }
 

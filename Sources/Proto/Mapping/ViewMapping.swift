@@ -201,16 +201,16 @@ enum ExitOnWire {
   /// For a task that ended by itself without a code or signal: it must not look like success.
   private static let unknownCode: Int32 = -1
 
-  /// The code counts only for an exit by itself, without a signal.
+  /// The code counts only for an exit without a signal.
   static func decode(_ reason: EndReason?, _ code: Int32, _ signal: Int32) -> (code: Int?, signal: Int?) {
     if signal != 0 { return (nil, Int(signal)) }
-    return (reason == .exited && code != unknownCode ? Int(code) : nil, nil)
+    return (reason?.hasExitStatus == true && code != unknownCode ? Int(code) : nil, nil)
   }
 
   /// The other way.
   static func encode(_ reason: EndReason?, _ code: Int?, _ signal: Int?) -> (code: Int32, signal: Int32) {
     if let signal, signal != 0 { return (0, Int32(wire: signal)) }
-    guard reason == .exited else { return (0, 0) }
+    guard reason?.hasExitStatus == true else { return (0, 0) }
     return (code.map(Int32.init(wire:)) ?? unknownCode, 0)
   }
 }
@@ -219,13 +219,16 @@ extension ResourceUsage: Mapped {
   init(raw: UnsafePointer<Rota__V1__ResourceUsage>) throws(ProtoError) {
     self.init(
       userCPUMicros: raw.pointee.user_cpu_microseconds, systemCPUMicros: raw.pointee.system_cpu_microseconds,
-      maxRSSKiB: raw.pointee.max_rss_kib)
+      maxRSSKiB: raw.pointee.max_rss_kib, stdoutBytes: raw.pointee.stdout_bytes,
+      stderrBytes: raw.pointee.stderr_bytes)
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__ResourceUsage>, _ arena: Arena) {
     raw.pointee.user_cpu_microseconds = userCPUMicros
     raw.pointee.system_cpu_microseconds = systemCPUMicros
     raw.pointee.max_rss_kib = maxRSSKiB
+    raw.pointee.stdout_bytes = stdoutBytes
+    raw.pointee.stderr_bytes = stderrBytes
   }
 }
 
@@ -245,6 +248,8 @@ extension AgentView: Mapped, WireMessage {
       kinds: try Decode.texts(raw.pointee.n_kinds, raw.pointee.kinds, "kinds"),
       tasks: try Decode.texts(raw.pointee.n_tasks, raw.pointee.tasks, "tasks"))
     record.draining = draining
+    record.isolation = try Decode.text(raw.pointee.isolation, "isolation")
+    record.runAsUsers = try Decode.texts(raw.pointee.n_run_as_users, raw.pointee.run_as_users, "run_as_users")
     self.init(
       record: record, slotsUsed: Int(raw.pointee.slots_used), connected: raw.pointee.connected != 0,
       draining: draining, health: try Decode.optional(raw.pointee.health, "health"),
@@ -261,6 +266,8 @@ extension AgentView: Mapped, WireMessage {
     raw.pointee.started_at = arena.time(record.startedAt)
     raw.pointee.kinds = arena.texts(record.kinds, &raw.pointee.n_kinds)
     raw.pointee.tasks = arena.texts(record.tasks, &raw.pointee.n_tasks)
+    raw.pointee.isolation = arena.text(record.isolation)
+    raw.pointee.run_as_users = arena.texts(record.runAsUsers, &raw.pointee.n_run_as_users)
     raw.pointee.connected = connected ? 1 : 0
     raw.pointee.draining = draining ? 1 : 0
     raw.pointee.health = arena.optional(health)

@@ -148,7 +148,7 @@ extension EndReason {
   public var isAgentsFault: Bool {
     switch self {
     case .fenced, .agentStopped, .agentLost: true
-    case .exited, .timeout, .cancelled, .startFailed: false
+    case .exited, .timeout, .cancelled, .startFailed, .outOfMemory: false
     }
   }
 }

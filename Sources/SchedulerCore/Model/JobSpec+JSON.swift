@@ -62,6 +62,11 @@ extension JobSpec {
       overlap.write(to: &json)
     }
     if !params.isEmpty { json.member("params", params) }
+    if !limits.isEmpty {
+      json.key("limits")
+      limits.write(to: &json)
+    }
+    if let runAs { json.member("run_as", runAs) }
   }
 }
 

@@ -11,6 +11,7 @@ extension JobSpec {
     try Self.check(maxRetries, in: 0...SpecLimits.retries, field: "max_retries")
     try Self.check(priority, in: SpecLimits.priority, field: "priority")
     try validateConstraints()
+    try validateConfinement()
     try validateSchedules(zones: zones)
     try validateTemplates(zones: zones)
     try validateSize()

@@ -32,6 +32,10 @@ public struct JobSpec: Hashable, Sendable {
   public var overlap = OverlapPolicy.allow
   /// Values for templates and for the task; a trigger may give others.
   public var params: [String: String] = [:]
+  /// How much each attempt may use.
+  public var limits = TaskLimits()
+  /// The user whom its processes run as: `RunAs`; nil for the agent's own.
+  public var runAs: String?
 
   /// Makes a specification with the defaults.
   public init(task: TaskSpec) { self.task = task }

@@ -84,4 +84,9 @@ public enum EndReason: String, Hashable, Sendable, CaseIterable {
   case agentLost = "agent_lost"
   /// It could not be started: see the error.
   case startFailed = "start_failed"
+  /// The kernel killed processes of it at its limit on memory, and it failed: see the exit code or signal.
+  case outOfMemory = "out_of_memory"
+
+  /// Whether the task's exit code or signal goes with it: it ended by itself, or by what its own doing brought on it.
+  public var hasExitStatus: Bool { self == .exited || self == .outOfMemory }
 }

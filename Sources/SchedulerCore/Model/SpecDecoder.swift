@@ -15,7 +15,7 @@ struct SpecDecoder {
     "user_id", "exec", "shell", "http", "noop", "task", "timeout", "max_retries", "env", "priority",
     "execution_time",
     "constraints", "backoff", "working_directory", "kill_grace", "on_agent_loss", "schedules", "misfire",
-    "overlap", "params",
+    "overlap", "params", "limits", "run_as",
   ]
 
   /// What was read; it has not been validated.
@@ -51,6 +51,8 @@ struct SpecDecoder {
     case "misfire": spec.misfire = try MisfirePolicy(decoding: &reader, with: self)
     case "overlap": spec.overlap = try OverlapPolicy(decoding: &reader, with: self)
     case "params": spec.params = try stringMap(&reader)
+    case "limits": spec.limits = try TaskLimits(decoding: &reader, with: self)
+    case "run_as": spec.runAs = try reader.string()
     default: try reader.skip()
     }
   }

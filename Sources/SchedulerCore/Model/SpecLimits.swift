@@ -29,6 +29,14 @@ public enum SpecLimits {
   public static let constraints = 64
   /// The most values of one constraint.
   public static let constraintValues = 64
+  /// The range of a limit on memory. A program of libc alone needs about a mebibyte.
+  public static let memoryBytes: ClosedRange<Int64> = (1 << 20)...(1 << 50)
+  /// The range of a limit on processes; Linux numbers at most 2^22.
+  public static let pids = 1...(1 << 22)
+  /// The range of a limit on processors; the kernel's smallest quota is 1 ms of 100 ms.
+  public static let cpus = 0.01...4_096.0
+  /// The longest name of a user or a group: Linux's LOGIN_NAME_MAX.
+  public static let userNameBytes = 255
   /// The longest label name.
   public static let labelBytes = 128
   /// The longest label value.

@@ -15,6 +15,8 @@ extension AgentRecord {
     json.member("started_at", startedAt)
     json.member("kinds", kinds)
     if !tasks.isEmpty { json.member("tasks", tasks) }
+    if !isolation.isEmpty { json.member("isolation", isolation) }
+    if !runAsUsers.isEmpty { json.member("run_as_users", runAsUsers) }
     if draining { json.member("draining", true) }
     json.endObject()
     return json.bytes
@@ -31,6 +33,8 @@ extension AgentRecord {
     var kinds = TaskKind.builtIn.map(\.rawValue)
     var tasks: [String] = []
     var draining = false
+    var isolation = ""
+    var runAsUsers: [String] = []
     try JSONReader.readRecord(bytes) { name, reader in
       switch name {
       case "host": host = try reader.string()
@@ -41,6 +45,11 @@ extension AgentRecord {
       case "kinds": kinds = try reader.identifiers(atMost: AgentRecordLimits.kinds)
       case "tasks": tasks = try reader.identifiers(atMost: AgentRecordLimits.tasks)
       case "draining": draining = try reader.bool()
+      case "isolation": isolation = try reader.string().cut(toBytes: AgentRecordLimits.textBytes)
+      case "run_as_users":
+        runAsUsers = try reader.strings().prefix(AgentRecordLimits.users).map {
+          $0.cut(toBytes: AgentRecordLimits.textBytes)
+        }
       default: try reader.skip()
       }
     }
@@ -48,6 +57,8 @@ extension AgentRecord {
       agentID: agentID, host: host, labels: labels, slots: try required(slots, "slots"), version: version,
       startedAt: try required(startedAt, "started_at"), kinds: kinds, tasks: tasks)
     self.draining = draining
+    self.isolation = isolation
+    self.runAsUsers = runAsUsers
   }
 }
 

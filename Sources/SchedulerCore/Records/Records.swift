@@ -187,14 +187,24 @@ public struct ResourceUsage: Hashable, Sendable {
   public var userCPUMicros: Int64
   /// CPU time in the kernel, microseconds.
   public var systemCPUMicros: Int64
-  /// The largest resident set of a process of the task, KiB.
+  /// The most memory that it used, KiB: of all its processes together with what they have cached of files, where a
+  /// control group limits it; otherwise the largest resident set of one process.
   public var maxRSSKiB: Int64
+  /// What it wrote to its standard output, bytes; what was dropped by the limit on logs is among it.
+  public var stdoutBytes: Int64
+  /// The same of its standard error; 0 where both are one.
+  public var stderrBytes: Int64
 
   /// Makes a usage.
-  public init(userCPUMicros: Int64, systemCPUMicros: Int64, maxRSSKiB: Int64) {
+  public init(
+    userCPUMicros: Int64, systemCPUMicros: Int64, maxRSSKiB: Int64, stdoutBytes: Int64 = 0,
+    stderrBytes: Int64 = 0
+  ) {
     self.userCPUMicros = userCPUMicros
     self.systemCPUMicros = systemCPUMicros
     self.maxRSSKiB = maxRSSKiB
+    self.stdoutBytes = stdoutBytes
+    self.stderrBytes = stderrBytes
   }
 }
 
@@ -232,6 +242,11 @@ public struct AgentRecord: Hashable, Sendable {
   public var tasks: [String]
   /// Whether it asked for no new work when it wrote this.
   public var draining = false
+  /// How it holds tasks to their limits, and which: `cgroup_v2`, `cgroup_v1` or `rlimits`, a colon and some of memory,
+  /// pids and cpu; `none`. Empty of an agent that starts no processes.
+  public var isolation = ""
+  /// The users that jobs may run as; `*` for all but root.
+  public var runAsUsers: [String] = []
 
   /// Makes a record.
   public init(
@@ -255,6 +270,10 @@ public enum AgentRecordLimits {
   public static let kinds = 32
   /// Names of tasks; further ones are not read.
   public static let tasks = 1_024
+  /// Names of users; further ones are not read.
+  public static let users = 256
+  /// What is read of the text about isolation and of a user's name, bytes.
+  public static let textBytes = 256
 }
 
 /// An agent's own figures.

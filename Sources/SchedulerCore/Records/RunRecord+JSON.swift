@@ -105,6 +105,8 @@ extension AttemptRecord {
       json.member("user_cpu_microseconds", usage.userCPUMicros)
       json.member("system_cpu_microseconds", usage.systemCPUMicros)
       json.member("max_rss_kib", usage.maxRSSKiB)
+      if usage.stdoutBytes != 0 { json.member("stdout_bytes", usage.stdoutBytes) }
+      if usage.stderrBytes != 0 { json.member("stderr_bytes", usage.stderrBytes) }
       json.endObject()
     }
     json.endObject()
@@ -160,6 +162,8 @@ extension ResourceUsage {
       case "user_cpu_microseconds": usage.userCPUMicros = try reader.int()
       case "system_cpu_microseconds": usage.systemCPUMicros = try reader.int()
       case "max_rss_kib": usage.maxRSSKiB = try reader.int()
+      case "stdout_bytes": usage.stdoutBytes = try reader.int()
+      case "stderr_bytes": usage.stderrBytes = try reader.int()
       default: try reader.skip()
       }
     }

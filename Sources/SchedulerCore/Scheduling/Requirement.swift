@@ -7,9 +7,14 @@ public struct Requirement: Hashable, Sendable {
   public let taskName: String?
   /// The constraints, all of which must hold, in an order that does not depend on how they were written.
   public let constraints: [Constraint]
+  /// Whether the agent has to know of limits and users: one that does not would ignore them.
+  public let isConfined: Bool
 
   /// Makes a requirement.
-  public init(kind: TaskKind, taskName: String? = nil, constraints: [Constraint]) {
+  public init(
+    kind: TaskKind, taskName: String? = nil, constraints: [Constraint], isConfined: Bool = false
+  ) {
+    self.isConfined = isConfined
     self.kind = kind
     self.taskName = taskName
     guard constraints.count > 1 else {
@@ -24,7 +29,9 @@ public struct Requirement: Hashable, Sendable {
   public init(_ spec: JobSpec) {
     var taskName: String?
     if case .task(let name, _) = spec.task { taskName = name }
-    self.init(kind: spec.task.kind, taskName: taskName, constraints: spec.constraints)
+    self.init(
+      kind: spec.task.kind, taskName: taskName, constraints: spec.constraints,
+      isConfined: spec.runAs != nil || !spec.limits.isEmpty)
   }
 
   /// Whether an agent with these traits will do.
@@ -35,12 +42,14 @@ public struct Requirement: Hashable, Sendable {
   /// Whether an agent with these traits runs such work at all.
   func isOffered(by traits: AgentTraits) -> Bool {
     traits.kinds.contains(kind) && (taskName.map(traits.tasks.contains) ?? true)
+      && (!isConfined || traits.confines)
   }
 
   /// What is said of so many agents that do not run such work.
   func notOfferedText(_ count: Int) -> String {
     let verb = count == 1 ? "does not" : "do not"
-    return taskName.map { "\(verb) offer task \($0)" } ?? "\(verb) run \(kind.rawValue) jobs"
+    let how = isConfined ? " with limits or as another user" : ""
+    return taskName.map { "\(verb) offer task \($0)" } ?? "\(verb) run \(kind.rawValue) jobs\(how)"
   }
 }
 
@@ -52,11 +61,15 @@ public struct AgentTraits: Hashable, Sendable {
   public var kinds: Set<TaskKind>
   /// The tasks that it offers.
   public var tasks: Set<String>
+  /// Whether it knows of limits and of other users.
+  public var confines: Bool
 
   /// Makes traits.
   public init(
-    labels: [String: String] = [:], kinds: Set<TaskKind> = Set(TaskKind.builtIn), tasks: Set<String> = []
+    labels: [String: String] = [:], kinds: Set<TaskKind> = Set(TaskKind.builtIn), tasks: Set<String> = [],
+    confines: Bool = false
   ) {
+    self.confines = confines
     self.labels = labels
     self.kinds = kinds
     self.tasks = tasks
@@ -66,7 +79,7 @@ public struct AgentTraits: Hashable, Sendable {
   public init(_ record: AgentRecord) {
     self.init(
       labels: record.labels, kinds: Set(record.kinds.compactMap(TaskKind.init(rawValue:))),
-      tasks: Set(record.tasks))
+      tasks: Set(record.tasks), confines: !record.isolation.isEmpty)
   }
 }
 

@@ -119,7 +119,9 @@ struct RunWaiter: Sendable {
     }
     let outcome = Terminal.sanitised(Texts.outcome(of: run))
     Terminal.note("rota: \(what) \(status.rawValue)\(took): \(outcome)")
-    guard status == .failed, let last = run.attempts.last, last.endReason == .exited else { return 1 }
+    guard status == .failed, let last = run.attempts.last, last.endReason?.hasExitStatus == true else {
+      return 1
+    }
     if let signal = last.signal { return 128 + Int32(clamping: signal) }
     return last.exitCode.map { $0 == 0 ? 1 : Int32(clamping: $0) } ?? 1
   }

@@ -23,6 +23,7 @@ struct AgentsCommand: AsyncParsableCommand, EnvironmentBacked {
     }
     var table = Table([
       "AGENT", "HOST", "STATE", "SLOTS", "LOAD", "FREE MEMORY", "FREE DISK", "STARTED", "LABELS", "RUNS",
+      "LIMITS",
     ])
     for agent in agents {
       let labels = agent.record.labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
@@ -34,6 +35,7 @@ struct AgentsCommand: AsyncParsableCommand, EnvironmentBacked {
         agent.health.map { Texts.gibibytes($0.memoryAvailable) } ?? "-",
         agent.health.map { Texts.gibibytes($0.diskAvailable) } ?? "-", Texts.time(agent.record.startedAt),
         labels.isEmpty ? "-" : labels.joined(separator: ","), Self.work(agent.record),
+        agent.record.isolation.isEmpty ? "-" : agent.record.isolation,
       ])
     }
     table.print()

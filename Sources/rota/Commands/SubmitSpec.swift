@@ -51,6 +51,8 @@ struct SpecOptions: ParsableArguments {
     help: ArgumentHelp("Absolute; a scratch folder of the attempt when not given.", valueName: "folder"))
   var workingDirectory: String?
 
+  @OptionGroup(title: "What it may use") var confinement: ConfinementOptions
+
   @OptionGroup(title: "When") var schedule: ScheduleOptions
 
   @OptionGroup(title: "What to run (one of these, or the words behind --)") var task: TaskOptions
@@ -90,6 +92,7 @@ struct SpecOptions: ParsableArguments {
         try Self.reading("--constraint") { try Constraint(text: text) }
       }
     }
+    try confinement.apply(to: &spec)
     try schedule.apply(to: &spec)
   }
 
@@ -104,6 +107,34 @@ enum LossArgument: String, ExpressibleByArgument, CaseIterable {
   case restart, fail
 
   var policy: AgentLossPolicy { self == .restart ? .restart : .fail }
+}
+
+/// The flags that say how much each attempt may use, and as whom.
+struct ConfinementOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The memory of all processes of an attempt, as 512MiB; past it the kernel kills.", valueName: "bytes"))
+  var memory: BytesArgument?
+
+  @Option(
+    help: ArgumentHelp("How many processes and threads an attempt may have at once.", valueName: "count"))
+  var pids: Int?
+
+  @Option(
+    help: ArgumentHelp("Processor time for each second; 0.5 is half of one processor.", valueName: "number"))
+  var cpus: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "The user of the agent's machine to run as, which the agent has to allow.", valueName: "user[:group]"))
+  var runAs: String?
+
+  func apply(to spec: inout JobSpec) throws {
+    if let memory { spec.limits.memoryBytes = memory.bytes }
+    if let pids { spec.limits.pids = pids }
+    if let cpus { spec.limits.cpus = cpus }
+    if let runAs { spec.runAs = runAs }
+  }
 }
 
 /// The flags that say what to run.

@@ -14,13 +14,14 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
   static let environmentFlags =
     EtcdOptions.environmentFlags + ClientTLSOptions.environmentFlags + LogOptions.environmentFlags + [
       "id", "data-dir", EnvironmentFlag("label", .list), "slots", "lease-ttl", "drain-timeout", "shim",
-      "log-bytes",
-      "attempt-retention",
+      "log-bytes", "attempt-retention", "isolation", "cgroup-parent", EnvironmentFlag("allow-run-as", .list),
+      "default-memory", "default-pids",
     ]
 
   @OptionGroup(title: "etcd") var etcd: EtcdOptions
   @OptionGroup(title: "TLS") var tls: ClientTLSOptions
   @OptionGroup(title: "Logging") var log: LogOptions
+  @OptionGroup(title: "Isolation") var isolation: IsolationOptions
 
   @Option(
     help: "The agent's id, unique in the cluster and stable; the host's name when not given. (env: ROTA_ID)")
@@ -111,6 +112,7 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
     if let shim { configuration.shimPath = shim }
     configuration.logBytes = logBytes
     configuration.attemptRetentionMillis = attemptRetention.millis
+    isolation.apply(to: &configuration)
     configuration.version = Version.text
     return configuration
   }

@@ -16,6 +16,19 @@ struct DurationArgument: ExpressibleByArgument, CustomStringConvertible {
   var defaultValueDescription: String { description }
 }
 
+/// A number of bytes, as `512MiB`.
+struct BytesArgument: ExpressibleByArgument, CustomStringConvertible {
+  let bytes: Int64
+
+  init?(argument: String) {
+    guard let bytes = try? ByteText.parse(argument) else { return nil }
+    self.bytes = bytes
+  }
+
+  var description: String { ByteText.format(bytes) }
+  var defaultValueDescription: String { description }
+}
+
 /// A listening or remote address, as `127.0.0.1:7070` or `[::1]:7070`.
 struct AddressArgument: ExpressibleByArgument, CustomStringConvertible, Hashable {
   let hostPort: HostPort

@@ -44,6 +44,7 @@ enum Texts {
     case .agentStopped: return "agent '\(attempt.agent.agentID)' was stopped" + detail
     case .agentLost: return "agent '\(attempt.agent.agentID)' was lost" + detail
     case .startFailed: return "could not be started" + detail
+    case .outOfMemory: return attempt.error ?? "ran out of memory"
     }
   }
 

@@ -187,12 +187,17 @@ def _with_options(
     overlap: Overlap | None = None,
     params: Mapping[str, str] | None = None,
     fail_when_agent_is_lost: bool = False,
+    memory_bytes: int = 0,
+    pids: int = 0,
+    cpus: float = 0.0,
+    run_as: str = "",
 ) -> JobSpec:
     """Fills in what all kinds of jobs share; what is not said takes the server's default.
 
     `backoff` lists the waits before the first, second … retry; the last one stands for all that follow.
     `execution_time` has to know its time zone. `schedules`, `misfire` and `overlap` are made by the functions of
-    those names.
+    those names. `memory_bytes`, `pids` and `cpus` limit what each attempt may use; `run_as` is a user, or
+    user:group, of the agent's machine that the agent allows. They are for `exec_job` and `shell_job`.
     """
     spec.user_id = user_id
     spec.env.update(env or {})
@@ -218,4 +223,7 @@ def _with_options(
     spec.params.update(params or {})
     if fail_when_agent_is_lost:
         spec.on_agent_loss = AgentLossPolicy.AGENT_LOSS_POLICY_FAIL
+    if memory_bytes or pids or cpus:
+        spec.limits.memory_bytes, spec.limits.pids, spec.limits.cpus = memory_bytes, pids, cpus
+    spec.run_as = run_as
     return spec

@@ -19,6 +19,7 @@ PROTOBUF_C__BEGIN_DECLS
 #include "google/protobuf/timestamp.pb-c.h"
 
 typedef struct Rota__V1__JobSpec Rota__V1__JobSpec;
+typedef struct Rota__V1__TaskLimits Rota__V1__TaskLimits;
 typedef struct Rota__V1__Schedule Rota__V1__Schedule;
 typedef struct Rota__V1__MisfirePolicy Rota__V1__MisfirePolicy;
 typedef struct Rota__V1__Overlap Rota__V1__Overlap;
@@ -220,7 +221,11 @@ typedef enum _Rota__V1__EndReason {
   /*
    * It could not be started: see the error.
    */
-  ROTA__V1__END_REASON__END_REASON_START_FAILED = 7
+  ROTA__V1__END_REASON__END_REASON_START_FAILED = 7,
+  /*
+   * The kernel killed processes of it at its limit on memory, and it failed: see the exit code or signal.
+   */
+  ROTA__V1__END_REASON__END_REASON_OUT_OF_MEMORY = 8
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__END_REASON)
 } Rota__V1__EndReason;
 
@@ -307,6 +312,15 @@ struct  Rota__V1__JobSpec
    */
   size_t n_params;
   Rota__V1__MapEntry **params;
+  /*
+   * How much each attempt may use; for `exec` and `shell`.
+   */
+  Rota__V1__TaskLimits *limits;
+  /*
+   * The user of the agent's machine that its processes run as, `user` or `user:group`; the agent's own when empty.
+   * Agents refuse users that they do not allow. For `exec` and `shell`.
+   */
+  ProtobufCBinaryData run_as;
   Rota__V1__JobSpec__KindCase kind_case;
   union {
     Rota__V1__ExecTask *exec;
@@ -318,7 +332,31 @@ struct  Rota__V1__JobSpec
 };
 #define ROTA__V1__JOB_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job_spec__descriptor) \
-    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, {0,NULL}, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+
+
+/*
+ * How much an attempt may use, all of its processes together. Zero: no limit but the agent's own.
+ */
+struct  Rota__V1__TaskLimits
+{
+  ProtobufCMessage base;
+  /*
+   * Memory, bytes.
+   */
+  int64_t memory_bytes;
+  /*
+   * Processes and threads at once.
+   */
+  int32_t pids;
+  /*
+   * Processor time for each second: 0.5 is half of one processor.
+   */
+  double cpus;
+};
+#define ROTA__V1__TASK_LIMITS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__task_limits__descriptor) \
+    , 0, 0, 0 }
 
 
 typedef enum {
@@ -804,11 +842,20 @@ struct  Rota__V1__ResourceUsage
   ProtobufCMessage base;
   int64_t user_cpu_microseconds;
   int64_t system_cpu_microseconds;
+  /*
+   * The most memory that it used: of all its processes and of what they have cached of files, where a control group
+   * limits it; otherwise the largest resident set of one process.
+   */
   int64_t max_rss_kib;
+  /*
+   * What it wrote, bytes; what was dropped by the limit on logs is among it.
+   */
+  int64_t stdout_bytes;
+  int64_t stderr_bytes;
 };
 #define ROTA__V1__RESOURCE_USAGE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__resource_usage__descriptor) \
-    , 0, 0, 0 }
+    , 0, 0, 0, 0, 0 }
 
 
 /*
@@ -854,10 +901,20 @@ struct  Rota__V1__Agent
    */
   size_t n_tasks;
   ProtobufCBinaryData *tasks;
+  /*
+   * How it holds tasks to their limits, and which: `cgroup_v2`, `cgroup_v1` or `rlimits`, a colon and some of memory,
+   * pids and cpu with commas; `none`. Empty of an agent that starts no processes.
+   */
+  ProtobufCBinaryData isolation;
+  /*
+   * The users that jobs may run as; `*` for all but root.
+   */
+  size_t n_run_as_users;
+  ProtobufCBinaryData *run_as_users;
 };
 #define ROTA__V1__AGENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__agent__descriptor) \
-    , {0,NULL}, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, NULL, 0, 0, NULL, 0, 0,NULL, 0,NULL }
+    , {0,NULL}, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, NULL, 0, 0, NULL, 0, 0,NULL, 0,NULL, {0,NULL}, 0,NULL }
 
 
 /*
@@ -919,6 +976,25 @@ Rota__V1__JobSpec *
                       const uint8_t       *data);
 void   rota__v1__job_spec__free_unpacked
                      (Rota__V1__JobSpec *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__TaskLimits methods */
+void   rota__v1__task_limits__init
+                     (Rota__V1__TaskLimits         *message);
+size_t rota__v1__task_limits__get_packed_size
+                     (const Rota__V1__TaskLimits   *message);
+size_t rota__v1__task_limits__pack
+                     (const Rota__V1__TaskLimits   *message,
+                      uint8_t             *out);
+size_t rota__v1__task_limits__pack_to_buffer
+                     (const Rota__V1__TaskLimits   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__TaskLimits *
+       rota__v1__task_limits__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__task_limits__free_unpacked
+                     (Rota__V1__TaskLimits *message,
                       ProtobufCAllocator *allocator);
 /* Rota__V1__Schedule methods */
 void   rota__v1__schedule__init
@@ -1286,6 +1362,9 @@ void   rota__v1__map_entry__free_unpacked
 typedef void (*Rota__V1__JobSpec_Closure)
                  (const Rota__V1__JobSpec *message,
                   void *closure_data);
+typedef void (*Rota__V1__TaskLimits_Closure)
+                 (const Rota__V1__TaskLimits *message,
+                  void *closure_data);
 typedef void (*Rota__V1__Schedule_Closure)
                  (const Rota__V1__Schedule *message,
                   void *closure_data);
@@ -1361,6 +1440,7 @@ extern const ProtobufCEnumDescriptor    rota__v1__job_status__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__run_state__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__end_reason__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__task_limits__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__schedule__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__misfire_policy__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__overlap__descriptor;
