@@ -52,7 +52,8 @@ final class TestReplica: Sendable {
       history: EventHistory(
         store: store, hub: changes, barrier: barrier, keyspace: keyspace, metrics: metrics))
     let feeder = CacheFeeder(
-      store: store, replica: replica, decoder: decoder, metrics: metrics, logger: logger)
+      store: store, replica: replica, decoder: decoder, relistInterval: .seconds(600), metrics: metrics,
+      logger: logger)
     tasks = [
       Task { await pipeline.run(observer: replica) },
       Task { await feeder.run() },
