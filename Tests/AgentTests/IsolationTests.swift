@@ -188,7 +188,8 @@ import Testing
     #expect(
       end.reason == .exited && end.error == "the limit on processes refused it another one 4 times; before")
     #expect(CgroupFindings(refusedForks: 4).explain(self.end(code: 0)).error == nil)
-    #expect(CgroupFindings(memoryPeak: 5).explain(self.end(code: 0)).usage?.maxRSSKiB == 10)
+    #expect(CgroupFindings(memoryPeak: 5 << 10).explain(self.end(code: 0)).usage?.maxRSSKiB == 5)
+    #expect(CgroupFindings().explain(self.end(code: 0)).usage?.maxRSSKiB == 10)
   }
 
   private func isolation(_ change: (inout AgentConfiguration) -> Void) throws -> (Isolation, DataFolder) {

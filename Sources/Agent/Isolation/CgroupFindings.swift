@@ -14,9 +14,8 @@ struct CgroupFindings: Hashable, Sendable {
   /// What an attempt's end means in the light of this.
   func explain(_ end: AttemptEnd) -> AttemptEnd {
     var end = end
-    if let memoryPeak, let usage = end.usage {
-      end.usage?.maxRSSKiB = max(usage.maxRSSKiB, memoryPeak / 1_024)
-    }
+    // Not the larger of both: a resident set has pages that are shared with others and count for them.
+    if let memoryPeak { end.usage?.maxRSSKiB = memoryPeak / 1_024 }
     var notes: [String] = []
     if outOfMemoryKills > 0 {
       if end.reason == .exited, !end.succeeded { end.reason = .outOfMemory }
