@@ -64,7 +64,8 @@ def last_attempt(job: messages.Job) -> messages.Attempt:
 
 
 def output(isolated: Isolated, job: messages.Job) -> str:
-    return b"".join(chunk.data for chunk in isolated.cluster.client().logs(job.job_id, timeout=10)).decode()
+    chunks = isolated.cluster.client().logs(job.job_id, stream=messages.LogStream.LOG_STREAM_STDOUT, timeout=10)
+    return b"".join(chunk.data for chunk in chunks).decode()
 
 
 def expect_unharmed(isolated: Isolated) -> None:
