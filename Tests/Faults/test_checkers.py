@@ -100,7 +100,7 @@ def good() -> Story:
     story.run("steps", "r", [record("assigned", [attempt(1, "a2", a2)]), record("completed", [attempt(1, "a2", a2, **DONE)])])
     for what, at, step in (("start", 20, 0), ("from", 20, 0), ("saved", 21, 1), ("end", 22, 0)):
         story.task(what, "steps/r", 1, at, "a2", step)
-    read = {"job": "moved", "server": "s2", "outcome": "ok", "found": True, "cancelled": False}
+    read: dict[str, Any] = {"job": "moved", "server": "s2", "outcome": "ok", "found": True, "cancelled": False}
     story.add("op", op="read", begin=3, end=4, status="running", revision=7, runs={"r": "running"}, **read)
     story.add("op", op="read", begin=5, end=6, status="completed", revision=7, runs={"r": "completed"}, **read)
     story.add("recovered", round=1, faults=["kill_agent"], seconds=3.0, bound=10.0, why="")

@@ -227,11 +227,11 @@ class Cluster:
 
     # Choosing
 
-    def choose(self, random: Random, members: Iterable[Member], what: str) -> Any:
+    def choose(self, random: Random, members: Iterable[Member]) -> Any:
         """One that no other fault is being done to; it is reserved until the round ends."""
         free = [member for member in members if member.name not in self.reserved]
         if not free:
-            raise NotPossible(f"all {what} are taken by other faults")
+            raise NotPossible(f"other faults have taken {', '.join(sorted(self.reserved))}")
         chosen = random.choice(free)
         self.reserved.add(chosen.name)
         return chosen

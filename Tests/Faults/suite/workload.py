@@ -22,7 +22,7 @@ SECOND = 1_000_000
 SUBMIT_PATIENCE = 45.0
 RETRY_PAUSE = 0.3
 BACKOFF = {"list": ["500ms", "1s"], "jitter": 0.1}
-STEPS, STEP_MILLIS = 6, 300
+STEPS, STEP_MILLIS = 6, 800
 
 
 @dataclass(frozen=True)
@@ -135,21 +135,21 @@ class Workload:
 
     def _body(self, kind: str, random: Random) -> dict[str, Any]:
         tasks = self.cluster.tasks
-        brief = random.choice([20, 100, 300, 1_000, 2_500])
+        millis = random.choice([20, 100, 300, 1_000, 2_500, 6_000])
         match kind:
             case "one_off":
                 flags = "t" if random.random() < 0.2 else "-"
                 delay = {"delay": f"{random.randrange(1, 5)}s"} if random.random() < 0.2 else {}
-                return {"exec": tasks.argv(brief, flags=flags), **delay}
+                return {"exec": tasks.argv(millis, flags=flags), **delay}
             case "retrying":
                 failures = random.randrange(1, 3)
                 return {"exec": tasks.argv(100, failures=failures), "max_retries": failures + 1, "backoff": BACKOFF}
             case "doomed":
                 return {"exec": tasks.argv(50, failures=99), "max_retries": 1, "backoff": BACKOFF}
             case "at_most_once":
-                return {"exec": tasks.argv(random.choice([500, 1_500, 4_000])), "on_agent_loss": "fail"}
+                return {"exec": tasks.argv(random.choice([500, 1_500, 5_000])), "on_agent_loss": "fail"}
             case "cancelled":
-                return {"exec": tasks.argv(brief), "kill_grace": "1s"}
+                return {"exec": tasks.argv(millis), "kill_grace": "1s"}
             case "process_steps":
                 return {"exec": tasks.argv(STEPS * STEP_MILLIS, flags="c")}
             case _:

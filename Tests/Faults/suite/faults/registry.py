@@ -33,7 +33,7 @@ class Surroundings:
 
     def choose(self, members: Sequence[Member]) -> Any:
         """One that no other fault is being done to."""
-        chosen = self.cluster.choose(self.random, members, members[0].name[0] + "…" if members else "of them")
+        chosen = self.cluster.choose(self.random, members)
         self.told.setdefault("members", []).append(chosen.name)
         return chosen
 

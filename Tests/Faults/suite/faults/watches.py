@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from ..cluster import NotPossible
 from .registry import Surroundings, fault
 
+# What a server says when it meets a compaction, and how long that may take after the network is back.
+FELL_BEHIND = "the watch fell behind a compaction"
+NOTICED_SECONDS = 8
 # The interval of the listings, and what it is varied by.
 RELISTED_SECONDS = 26
 
@@ -17,6 +20,7 @@ def compaction(around: Surroundings) -> Iterator[None]:
     around.need_cuts()
     cluster = around.cluster
     server = around.choose(cluster.servers)
+    before = server.log.read_text().count(FELL_BEHIND)
     around.cut([server.host], around.etcd_hosts)
     # Long enough for its connections to be given up: TCP would bring everything afterwards.
     time.sleep(cluster.settings.server_ttl + 2)
@@ -30,6 +34,10 @@ def compaction(around: Surroundings) -> Iterator[None]:
         time.sleep(1)
     yield
     around.heal([server.host], around.etcd_hosts)
+    deadline = time.monotonic() + NOTICED_SECONDS
+    while not (noticed := server.log.read_text().count(FELL_BEHIND) > before) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    around.told["listed again"] = noticed
 
 
 @fault(13, hold=(12, 16), bound=60, needs_sidecars=True)
