@@ -37,6 +37,8 @@ class Settings:
     server_ttl: int = 3
     relist: str = "20s"
     """How often servers compare all that they know with etcd."""
+    crowd: int = 1000
+    """How many agents come and go at once, in the fault that does that."""
     sidecars: bool = False
     """Whether every server reaches etcd through a proxy that can break the rules."""
     loopback: bool = False
@@ -141,12 +143,17 @@ class Cluster:
         leader = self.leader()
         if leader is None:
             return set()
+        found: set[str] = set()
+        query: dict[str, Any] = {"page_size": 1000}
         try:
-            answer = leader.rest(3).get("/agents")
-            listed = answer.json()["agents"] if answer.status == 200 else []
+            while True:
+                page = leader.rest(3).get("/agents", **query).json()
+                found |= {agent["worker_id"] for agent in page["agents"] if agent.get("connected")}
+                if not page.get("next_page_token"):
+                    return found
+                query["page_token"] = page["next_page_token"]
         except (OSError, ValueError, KeyError):
             return set()
-        return {agent["worker_id"] for agent in listed if agent.get("connected")}
 
     def repair(self) -> None:
         """Whatever faults have left: everything runs, nothing is stopped, nothing is cut."""

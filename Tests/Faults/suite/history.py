@@ -49,12 +49,16 @@ class HistoryWriter:
         added = list(events)
         text = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in added)
         with self._lock:
+            if self._out.closed:
+                return  # the story was interrupted, and a client of it is still waiting for an answer
             self.events += added
             self._out.write(text)
             self._out.flush()
 
     def close(self) -> None:
-        self._out.close()
+        """Takes nothing more."""
+        with self._lock:
+            self._out.close()
 
 
 @dataclass

@@ -214,6 +214,27 @@ class Sidecar(Member):
             return {}
 
 
+class CrowdNode(Member):
+    """A process that is a great number of agents; see `crowd.py`."""
+
+    def __init__(
+        self, count: int, host: Host, etcd: Sequence[str], folder: Path, env: dict[str, str], history: HistoryWriter
+    ) -> None:
+        self.state_file = folder / "crowd.json"
+        self.state_file.unlink(missing_ok=True)
+        argv = [sys.executable, str(HERE / "crowd.py"), ",".join(etcd), str(count), str(self.state_file)]
+        super().__init__("crowd", host, argv, folder, env, history)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What it says of itself; nothing before it has begun."""
+        try:
+            found: dict[str, Any] = json.loads(self.state_file.read_text())
+            return found
+        except (OSError, ValueError):
+            return {}
+
+
 def etcdctl(env: dict[str, str], urls: Sequence[str], *arguments: str, timeout: float = 8) -> str:
     """Runs etcdctl; raises OSError when it fails or takes too long."""
     command = ["etcdctl", f"--endpoints={','.join(urls)}", "--dial-timeout=2s", "--command-timeout=5s", *arguments]

@@ -25,7 +25,7 @@ RESULTS = FOLDER / "results"
 # Checkers read the whole history of a cluster after each round: it must not grow for ever.
 ROUNDS_PER_CLUSTER = 10
 # These last too long to be drawn at random, or are part of another.
-SINGLE_ONLY = {"no_quorum_for_a_minute", "wrong_clock"}
+SINGLE_ONLY = {"crowd", "no_quorum_for_a_minute", "wrong_clock"}
 
 
 @dataclass(frozen=True)
