@@ -30,6 +30,7 @@ STREAMS_PER_CHANNEL = 250
 TELL_SECONDS = 0.5
 LOOK_SECONDS = (0.2, 1.0)
 AGAIN_SECONDS = (0.1, 3.0)
+WELCOME_SECONDS = 10.0
 PREFIX = "crowd-"
 
 
@@ -84,12 +85,12 @@ class Crowd:
     async def run(self) -> None:
         """Until it is killed."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.follow_leader())
+            tasks.create_task(self.follow_leader(tasks))
             tasks.create_task(self.tell())
             for index, (name, incarnation) in enumerate(self.incarnations.items()):
                 tasks.create_task(self.stay(index // STREAMS_PER_CHANNEL, name, incarnation))
 
-    async def follow_leader(self) -> None:
+    async def follow_leader(self, tasks: asyncio.TaskGroup) -> None:
         """Looks who leads; new channels for a new leader."""
         query = {
             "key": encoded("/rota/leader/"), "range_end": encoded("/rota/leader0"), "limit": "1",
@@ -107,8 +108,9 @@ class Crowd:
                 options = [("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_time_ms", 5000)]
                 count = -(-len(self.incarnations) // STREAMS_PER_CHANNEL)
                 self.channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(count)]
+                # Sessions with the old leader end as they would without us; some seconds later nobody needs these.
                 for channel in old:
-                    await channel.close(None)
+                    tasks.create_task(close_later(channel))
             await asyncio.sleep(random.uniform(*LOOK_SECONDS))
 
     async def tell(self) -> None:
@@ -128,12 +130,15 @@ class Crowd:
             try:
                 if self.channels:
                     call = stubs.AgentSessionStub(self.channels[channel]).Connect()
-                    await call.write(messages.AgentMessage(hello=messages.Hello(worker_id=name, incarnation=incarnation)))
-                    while (message := await call.read()) is not grpc.aio.EOF:
-                        if message.HasField("welcome") and not welcomed:
-                            welcomed = True
-                            self.connected += 1
-            except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError, asyncio.CancelledError):
+                    async with asyncio.timeout(WELCOME_SECONDS):
+                        await call.write(messages.AgentMessage(hello=messages.Hello(worker_id=name, incarnation=incarnation)))
+                        first = await call.read()
+                    if first is not grpc.aio.EOF:
+                        welcomed = True
+                        self.connected += 1
+                        while await call.read() is not grpc.aio.EOF:
+                            pass  # it runs nothing, whatever it is told
+            except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError, TimeoutError):
                 pass  # refused, lost, or the channel was closed for a new leader: it is counted, and tried again
             if welcomed:
                 self.connected -= 1
@@ -141,6 +146,12 @@ class Crowd:
             self.ended += 1
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, AGAIN_SECONDS[1])
+
+
+async def close_later(channel: grpc.aio.Channel) -> None:
+    """Ends what is left on it."""
+    await asyncio.sleep(WELCOME_SECONDS)
+    await channel.close(None)
 
 
 async def main(urls: str, count: str, state: str) -> None:
