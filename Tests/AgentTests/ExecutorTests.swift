@@ -23,6 +23,8 @@ struct ExecutorTests {
     var configuration = AgentConfiguration(id: "agent-1", dataFolder: temporary.path)
     configuration.shimPath = try Shim.path.get()
     let events = self.events
+    // Control groups would outlive the test; tests of whole agents have them.
+    configuration.isolation = .rlimits
     let isolation = try Isolation.open(
       configuration, dataFolder: folder.path, logger: Logger(label: "test"))
     executor = try Executor(
@@ -72,6 +74,21 @@ struct ExecutorTests {
     #expect(String(decoding: end.outputTail, as: UTF8.self) == "job a 1 42 agent-1 yes\n\(attempt.work)\n")
     #expect((end.usage?.maxRSSKiB ?? 0) > 0)
     #expect(ShimReport.result(in: attempt) != nil)
+  }
+
+  @Test func limitsArriveAtTheProcess() async throws {
+    let work = makeWork("a", .exec(argv: ["sh", "-c", "ulimit -v; nice"])) {
+      $0.limits = TaskLimits(memoryBytes: 1 << 30, cpus: 0.01)
+    }
+    let own = getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)
+    let end = try await run(work)
+    #expect(String(decoding: end.outputTail, as: UTF8.self) == "1048576\n\(own + 10)\n")
+    #expect(end.usage?.stdoutBytes == Int64(end.outputTail.count) && end.usage?.stderrBytes == 0)
+  }
+
+  @Test func nobodyElseIsAllowed() async throws {
+    let end = try await run(makeWork("a", .exec(argv: ["true"])) { $0.runAs = "nobody" })
+    #expect(end.reason == .startFailed && end.error?.contains("--allow-run-as") == true)
   }
 
   @Test func aScriptIsAFileForItsInterpreter() async throws {

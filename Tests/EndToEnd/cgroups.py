@@ -35,6 +35,17 @@ def v1_folders() -> dict[str, Path]:
     return found
 
 
+def v2_folders() -> list[Path]:
+    """This process's own group of version 2, if folders can be made there; with or without controllers."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        if after.split()[0] == "cgroup2":
+            folder = Path(before.split()[4]) / _own_groups().get("", "/").lstrip("/")
+            found += [folder] if _takes_folders(folder) else []
+    return found
+
+
 def has_v2() -> bool:
     """Whether a hierarchy of version 2 has the controllers where an agent could use them."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
