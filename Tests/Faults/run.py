@@ -38,6 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--agents", type=int, default=4, help="how many agents (4)")
     parser.add_argument("--crowd", type=int, default=1000, help="how many agents come and go at once (1000)")
     parser.add_argument("--load", type=float, default=1.0, help="times the usual load (1)")
+    parser.add_argument("--keep", action="store_true", help="keep the histories of what went well, too")
     parser.add_argument("--loopback", action="store_true", help="no network namespaces, so that nothing can be cut")
     parser.add_argument("--list", action="store_true", help="list the faults")
     parser.add_argument("--replay", type=Path, metavar="FOLDER", help="check a history that was kept again")
@@ -60,7 +61,7 @@ def main() -> int:
         return measure(wanted.times)
     seed = wanted.seed or f"{random.randrange(1 << 32):08x}"
     planned: Iterable[Planned]
-    story = Story(Settings(agents=wanted.agents, crowd=wanted.crowd, loopback=wanted.loopback), Load().scaled(wanted.load), seed)
+    story = Story(Settings(agents=wanted.agents, crowd=wanted.crowd, loopback=wanted.loopback), Load().scaled(wanted.load), seed, wanted.keep)
     if wanted.faults:
         rounds = [one.split("+") for one in wanted.faults.split(",")] * wanted.repeat
         unknown = {name for names in rounds for name in names} - FAULTS.keys()

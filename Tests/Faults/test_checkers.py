@@ -149,6 +149,13 @@ def failed_run(story: Story) -> None:
     _change(story, "/moved/r", "completed")["value"]["state"] = "failed"
 
 
+def wrong_reason(story: Story) -> None:
+    next(e for e in story.events if e["kind"] == "plan")["end_reason"] = "out_of_memory"
+    for event in story.events:
+        if event["kind"] == "change" and event["key"] == "/rota/agents/a2":
+            event["value"] = {"isolation": "cgroup_v1 memory,pids,cpu"}
+
+
 def never_ran(story: Story) -> None:
     story.events = [e for e in story.events if not (e["kind"] == "task" and e["run"] == "moved/r" and e["attempt"] == 2)]
 
@@ -279,6 +286,7 @@ SPOILED: list[tuple[str, Callable[[Story], None], str]] = [
     ("C1", refused_job_runs, "wrong"),
     ("C1", unfinished_run, "lost"),
     ("C1", failed_run, "wrong"),
+    ("C1", wrong_reason, "wrong"),
     ("C1", never_ran, "lost"),
     ("C1", submitted_twice, "doubled"),
     ("C2", overlap, "doubled"),

@@ -52,7 +52,9 @@ Numbered = tuple[int, Planned]
 class Story:
     """Runs rounds, builds a new cluster when one has failed or has seen enough, and keeps what failed."""
 
-    def __init__(self, settings: Settings, load: Load, seed: str) -> None:
+    def __init__(self, settings: Settings, load: Load, seed: str, keep: bool = False) -> None:
+        """With `keep` the histories of rounds that went well are kept, too."""
+        self.keep = keep
         self.settings, self.load, self.seed = settings, load, seed
         self.outcomes: list[Outcome] = []
         self.kept: list[Path] = []
@@ -104,7 +106,7 @@ class Story:
             history.close()
             if killed:
                 print(f"faults: what was left had to be killed: {killed}", flush=True)
-            if failed:
+            if failed or self.keep:
                 self._keep(cluster, file, failed)
             shutil.rmtree(cluster.folder, ignore_errors=True)
             file.unlink()
@@ -114,7 +116,7 @@ class Story:
         target = RESULTS / f"{datetime.now():%Y%m%d-%H%M%S}-{self.seed}"
         target.mkdir(parents=True)
         shutil.copy(file, target / "history.jsonl")
-        (target / "violations.txt").write_text("\n".join(map(str, violations)) + "\n")
+        (target / "violations.txt").write_text("".join(f"{violation}\n" for violation in violations))
         for log in cluster.folder.glob("*.log"):
             if not log.name.startswith("watch-"):
                 shutil.copy(log, target)

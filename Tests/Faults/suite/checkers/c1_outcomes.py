@@ -72,11 +72,24 @@ def _judge(history: History, plan: Event, job: Life) -> list[Violation]:
             found.append(Violation("C1", "wrong", f"{name}: run {run.name} is {state} ({message})"))
         elif state == "failed" and kind == "at_most_once" and _end_reason(run) not in AGENTS_DOING:
             found.append(Violation("C1", "wrong", f"{name}: failed by {_end_reason(run)} ({message})"))
+        elif wrong := _wrong_reason(history, plan, run):
+            found.append(Violation("C1", "wrong", f"{name}: {wrong} ({message})"))
         elif state == "completed" and kind != "noop":
             execution = executions.get((run.name, run.last.get("attempt", 0)))
             if execution is None or not execution.ended:
                 found.append(Violation("C1", "lost", f"{name}: run {run.name} is completed, but never ran to its end"))
     return found
+
+
+def _wrong_reason(history: History, plan: Event, run: Life) -> str:
+    """Some plans say why the last attempt has to end, where its agent limits tasks by control groups."""
+    attempts = run.last.get("attempts") or [{}]
+    records = [life.last for life in history.agents[attempts[-1].get("worker_id", "")]]
+    has_groups = any("cgroup" in record.get("isolation", "") for record in records)
+    wanted = plan.get("end_reason")
+    if wanted and has_groups and _end_reason(run) != wanted:
+        return f"it ended as {_end_reason(run)}, and not as {wanted}"
+    return ""
 
 
 def _end_reason(run: Life) -> str:

@@ -35,6 +35,6 @@ def greedy_tasks(around: Surroundings) -> Iterator[None]:
         raise NotPossible("tasks have no limits")
     hog = {"shell": "head -c 400m /dev/zero | tail -c 400m >/dev/null", "limits": {"memory_bytes": "64MiB"}}
     bomb = {"shell": "b() { b | b & }; b; wait; exit 3", "limits": {"pids": 30}, "timeout": "4s", "kill_grace": "500ms"}
-    for body in (hog, bomb):
-        around.workload.add("broken", body)
+    around.workload.add("broken", hog, end_reason="out_of_memory")
+    around.workload.add("broken", bomb)
     yield

@@ -1,6 +1,7 @@
 """Faults of watches: compacted away, and events that never come."""
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -22,8 +23,11 @@ def compaction(around: Surroundings) -> Iterator[None]:
     server = around.choose(cluster.servers)
     before = server.log.read_text().count(FELL_BEHIND)
     around.cut([server.host], around.etcd_hosts)
-    # Long enough for its connections to be given up: TCP would bring everything afterwards.
-    time.sleep(cluster.settings.server_ttl + 2)
+    # Its connections end, or TCP would bring everything afterwards.
+    for etcd in cluster.etcd:
+        argv = [*server.host.prefix, "ss", "--kill", "--no-header", "dst", etcd.host.address]
+        subprocess.run(argv, capture_output=True, timeout=20, check=True)
+    time.sleep(cluster.settings.server_ttl)
     for _ in range(3):
         cluster.watch.pump()
         try:
