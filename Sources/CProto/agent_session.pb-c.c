@@ -1075,7 +1075,7 @@ const ProtobufCMessageDescriptor rota__v1__status__descriptor =
   (ProtobufCMessageInit) rota__v1__status__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__attempt_update__field_descriptors[11] =
+static const ProtobufCFieldDescriptor rota__v1__attempt_update__field_descriptors[13] =
 {
   {
     "attempt",
@@ -1209,6 +1209,30 @@ static const ProtobufCFieldDescriptor rota__v1__attempt_update__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "no_retry",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__AttemptUpdate, no_retry),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "retry_after",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__AttemptUpdate, retry_after),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__attempt_update__field_indices_by_name[] = {
   0,   /* field[0] = attempt */
@@ -1217,8 +1241,10 @@ static const unsigned rota__v1__attempt_update__field_indices_by_name[] = {
   6,   /* field[6] = error */
   4,   /* field[4] = exit_code */
   9,   /* field[9] = http_status */
+  11,   /* field[11] = no_retry */
   7,   /* field[7] = output_tail */
   10,   /* field[10] = progress */
+  12,   /* field[12] = retry_after */
   5,   /* field[5] = signal */
   1,   /* field[1] = start_time */
   8,   /* field[8] = usage */
@@ -1226,7 +1252,7 @@ static const unsigned rota__v1__attempt_update__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__attempt_update__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor rota__v1__attempt_update__descriptor =
 {
@@ -1236,7 +1262,7 @@ const ProtobufCMessageDescriptor rota__v1__attempt_update__descriptor =
   "Rota__V1__AttemptUpdate",
   "rota.v1",
   sizeof(Rota__V1__AttemptUpdate),
-  11,
+  13,
   rota__v1__attempt_update__field_descriptors,
   rota__v1__attempt_update__field_indices_by_name,
   1,  rota__v1__attempt_update__number_ranges,

@@ -53,6 +53,51 @@ void   rota__v1__get_run_request__free_unpacked
   assert(message->base.descriptor == &rota__v1__get_run_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__retry_run_request__init
+                     (Rota__V1__RetryRunRequest         *message)
+{
+  static const Rota__V1__RetryRunRequest init_value = ROTA__V1__RETRY_RUN_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__retry_run_request__get_packed_size
+                     (const Rota__V1__RetryRunRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__retry_run_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__retry_run_request__pack
+                     (const Rota__V1__RetryRunRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__retry_run_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__retry_run_request__pack_to_buffer
+                     (const Rota__V1__RetryRunRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__retry_run_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__RetryRunRequest *
+       rota__v1__retry_run_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__RetryRunRequest *)
+     protobuf_c_message_unpack (&rota__v1__retry_run_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__retry_run_request__free_unpacked
+                     (Rota__V1__RetryRunRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__retry_run_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__list_runs_request__init
                      (Rota__V1__ListRunsRequest         *message)
 {
@@ -385,6 +430,83 @@ const ProtobufCMessageDescriptor rota__v1__get_run_request__descriptor =
   rota__v1__get_run_request__field_indices_by_name,
   1,  rota__v1__get_run_request__number_ranges,
   (ProtobufCMessageInit) rota__v1__get_run_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__retry_run_request__field_descriptors[4] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RetryRunRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RetryRunRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "run_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RetryRunRequest, run_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "idempotency_key",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RetryRunRequest, idempotency_key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__retry_run_request__field_indices_by_name[] = {
+  3,   /* field[3] = idempotency_key */
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+  2,   /* field[2] = run_id */
+};
+static const ProtobufCIntRange rota__v1__retry_run_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rota__v1__retry_run_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.RetryRunRequest",
+  "RetryRunRequest",
+  "Rota__V1__RetryRunRequest",
+  "rota.v1",
+  sizeof(Rota__V1__RetryRunRequest),
+  4,
+  rota__v1__retry_run_request__field_descriptors,
+  rota__v1__retry_run_request__field_indices_by_name,
+  1,  rota__v1__retry_run_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__retry_run_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__list_runs_request__field_descriptors[7] =
@@ -957,18 +1079,20 @@ const ProtobufCEnumDescriptor rota__v1__log_stream__descriptor =
   rota__v1__log_stream__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCMethodDescriptor rota__v1__runs__method_descriptors[4] =
+static const ProtobufCMethodDescriptor rota__v1__runs__method_descriptors[5] =
 {
   { "Get", &rota__v1__get_run_request__descriptor, &rota__v1__run__descriptor },
   { "List", &rota__v1__list_runs_request__descriptor, &rota__v1__list_runs_response__descriptor },
   { "ListExecutions", &rota__v1__list_runs_request__descriptor, &rota__v1__list_executions_response__descriptor },
+  { "Retry", &rota__v1__retry_run_request__descriptor, &rota__v1__run__descriptor },
   { "Logs", &rota__v1__logs_request__descriptor, &rota__v1__log_chunk__descriptor },
 };
 const unsigned rota__v1__runs__method_indices_by_name[] = {
   0,        /* Get */
   1,        /* List */
   2,        /* ListExecutions */
-  3         /* Logs */
+  4,        /* Logs */
+  3         /* Retry */
 };
 const ProtobufCServiceDescriptor rota__v1__runs__descriptor =
 {
@@ -977,7 +1101,7 @@ const ProtobufCServiceDescriptor rota__v1__runs__descriptor =
   "Runs",
   "Rota__V1__Runs",
   "rota.v1",
-  4,
+  5,
   rota__v1__runs__method_descriptors,
   rota__v1__runs__method_indices_by_name
 };
@@ -1005,13 +1129,21 @@ void rota__v1__runs__list_executions(ProtobufCService *service,
   assert(service->descriptor == &rota__v1__runs__descriptor);
   service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void rota__v1__runs__retry(ProtobufCService *service,
+                           const Rota__V1__RetryRunRequest *input,
+                           Rota__V1__Run_Closure closure,
+                           void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__runs__descriptor);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void rota__v1__runs__logs(ProtobufCService *service,
                           const Rota__V1__LogsRequest *input,
                           Rota__V1__LogChunk_Closure closure,
                           void *closure_data)
 {
   assert(service->descriptor == &rota__v1__runs__descriptor);
-  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void rota__v1__runs__init (Rota__V1__Runs_Service *service,
                            Rota__V1__Runs_ServiceDestroy destroy)

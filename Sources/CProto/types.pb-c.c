@@ -98,6 +98,51 @@ void   rota__v1__task_limits__free_unpacked
   assert(message->base.descriptor == &rota__v1__task_limits__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__failure_filter__init
+                     (Rota__V1__FailureFilter         *message)
+{
+  static const Rota__V1__FailureFilter init_value = ROTA__V1__FAILURE_FILTER__INIT;
+  *message = init_value;
+}
+size_t rota__v1__failure_filter__get_packed_size
+                     (const Rota__V1__FailureFilter *message)
+{
+  assert(message->base.descriptor == &rota__v1__failure_filter__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__failure_filter__pack
+                     (const Rota__V1__FailureFilter *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__failure_filter__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__failure_filter__pack_to_buffer
+                     (const Rota__V1__FailureFilter *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__failure_filter__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__FailureFilter *
+       rota__v1__failure_filter__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__FailureFilter *)
+     protobuf_c_message_unpack (&rota__v1__failure_filter__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__failure_filter__free_unpacked
+                     (Rota__V1__FailureFilter *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__failure_filter__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__schedule__init
                      (Rota__V1__Schedule         *message)
 {
@@ -953,7 +998,7 @@ void   rota__v1__map_entry__free_unpacked
   assert(message->base.descriptor == &rota__v1__map_entry__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[22] =
+static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[26] =
 {
   {
     "user_id",
@@ -1196,6 +1241,54 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[22] 
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "retry_on",
+    34,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, retry_on),
+    &rota__v1__failure_filter__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "no_retry_on",
+    35,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, no_retry_on),
+    &rota__v1__failure_filter__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "total_timeout",
+    36,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, total_timeout),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "agent_loss_wait",
+    37,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, agent_loss_wait),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "limits",
     38,
     PROTOBUF_C_LABEL_NONE,
@@ -1221,6 +1314,7 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[22] 
   },
 };
 static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
+  23,   /* field[23] = agent_loss_wait */
   11,   /* field[11] = backoff */
   13,   /* field[13] = constraints */
   6,   /* field[6] = env */
@@ -1228,29 +1322,31 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   14,   /* field[14] = execution_time */
   3,   /* field[3] = http */
   9,   /* field[9] = kill_grace */
-  20,   /* field[20] = limits */
+  24,   /* field[24] = limits */
   10,   /* field[10] = max_retries */
   17,   /* field[17] = misfire */
+  21,   /* field[21] = no_retry_on */
   4,   /* field[4] = noop */
   15,   /* field[15] = on_agent_loss */
   18,   /* field[18] = overlap */
   19,   /* field[19] = params */
   12,   /* field[12] = priority */
-  21,   /* field[21] = run_as */
+  20,   /* field[20] = retry_on */
+  25,   /* field[25] = run_as */
   16,   /* field[16] = schedules */
   2,   /* field[2] = shell */
   5,   /* field[5] = task */
   8,   /* field[8] = timeout */
+  22,   /* field[22] = total_timeout */
   0,   /* field[0] = user_id */
   7,   /* field[7] = working_directory */
 };
-static const ProtobufCIntRange rota__v1__job_spec__number_ranges[4 + 1] =
+static const ProtobufCIntRange rota__v1__job_spec__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 10, 1 },
   { 20, 6 },
-  { 38, 20 },
-  { 0, 22 }
+  { 0, 26 }
 };
 const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
 {
@@ -1260,10 +1356,10 @@ const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
   "Rota__V1__JobSpec",
   "rota.v1",
   sizeof(Rota__V1__JobSpec),
-  22,
+  26,
   rota__v1__job_spec__field_descriptors,
   rota__v1__job_spec__field_indices_by_name,
-  4,  rota__v1__job_spec__number_ranges,
+  3,  rota__v1__job_spec__number_ranges,
   (ProtobufCMessageInit) rota__v1__job_spec__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1329,6 +1425,70 @@ const ProtobufCMessageDescriptor rota__v1__task_limits__descriptor =
   rota__v1__task_limits__field_indices_by_name,
   1,  rota__v1__task_limits__number_ranges,
   (ProtobufCMessageInit) rota__v1__task_limits__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__failure_filter__field_descriptors[3] =
+{
+  {
+    "exit_codes",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rota__V1__FailureFilter, n_exit_codes),
+    offsetof(Rota__V1__FailureFilter, exit_codes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "http_statuses",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rota__V1__FailureFilter, n_http_statuses),
+    offsetof(Rota__V1__FailureFilter, http_statuses),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reasons",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rota__V1__FailureFilter, n_reasons),
+    offsetof(Rota__V1__FailureFilter, reasons),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__failure_filter__field_indices_by_name[] = {
+  0,   /* field[0] = exit_codes */
+  1,   /* field[1] = http_statuses */
+  2,   /* field[2] = reasons */
+};
+static const ProtobufCIntRange rota__v1__failure_filter__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__failure_filter__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.FailureFilter",
+  "FailureFilter",
+  "Rota__V1__FailureFilter",
+  "rota.v1",
+  sizeof(Rota__V1__FailureFilter),
+  3,
+  rota__v1__failure_filter__field_descriptors,
+  rota__v1__failure_filter__field_indices_by_name,
+  1,  rota__v1__failure_filter__number_ranges,
+  (ProtobufCMessageInit) rota__v1__failure_filter__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__schedule__field_descriptors[13] =
@@ -2379,7 +2539,7 @@ const ProtobufCMessageDescriptor rota__v1__schedule_state__descriptor =
   (ProtobufCMessageInit) rota__v1__schedule_state__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[20] =
+static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[23] =
 {
   {
     "namespace",
@@ -2621,6 +2781,42 @@ static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[20] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "retry_of",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Run, retry_of),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waits_for_worker",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Run, waits_for_worker),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waits_until",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Run, waits_until),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__run__field_indices_by_name[] = {
   10,   /* field[10] = attempts */
@@ -2638,16 +2834,19 @@ static const unsigned rota__v1__run__field_indices_by_name[] = {
   18,   /* field[18] = params */
   14,   /* field[14] = progress */
   8,   /* field[8] = retry_count */
+  20,   /* field[20] = retry_of */
   13,   /* field[13] = revision */
   2,   /* field[2] = run_id */
   4,   /* field[4] = scheduled_time */
   3,   /* field[3] = state */
   17,   /* field[17] = trigger */
+  21,   /* field[21] = waits_for_worker */
+  22,   /* field[22] = waits_until */
 };
 static const ProtobufCIntRange rota__v1__run__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 20 }
+  { 0, 23 }
 };
 const ProtobufCMessageDescriptor rota__v1__run__descriptor =
 {
@@ -2657,7 +2856,7 @@ const ProtobufCMessageDescriptor rota__v1__run__descriptor =
   "Rota__V1__Run",
   "rota.v1",
   sizeof(Rota__V1__Run),
-  20,
+  23,
   rota__v1__run__field_descriptors,
   rota__v1__run__field_indices_by_name,
   1,  rota__v1__run__number_ranges,
@@ -3551,20 +3750,22 @@ const ProtobufCEnumDescriptor rota__v1__overlap_action__descriptor =
   rota__v1__overlap_action__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue rota__v1__run_trigger__enum_values_by_number[4] =
+static const ProtobufCEnumValue rota__v1__run_trigger__enum_values_by_number[5] =
 {
   { "RUN_TRIGGER_UNSPECIFIED", "ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED", 0 },
   { "RUN_TRIGGER_SCHEDULE", "ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_SCHEDULE", 1 },
   { "RUN_TRIGGER_MANUAL", "ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_MANUAL", 2 },
   { "RUN_TRIGGER_BACKFILL", "ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_BACKFILL", 3 },
+  { "RUN_TRIGGER_RETRY", "ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_RETRY", 4 },
 };
 static const ProtobufCIntRange rota__v1__run_trigger__value_ranges[] = {
-{0, 0},{0, 4}
+{0, 0},{0, 5}
 };
-static const ProtobufCEnumValueIndex rota__v1__run_trigger__enum_values_by_name[4] =
+static const ProtobufCEnumValueIndex rota__v1__run_trigger__enum_values_by_name[5] =
 {
   { "RUN_TRIGGER_BACKFILL", 3 },
   { "RUN_TRIGGER_MANUAL", 2 },
+  { "RUN_TRIGGER_RETRY", 4 },
   { "RUN_TRIGGER_SCHEDULE", 1 },
   { "RUN_TRIGGER_UNSPECIFIED", 0 },
 };
@@ -3575,9 +3776,9 @@ const ProtobufCEnumDescriptor rota__v1__run_trigger__descriptor =
   "RunTrigger",
   "Rota__V1__RunTrigger",
   "rota.v1",
-  4,
+  5,
   rota__v1__run_trigger__enum_values_by_number,
-  4,
+  5,
   rota__v1__run_trigger__enum_values_by_name,
   1,
   rota__v1__run_trigger__value_ranges,
@@ -3621,20 +3822,22 @@ const ProtobufCEnumDescriptor rota__v1__constraint_operator__descriptor =
   rota__v1__constraint_operator__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue rota__v1__agent_loss_policy__enum_values_by_number[3] =
+static const ProtobufCEnumValue rota__v1__agent_loss_policy__enum_values_by_number[4] =
 {
   { "AGENT_LOSS_POLICY_UNSPECIFIED", "ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED", 0 },
   { "AGENT_LOSS_POLICY_RESTART", "ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_RESTART", 1 },
   { "AGENT_LOSS_POLICY_FAIL", "ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_FAIL", 2 },
+  { "AGENT_LOSS_POLICY_WAIT", "ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_WAIT", 3 },
 };
 static const ProtobufCIntRange rota__v1__agent_loss_policy__value_ranges[] = {
-{0, 0},{0, 3}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex rota__v1__agent_loss_policy__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex rota__v1__agent_loss_policy__enum_values_by_name[4] =
 {
   { "AGENT_LOSS_POLICY_FAIL", 2 },
   { "AGENT_LOSS_POLICY_RESTART", 1 },
   { "AGENT_LOSS_POLICY_UNSPECIFIED", 0 },
+  { "AGENT_LOSS_POLICY_WAIT", 3 },
 };
 const ProtobufCEnumDescriptor rota__v1__agent_loss_policy__descriptor =
 {
@@ -3643,9 +3846,9 @@ const ProtobufCEnumDescriptor rota__v1__agent_loss_policy__descriptor =
   "AgentLossPolicy",
   "Rota__V1__AgentLossPolicy",
   "rota.v1",
-  3,
+  4,
   rota__v1__agent_loss_policy__enum_values_by_number,
-  3,
+  4,
   rota__v1__agent_loss_policy__enum_values_by_name,
   1,
   rota__v1__agent_loss_policy__value_ranges,

@@ -13,7 +13,8 @@ struct Rota: AsyncParsableCommand {
       """,
     version: Version.text,
     subcommands: [
-      SubmitCommand.self, JobsCommand.self, JobCommand.self, RunsCommand.self, LogsCommand.self,
+      SubmitCommand.self, JobsCommand.self, JobCommand.self, RunsCommand.self, RunCommand.self,
+      LogsCommand.self, RetryCommand.self,
       CancelCommand.self, PauseCommand.self, ResumeCommand.self, TriggerCommand.self, SkipNextCommand.self,
       UpdateCommand.self, DeleteCommand.self, CalendarCommand.self, NextCommand.self, ForecastCommand.self,
       BackfillCommand.self, AgentsCommand.self, ClusterCommand.self, EventsCommand.self, ServerCommand.self,

@@ -38,7 +38,7 @@ def wait_all_started(recorder: Recorder, count: int, seconds: float = 40) -> Non
 def test_kill_9_moves_200_jobs(fleet, recorder):
     ids = fleet.submit_all([recorder.spec()] * 200)
     at_most_once = fleet.submit_all(
-        [recorder.spec(constraints=[constraint("name", "=", "a1")], fail_when_agent_is_lost=True)]
+        [recorder.spec(constraints=[constraint("name", "=", "a1")], on_agent_loss="fail")]
     )
     wait_all_started(recorder, 201)
     victims = [e for e in recorder.executions() if e.agent == "a1"]
@@ -148,7 +148,7 @@ def test_kill_9_takes_the_whole_tree_along(fleet, recorder):
     pids = fleet.folder / "tree-pids"
     script = f"setsid sleep 300 & echo $! > {pids}; sleep 300 & echo $! >> {pids}; echo $$ >> {pids}; wait"
     job_id = fleet.client().submit(
-        shell_job(script, constraints=[constraint("name", "=", "a2")], fail_when_agent_is_lost=True)
+        shell_job(script, constraints=[constraint("name", "=", "a2")], on_agent_loss="fail")
     ).job_id
     wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 3, 10, "the tree has grown")
     tree = [int(pid) for pid in pids.read_text().split()]

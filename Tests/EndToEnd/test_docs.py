@@ -15,7 +15,7 @@ DOCUMENTS = sorted(
     [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md"), *CHECKOUT.glob("k8s/*.md"), *CHECKOUT.glob("clients/*/*.md")]
 )
 COMMANDS = "server agent dev submit jobs job runs logs cancel agents events version completions".split()
-COMMANDS += "pause resume trigger skip-next update delete".split()
+COMMANDS += "run retry pause resume trigger skip-next update delete".split()
 COMMANDS += ["certs init", "certs issue", "certs show"]
 COMMANDS += ["calendar put", "calendar get", "calendar list", "calendar delete"]
 COMMANDS += ["next", "forecast", "cluster", "backfill list", "backfill get", "backfill cancel", "backfill"]
@@ -79,7 +79,7 @@ def trimmed(text: str) -> list[str]:
 
 def test_examples_with_output_show_what_they_say(pair):
     examples = console_examples()
-    assert {document for document, _, _ in examples} >= {"API.md", "SCHEDULES.md"}
+    assert {document for document, _, _ in examples} >= {"API.md", "RETRIES.md", "SCHEDULES.md"}
     environment = reaching(pair.servers[0].grpc, pair.etcd.address)
     for document, command, shown in examples:
         script = command.replace("localhost:8080", pair.servers[0].http)

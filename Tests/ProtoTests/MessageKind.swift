@@ -60,6 +60,10 @@ struct MessageKind: Sendable, CustomTestStringConvertible {
     MessageKind { WatchJobRequest(key: $0.jobKey()) },
     MessageKind { $0.job() },
     MessageKind { $0.run() },
+    MessageKind {
+      RetryRunRequest(
+        job: $0.jobKey(), runID: $0.maybe { $0.text() }, idempotencyKey: $0.maybe { $0.text() })
+    },
     MessageKind { GetRunRequest(job: $0.jobKey(), runID: $0.maybe { $0.text() }) },
     MessageKind {
       ListRunsRequest(

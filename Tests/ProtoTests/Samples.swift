@@ -92,7 +92,11 @@ struct Samples {
       Constraint(label: $0.text(), op: $0.pick(Constraint.Operator.allCases), values: $0.many { $0.text() })
     }
     spec.executionTime = maybe { $0.time() }
-    spec.onAgentLoss = bool() ? .restart : .fail
+    spec.onAgentLoss = pick(AgentLossPolicy.allCases)
+    spec.agentLossWaitMillis = maybe { $0.millis() }
+    spec.retryOn = maybe { $0.failures() }
+    spec.noRetryOn = maybe { $0.failures() }
+    spec.totalTimeoutMillis = maybe { $0.millis() }
     spec.schedules = many { $0.schedule() }
     spec.misfire = bool() ? MisfirePolicy() : misfire()
     spec.overlap = pick([.allow, .forbid, .queue(limit: 1), .queue(limit: 7), .replace])
@@ -160,6 +164,9 @@ struct Samples {
     record.trigger = pick(RunTrigger.allCases)
     record.params = map()
     record.backfillID = maybe { $0.text() }
+    record.retryOf = maybe { $0.text() }
+    record.waitsForWorker = maybe { $0.text() }
+    record.waitsUntil = maybe { $0.time() }
     return RunView(record: record, revision: large())
   }
 
@@ -220,7 +227,14 @@ struct Samples {
     return AttemptEnd(
       endedAt: time(), reason: reason, exitCode: code, signal: signal,
       httpStatus: maybe { 100 + $0.count(499) }, error: maybe { $0.text() }, outputTail: bytes(),
-      usage: maybe { $0.usage() })
+      usage: maybe { $0.usage() }, noRetry: bool(), retryAfterMillis: maybe { $0.millis() })
+  }
+
+  mutating func failures() -> FailureFilter {
+    FailureFilter(
+      exitCodes: many { CodeRange($0.count(99)...100 + $0.count(155)) },
+      httpStatuses: many { CodeRange(100 + $0.count(499)) },
+      reasons: many { $0.pick(FailureFilter.Reason.allCases) })
   }
 
   mutating func progress() -> Progress {

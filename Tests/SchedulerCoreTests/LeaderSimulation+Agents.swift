@@ -5,9 +5,10 @@ struct SimulatedAgent {
   /// A task that is alive.
   struct Task {
     var assignment: Assignment
-    /// When it ends by itself.
+    /// When it ends by itself, or by its timeout.
     var ends: Int64
-    var succeeds: Bool
+    /// How it ends then; the time is put in.
+    var end: AttemptEnd
     var hasReportedStart = false
     /// When a task that was asked to end does so.
     var dies: Int64?
@@ -112,9 +113,9 @@ struct SimulatedAgent {
         events.append(
           .ended(ref, AttemptEnd(endedAt: Timestamp(milliseconds: dies), reason: .cancelled, signal: 9)))
       } else {
-        checker.end(ref, succeeded: task.succeeds)
-        let end = AttemptEnd(
-          endedAt: Timestamp(milliseconds: task.ends), reason: .exited, exitCode: task.succeeds ? 0 : 1)
+        checker.end(ref, succeeded: task.end.succeeded, saysNever: task.end.noRetry)
+        var end = task.end
+        end.endedAt = Timestamp(milliseconds: task.ends)
         events.append(.ended(ref, end))
       }
     }
@@ -164,9 +165,30 @@ struct SimulatedAgent {
       let end = AttemptEnd(endedAt: Timestamp(milliseconds: now), reason: .exited, exitCode: 0)
       return events.append(.ended(assignment.ref, end))
     }
-    let length = Int64.random(in: 1...400, using: &random)
-    let succeeds = Int.random(in: 0..<4, using: &random) > 0
-    tasks.append(Task(assignment: assignment, ends: now + length, succeeds: succeeds))
+    var length = Int64.random(in: 1...400, using: &random)
+    var end = Self.randomEnd(&random)
+    if let timeout = assignment.spec.timeoutMillis, timeout < length {
+      length = timeout
+      end = AttemptEnd(endedAt: end.endedAt, reason: .timeout)
+    }
+    tasks.append(Task(assignment: assignment, ends: now + length, end: end))
+  }
+
+  private static func randomEnd(_ random: inout SplitMix) -> AttemptEnd {
+    var end = AttemptEnd(endedAt: Timestamp(milliseconds: 0), reason: .exited, exitCode: 0)
+    switch Int.random(in: 0..<12, using: &random) {
+    case 0: end.exitCode = 1
+    case 1: end.exitCode = 2
+    case 2:
+      end.exitCode = 3
+      end.noRetry = Bool.random(using: &random)
+      end.retryAfterMillis = Int64.random(in: 0...300, using: &random)
+    case 3:
+      end.exitCode = nil
+      end.signal = 11
+    default: break
+    }
+    return end
   }
 
   // MARK: Restarts

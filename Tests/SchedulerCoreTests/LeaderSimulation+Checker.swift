@@ -20,6 +20,15 @@ struct SimulationChecker {
   private var resumed: [RunKey: [(attempt: Int, from: Saved?)]] = [:]
   private(set) var resumptions = 0
 
+  /// The specifications of jobs that users never change.
+  private var specs: [JobKey: JobSpec] = [:]
+  /// The attempts whose tasks said that they must not be retried.
+  private var saidNever: Set<AttemptRef> = []
+  /// Runs that users had run again, and what became of attempts, to tell whether the stories are worth telling.
+  var retriedByHand = 0
+  private(set) var retries = 0
+  private(set) var waits = 0
+
   mutating func fail(_ text: String) { violations.append(text) }
 
   // MARK: What etcd holds
@@ -34,6 +43,7 @@ struct SimulationChecker {
       case .run(let key, nil): removed(key)
       case .job(let key, let job?):
         accepted.insert(key)
+        if key.jobID.hasPrefix("j") { specs[key] = job.record.spec }
         if job.createRevision == job.modRevision, job.createRevision != event.revision {
           fail("\(key.jobID): wrong revisions")
         }
@@ -53,8 +63,14 @@ struct SimulationChecker {
       var unborn = run
       unborn.attempt = 0
       unborn.fence = 0
+      if let other = run.retryOf {
+        let old = seen[RunKey(job: key.job, runID: other)]
+        for text in RetryRules.violations(of: run, after: old) { fail("\(name): \(text)") }
+        unborn.fence = run.fence
+      }
       switch run.state {
-      case .queued: if run.attempt != 0 || run.fence != 0 { fail("\(name): a run begins with attempts") }
+      case .queued:
+        if run.attempt != 0 || run.fence != unborn.fence { fail("\(name): a run begins with attempts") }
       case .assigned: assigned(run, unborn, etcd)
       default: fail("\(name): a run begins as \(run.state)")
       }
@@ -67,6 +83,7 @@ struct SimulationChecker {
     if !isReport && !old.state.successors.contains(run.state) {
       fail("\(name): \(old.state) became \(run.state)")
     }
+    checkFailurePolicy(run, old)
     if run.fence < old.fence || run.attempt < old.attempt { fail("\(name): fence or attempt went back") }
     if run.attempts.count > RunLimits.attemptsKept { fail("\(name): attempts are not bounded") }
     if run.state.isTerminal {
@@ -87,6 +104,16 @@ struct SimulationChecker {
         fail("\(name): completed, but its attempt did not succeed")
         return
       }
+    }
+  }
+
+  private mutating func checkFailurePolicy(_ run: RunRecord, _ old: RunRecord) {
+    guard let spec = specs[run.key.job] else { return }
+    if run.state == .retrying { retries += 1 }
+    if run.waitsForWorker != nil { waits += 1 }
+    let saidNever = old.current.map(saidNever.contains) ?? false
+    for text in RetryRules(spec: spec).violations(from: old, to: run, saidNever: saidNever) {
+      fail("\(run.key.job.jobID): \(text)")
     }
   }
 
@@ -139,6 +166,9 @@ struct SimulationChecker {
     {
       fail("\(name): run \(ref.run.runID) started beside run \(other.run.runID), which its job forbids")
     }
+    if let total = specs[ref.run.job]?.totalTimeoutMillis, assignment.spec.timeoutMillis ?? .max > total {
+      fail("\(name): attempt \(ref.attempt) may run past its total timeout")
+    }
     startsOfRun[ref.run, default: 0] += 1
     if assignment.spec.onAgentLoss == .fail, startsOfRun[ref.run, default: 0] > 1 + assignment.retryCount {
       fail("\(name): started again after a loss, although the job forbids that")
@@ -170,8 +200,9 @@ struct SimulationChecker {
     }
   }
 
-  mutating func end(_ ref: AttemptRef, succeeded: Bool) {
+  mutating func end(_ ref: AttemptRef, succeeded: Bool, saysNever: Bool = false) {
     executing[ref] = nil
+    if saysNever { saidNever.insert(ref) }
     if succeeded { self.succeeded.insert(ref) }
   }
 }

@@ -103,7 +103,7 @@ struct SimulatedServer {
   /// Starts with a listing, as a new process does.
   mutating func list(_ etcd: SimulatedEtcd, now: Timestamp) {
     cache = ClusterCache(segmentCount: configuration.segmentCount, recentJobs: 2)
-    for change in etcd.listing { cache.apply(change.listed, at: etcd.revision) }
+    for change in etcd.listing { cache.apply(mutation.distorted(change).listed, at: etcd.revision) }
     cache.advance(to: etcd.revision)
     watched = etcd.history.count
     for number in cache.segments.keys.sorted() { ownershipChanged(number, now: now) }
@@ -121,7 +121,8 @@ struct SimulatedServer {
     guard end > watched else { return }
     while end < etcd.history.count, etcd.history[end].revision == etcd.history[end - 1].revision { end += 1 }
     for event in etcd.history[watched..<end] where event.revision > cache.revision {
-      if cache.apply(event.change, at: event.revision) { noticed(event.change, now: now) }
+      let change = mutation.distorted(event.change)
+      if cache.apply(change, at: event.revision) { noticed(change, now: now) }
     }
     cache.advance(to: etcd.history[end - 1].revision)
     watched = end
@@ -264,7 +265,7 @@ struct SimulatedServer {
       }
       outcome = .committed
     case .conflict(let current, let revision)?:
-      for change in current {
+      for change in current.map(mutation.distorted) {
         // Who owns what is decided by the watch alone.
         if case .segment = change { continue }
         if cache.applyAhead(change, at: change.modRevision ?? revision) { noticed(change, now: now) }

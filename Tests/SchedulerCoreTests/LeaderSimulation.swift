@@ -11,6 +11,10 @@ struct LeaderSimulation {
     /// What they have not decided yet is forgotten; the schedules' states are not written with the runs; what a misfire
     /// policy has left out is run besides.
     case missedForgotten, statesUnwritten, misfireTwice
+    /// Of leaders: what jobs say of failures and losses.
+    case filtersForgotten, totalTimeoutsForgotten, waitsForgotten, atMostOnceForgotten
+    /// Of users: a run that has ended is queued again, in place of a new one.
+    case endsReopened
   }
 
   /// A session between an agent and a server; each end may learn late that it is over.
@@ -52,6 +56,7 @@ struct LeaderSimulation {
   var takeovers = 0
   /// Whether users schedule jobs, and clocks are off, besides.
   let hasSchedules: Bool
+  let mutation: Mutation
   var scheduledJobs = 0
   var removesEarly = false
   let keyspace: Keyspace
@@ -62,6 +67,7 @@ struct LeaderSimulation {
   init(seed: UInt64, mutation: Mutation = .none, hasSchedules: Bool = false) {
     random = SplitMix(seed: seed)
     self.hasSchedules = hasSchedules
+    self.mutation = mutation
     var configuration = LeaderMachine.Configuration()
     configuration.segmentCount = Self.segmentCount
     keyspace = Keyspace(segmentCount: Self.segmentCount)
@@ -143,15 +149,14 @@ struct LeaderSimulation {
 
   mutating func stepUsers() {
     if chance(30) { submit() }
+    if chance(4) { retryByHand() }
     if chance(3), let key = etcd.jobs.keys.sorted().randomElement(using: &random) { cancel(key) }
   }
 
   mutating func submit() {
     nextJob += 1
     var spec = JobSpec(task: chance(30) ? .noop : .exec(argv: ["true"]))
-    spec.maxRetries = Int.random(in: 0...2, using: &random)
-    spec.backoff = Backoff(curve: .list([20, 200]), jitter: 0)
-    spec.onAgentLoss = chance(30) ? .fail : .restart
+    randomFailurePolicy(of: &spec)
     spec.priority = Int.random(in: 1...100, using: &random)
     if chance(20) { spec.constraints = [Constraint(label: "zone", op: .equal, values: ["even"])] }
     if chance(3) { spec.constraints = [Constraint(label: "gpu", op: .exists)] }

@@ -9,6 +9,9 @@ struct LeaderSimulationTests {
     var commits = 0
     var takeovers = 0
     var resumptions = 0
+    var retries = 0
+    var waits = 0
+    var retriedByHand = 0
     var count = 0
     seeds.forEach(in: part) { seed in
       count += 1
@@ -17,12 +20,16 @@ struct LeaderSimulationTests {
       commits += world.etcd.history.count
       takeovers += world.servers.reduce(0) { $0 + Int($1.terms) }
       resumptions += world.checker.resumptions
+      retries += world.checker.retries
+      waits += world.checker.waits
+      retriedByHand += world.checker.retriedByHand
       return violations
     }
     // The stories are worth telling.
     guard seeds.areMany else { return }
     #expect(commits > 100 * count)
     #expect(resumptions > count)
+    #expect(retries > count && retriedByHand > count && waits > count / 2)
     #expect(takeovers > count)
   }
 
@@ -43,6 +50,20 @@ struct LeaderSimulationTests {
       var world = LeaderSimulation(seed: UInt64(seed), mutation: mutation)
       let violations = world.run()
       return !violations.isEmpty
+    }
+    #expect(caught, "\(mutation) went unnoticed")
+  }
+
+  /// What leaders and users may not do about failures and losses.
+  @Test(arguments: [
+    (LeaderSimulation.Mutation.filtersForgotten, "its filters exclude"),
+    (.totalTimeoutsForgotten, "total timeout"), (.waitsForgotten, "waits for nobody"),
+    (.atMostOnceForgotten, "which its job forbids"), (.endsReopened, "became queued"),
+  ])
+  func theCheckerNoticesForgottenPolicies(_ mutation: LeaderSimulation.Mutation, _ what: String) {
+    let caught = (0..<60).contains { seed in
+      var world = LeaderSimulation(seed: UInt64(seed), mutation: mutation)
+      return world.run().contains { $0.contains(what) }
     }
     #expect(caught, "\(mutation) went unnoticed")
   }

@@ -22,7 +22,12 @@ enum Sample {
       Constraint(label: "zone", op: .isIn, values: ["a", "b"]), Constraint(label: "gpu", op: .exists),
     ]
     spec.executionTime = time
-    spec.onAgentLoss = .fail
+    spec.onAgentLoss = .wait
+    spec.agentLossWaitMillis = 90_000
+    spec.retryOn = FailureFilter(
+      exitCodes: [CodeRange(75), CodeRange(100...119)], reasons: FailureFilter.Reason.allCases)
+    spec.noRetryOn = FailureFilter(reasons: [.outOfMemory])
+    spec.totalTimeoutMillis = 86_400_000
     return spec
   }
 
@@ -40,6 +45,10 @@ enum Sample {
     record.state = .retrying
     record.finishedAt = time.adding(milliseconds: 6)
     record.nextAttemptAt = time.adding(milliseconds: 7)
+    record.waitsForWorker = "a2"
+    record.waitsUntil = time.adding(milliseconds: 8)
+    record.trigger = .retry
+    record.retryOf = "20261122t215609.123z"
     record.retryCount = 2
     record.attempt = 3
     record.fence = .max

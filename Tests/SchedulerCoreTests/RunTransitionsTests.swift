@@ -104,7 +104,7 @@ struct RunTransitionsTests {
     #expect(run.state.successors.isEmpty)
   }
 
-  @Test(arguments: [EndReason.exited, .timeout, .startFailed])
+  @Test(arguments: [EndReason.exited, .timeout, .startFailed, .outOfMemory])
   func aFailureIsRetriedAsOftenAsTheJobSays(reason: EndReason) throws {
     var run = Self.queued()
     let job = Self.job(retries: 2)
@@ -197,6 +197,83 @@ struct RunTransitionsTests {
     try Self.apply(nil, started: false, to: &running)
     try Self.apply(Self.end(.agentStopped), started: false, to: &running, job: Self.job(onLoss: .fail))
     #expect(running.state == .failed)
+  }
+
+  @Test(arguments: [EndReason.fenced, .agentStopped])
+  func aStopThatTheAgentConfirmsIsAFailedAttempt(reason: EndReason) throws {
+    var job = Self.job(retries: 1, onLoss: .fail)
+    var run = Self.assigned()
+    try Self.apply(Self.end(reason), to: &run, job: job)
+    #expect(run.state == .retrying && run.retryCount == 1)
+    #expect(
+      run.message
+        == "the agent could not keep it (\(reason.rawValue)), and the job says on_agent_loss: fail; "
+        + "retry 1 of 1 after an end by its agent (\(reason.rawValue))")
+    run.requeueForRetry()
+    run.assign(to: Self.b, at: Self.now)
+    #expect(run.message == nil)
+    try Self.apply(Self.end(reason), to: &run, job: job, from: "b")
+    #expect(run.state == .failed && run.message?.contains("its only retry was used") == true)
+    // Filters know it by one name.
+    job.spec.noRetryOn = FailureFilter(reasons: [.agentStopped])
+    run = Self.assigned()
+    try Self.apply(Self.end(reason), to: &run, job: job)
+    #expect(run.state == .failed && run.message?.contains("no_retry_on") == true)
+    // Of a loss nobody knows how it ended.
+    run = Self.assigned()
+    run.loseAgent(job: Self.job(retries: 5, onLoss: .fail), now: Self.now)
+    #expect(run.state == .failed && run.retryCount == 0)
+  }
+
+  // MARK: Waiting for the agent
+
+  @Test func aRunMayWaitForItsAgent() throws {
+    var job = Self.job(onLoss: .wait)
+    let until = Self.now.adding(milliseconds: 300_000)
+    for (reason, started) in [(nil, true), (EndReason.fenced, true), (.agentStopped, false)] {
+      var run = Self.assigned()
+      if let reason {
+        try Self.apply(Self.end(reason), started: started, to: &run, job: job)
+      } else {
+        run.loseAgent(job: job, now: Self.now)
+      }
+      #expect(run.state == .queued && run.retryCount == 0)
+      #expect(run.waitsForWorker == "a" && run.waitsUntil == until)
+      #expect(run.message?.hasSuffix("and the job says on_agent_loss: wait (5m)") == true)
+      #expect(run.awaitedAgent(job.spec, at: until.adding(milliseconds: -1)) == "a")
+      #expect(run.awaitedAgent(job.spec, at: until) == nil)
+      // A job that has been changed waits no longer.
+      #expect(run.awaitedAgent(Self.job().spec, at: Self.now) == nil)
+      var cancelled = run
+      cancelled.cancelWaiting(reason: nil, at: Self.now)
+      #expect(cancelled.waitsForWorker == nil && cancelled.waitsUntil == nil)
+      run.assign(to: Self.b, at: Self.now)
+      #expect(run.waitsForWorker == nil && run.waitsUntil == nil && run.message == nil)
+    }
+    job.spec.agentLossWaitMillis = 1_500
+    var run = Self.assigned()
+    run.loseAgent(job: job, now: Self.now)
+    #expect(run.waitsUntil == Self.now.adding(milliseconds: 1_500))
+  }
+
+  // MARK: The total timeout
+
+  @Test func aRunThatWaitsFailsWhenItsTimeIsOver() throws {
+    var job = Self.job(retries: 3)
+    job.spec.totalTimeoutMillis = 10_000
+    var run = Self.queued()
+    #expect(!run.isOverdue(job.spec, at: Self.now.earlier) && run.isOverdue(job.spec, at: Self.now))
+    run.failOverdue(spec: job.spec, at: Self.now)
+    #expect(run.state == .failed && run.finishedAt == Self.now)
+    #expect(run.message == "the total timeout of 10s is over")
+    // An attempt that was cut short is the run's end.
+    run = Self.assigned()
+    try Self.apply(Self.end(.timeout), to: &run, job: job)
+    #expect(run.state == .failed && run.message == "the total timeout of 10s is over")
+    // One that succeeded at the last moment has succeeded.
+    run = Self.assigned()
+    try Self.apply(Self.end(code: 0), to: &run, job: job)
+    #expect(run.state == .completed)
   }
 
   /// An agent that was restarted within its lease has lost what it knew of starts.

@@ -205,7 +205,7 @@ private func invalid(_ task: TaskSpec, _ env: [String: String] = [:]) -> String?
     (#"{"noop":true,"execution_time":"9999-01-01T00:00:00Z"}"#, "execution_time: the year 9999"),
     (#"{"noop":true,"execution_time":1795384569000}"#, "execution_time: a number is seconds since 1970"),
     (#"{"noop":true,"execution_time":-5}"#, "execution_time: a time before 1970"),
-    (#"{"noop":true,"on_agent_loss":"retry"}"#, "on_agent_loss: 'restart' or 'fail'"),
+    (#"{"noop":true,"on_agent_loss":"retry"}"#, "on_agent_loss: 'restart', 'fail' or 'wait'"),
     (#"{"http":{}}"#, "http.url: is required"), (#"{"http":"ftp://h/"}"#, "http.url: an absolute URL"),
     (#"{"http":"file:///etc/passwd"}"#, "http.url: an absolute URL"),
     (#"{"http":"http://"}"#, "http.url: has no host"),
@@ -243,7 +243,7 @@ private func invalid(_ task: TaskSpec, _ env: [String: String] = [:]) -> String?
     #expect(failure(#"{"noop":true,"constraints":[\#(many)]}"#).hasPrefix("constraints: there are 65"))
     let nested = String(repeating: "[", count: 100)
     #expect(failure(#"{"noop":true,"env":\#(nested)}"#).hasPrefix("env: "))
-    #expect(failure("{\"\(text(5_000))\":1}").utf8.count < 400)
+    #expect(failure("{\"\(text(5_000))\":1}").utf8.count < 600)
   }
 
   @Test(arguments: [

@@ -87,7 +87,16 @@ final class HTTPRunner: Sendable {
     return AttemptEnd(
       endedAt: Clocks.wall(), reason: .exited, exitCode: succeeded ? 0 : 1, httpStatus: response.status,
       error: succeeded ? nil : "the answer was HTTP \(response.status)",
-      outputTail: Array(response.body.prefix(RunLimits.outputTailBytes)))
+      outputTail: Array(response.body.prefix(RunLimits.outputTailBytes)),
+      retryAfterMillis: succeeded ? nil : Self.retryAfter(response))
+  }
+
+  /// What the server asks for with 429 or 503 (RFC 9110 section 10.2.3), in seconds; a date is not understood.
+  private static func retryAfter(_ response: HTTPResponse) -> Int64? {
+    guard response.status == 429 || response.status == 503,
+      let seconds = response.header("retry-after").flatMap({ Int64($0) }), seconds >= 0
+    else { return nil }
+    return min(seconds, SpecLimits.retryAfterMillis / 1_000) * 1_000
   }
 
   private func end(_ error: CurlError, _ assignment: Assignment, _ folder: AttemptFolder?) -> AttemptEnd {

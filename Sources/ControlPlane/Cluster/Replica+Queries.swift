@@ -43,6 +43,15 @@ extension Replica {
       runs: page.items.map(view), nextPageToken: page.nextToken, revision: cache.revision)
   }
 
+  /// The newest of a job's runs that failed; nil when none did.
+  func newestFailedRun(of job: JobKey) -> RunRecord? {
+    guard let slot = cache.jobs.slot(of: job) else { return nil }
+    for runID in cache.jobs.runIDs(at: slot).reversed() {
+      if let run = cache.runs[RunKey(job: job, runID: runID)]?.record, run.state == .failed { return run }
+    }
+    return nil
+  }
+
   // MARK: For changes of jobs
 
   /// What a change of a job is decided from; nil when there is no such job.

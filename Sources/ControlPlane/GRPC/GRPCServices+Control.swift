@@ -11,6 +11,7 @@ extension GRPCServices {
       unary("/rota.v1.Jobs/Pause") { (request: PauseJobRequest, _) in try await jobs.pause(request) },
       unary("/rota.v1.Jobs/Resume") { (request: ResumeJobRequest, _) in try await jobs.resume(request) },
       unary("/rota.v1.Jobs/Trigger") { (request: TriggerJobRequest, _) in try await jobs.trigger(request) },
+      unary("/rota.v1.Runs/Retry") { (request: RetryRunRequest, _) in try await jobs.retry(request) },
       unary("/rota.v1.Jobs/SkipNext") { (request: SkipNextRequest, _) in try await jobs.skipNext(request) },
       unary("/rota.v1.Jobs/Update") { (request: UpdateJobRequest, _) in
         do { return try await jobs.update(request) } catch let error as ServiceError {

@@ -14,6 +14,8 @@ extension RESTServer {
     group.post("jobs/:job_id/resume", use: resume)
     group.post("jobs/:job_id/trigger", use: trigger)
     group.post("jobs/:job_id/skip-next", use: skipNext)
+    group.post("jobs/:job_id/retry", use: retry)
+    group.post("jobs/:job_id/runs/:run_id/retry", use: retry)
   }
 
   private func update(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
@@ -68,6 +70,17 @@ extension RESTServer {
     }
     trigger.idempotencyKey = try request.idempotencyKey(or: trigger.idempotencyKey)
     return .json(.created, try await jobs.trigger(trigger).write)
+  }
+
+  /// Of the run in the path, or of the newest that failed.
+  private func retry(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+    let query = try RESTQuery(request, allowing: ["namespace"])
+    var retry = RetryRunRequest(job: try key(query, context), runID: context.parameters.get("run_id"))
+    try await request.optionalBody(["idempotency_key"]) { _, reader in
+      retry.idempotencyKey = try reader.string()
+    }
+    retry.idempotencyKey = try request.idempotencyKey(or: retry.idempotencyKey)
+    return .json(.created, try await jobs.retry(retry).write)
   }
 
   private func skipNext(_ request: Request, _ context: BasicRequestContext) async throws -> Response {

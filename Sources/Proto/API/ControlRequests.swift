@@ -42,6 +42,23 @@ public struct TriggerJobRequest: Hashable, Sendable {
   }
 }
 
+/// Asks for a run that has ended to be run again.
+public struct RetryRunRequest: Hashable, Sendable {
+  /// Of which job.
+  public var job: JobKey
+  /// Which run; nil for the newest that failed.
+  public var runID: String?
+  /// Requests with the same key within 24 hours make one run.
+  public var idempotencyKey: String?
+
+  /// Makes a request.
+  public init(job: JobKey, runID: String? = nil, idempotencyKey: String? = nil) {
+    self.job = job
+    self.runID = runID
+    self.idempotencyKey = idempotencyKey
+  }
+}
+
 /// Asks for the next occurrence to be left out.
 public struct SkipNextRequest: Hashable, Sendable {
   /// Of which job.

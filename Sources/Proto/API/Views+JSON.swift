@@ -83,9 +83,12 @@ extension RunView {
     json.member("trigger", record.trigger.rawValue)
     if !record.params.isEmpty { json.member("params", record.params) }
     if let backfill = record.backfillID { json.member("backfill_id", backfill) }
+    if let run = record.retryOf { json.member("retry_of", run) }
     json.member("created_at", record.createdAt.rfc3339)
     if let time = record.finishedAt { json.member("finished_at", time.rfc3339) }
     if let time = record.nextAttemptAt { json.member("next_attempt_at", time.rfc3339) }
+    if let agent = record.waitsForWorker { json.member("waits_for_worker", agent) }
+    if let time = record.waitsUntil { json.member("waits_until", time.rfc3339) }
     json.member("retry_count", record.retryCount)
     json.member("attempt", record.attempts.last?.attempt ?? 0)
     json.member("fence", record.fence)

@@ -110,6 +110,12 @@ extension Rota__V1__WatchJobRequest: CMessage {
 extension Rota__V1__GetRunRequest: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__get_run_request__init(message) }
 }
+extension Rota__V1__RetryRunRequest: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__retry_run_request__init(message) }
+}
+extension Rota__V1__FailureFilter: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__failure_filter__init(message) }
+}
 extension Rota__V1__ListRunsRequest: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__list_runs_request__init(message) }
 }

@@ -51,6 +51,25 @@ extension TriggerJobRequest: Mapped, WireMessage {
   }
 }
 
+extension RetryRunRequest: Mapped, WireMessage {
+  /// As `rota.v1.RetryRunRequest`.
+  public static var codec: WireCodec<RetryRunRequest> { .mapped }
+
+  init(raw: UnsafePointer<Rota__V1__RetryRunRequest>) throws(ProtoError) {
+    self.init(
+      job: try Decode.jobKey(raw.pointee.namespace_, raw.pointee.job_id),
+      runID: try Decode.optionalText(raw.pointee.run_id, "run_id"),
+      idempotencyKey: try Decode.optionalText(raw.pointee.idempotency_key, "idempotency_key"))
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__RetryRunRequest>, _ arena: Arena) {
+    raw.pointee.namespace_ = arena.text(job.namespace)
+    raw.pointee.job_id = arena.text(job.jobID)
+    raw.pointee.run_id = arena.text(runID)
+    raw.pointee.idempotency_key = arena.text(idempotencyKey)
+  }
+}
+
 extension SkipNextRequest: Mapped, WireMessage {
   /// As `rota.v1.SkipNextRequest`.
   public static var codec: WireCodec<SkipNextRequest> { .mapped }

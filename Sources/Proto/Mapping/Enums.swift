@@ -56,6 +56,7 @@ extension AgentLossPolicy: WireEnum {
   static let wireValues: [(AgentLossPolicy, Rota__V1__AgentLossPolicy)] = [
     (.restart, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_RESTART),
     (.fail, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_FAIL),
+    (.wait, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_WAIT),
   ]
 }
 

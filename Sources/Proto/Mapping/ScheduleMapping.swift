@@ -188,5 +188,6 @@ extension RunTrigger: WireEnum {
     (.schedule, ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_SCHEDULE),
     (.manual, ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_MANUAL),
     (.backfill, ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_BACKFILL),
+    (.retry, ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_RETRY),
   ]
 }

@@ -128,7 +128,8 @@ extension AttemptUpdate: Mapped {
       httpStatus: raw.pointee.http_status == 0 ? nil : Int(raw.pointee.http_status),
       error: try Decode.optionalText(raw.pointee.error, "error"),
       outputTail: Decode.bytes(raw.pointee.output_tail),
-      usage: try Decode.optional(raw.pointee.usage, "usage"))
+      usage: try Decode.optional(raw.pointee.usage, "usage"), noRetry: raw.pointee.no_retry != 0,
+      retryAfterMillis: try Decode.millis(raw.pointee.retry_after, "retry_after"))
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__AttemptUpdate>, _ arena: Arena) {
@@ -143,6 +144,8 @@ extension AttemptUpdate: Mapped {
     raw.pointee.error = arena.text(end.error)
     raw.pointee.output_tail = arena.bytes(end.outputTail)
     raw.pointee.usage = arena.optional(end.usage)
+    raw.pointee.no_retry = end.noRetry ? 1 : 0
+    raw.pointee.retry_after = arena.duration(millis: end.retryAfterMillis)
   }
 }
 

@@ -1,4 +1,5 @@
 import CProto
+import CProtobufC
 import SchedulerCore
 
 extension JobSpec: Mapped {
@@ -27,6 +28,10 @@ extension JobSpec: Mapped {
       overlap = policy
     }
     params = try Decode.map(raw.pointee.n_params, raw.pointee.params, "params")
+    retryOn = try Decode.optional(raw.pointee.retry_on, "retry_on")
+    noRetryOn = try Decode.optional(raw.pointee.no_retry_on, "no_retry_on")
+    totalTimeoutMillis = try Decode.millis(raw.pointee.total_timeout, "total_timeout")
+    agentLossWaitMillis = try Decode.millis(raw.pointee.agent_loss_wait, "agent_loss_wait")
     if let limits = try Decode.optional(raw.pointee.limits, "limits", as: TaskLimits.self) {
       self.limits = limits
     }
@@ -53,6 +58,10 @@ extension JobSpec: Mapped {
     if misfire != MisfirePolicy() { raw.pointee.misfire = arena.message(misfire) }
     if overlap != .allow { raw.pointee.overlap = arena.message(overlap) }
     raw.pointee.params = arena.map(params, &raw.pointee.n_params)
+    raw.pointee.retry_on = arena.optional(retryOn)
+    raw.pointee.no_retry_on = arena.optional(noRetryOn)
+    raw.pointee.total_timeout = arena.duration(millis: totalTimeoutMillis)
+    raw.pointee.agent_loss_wait = arena.duration(millis: agentLossWaitMillis)
     if !limits.isEmpty { raw.pointee.limits = arena.message(limits) }
     raw.pointee.run_as = arena.text(runAs)
   }
@@ -185,6 +194,40 @@ extension Backoff: Mapped {
       raw.pointee.max = arena.duration(millis: max)
     }
     raw.pointee.jitter = jitter == 0 ? Backoff.noJitter : jitter
+  }
+}
+
+extension FailureFilter: Mapped {
+  init(raw: UnsafePointer<Rota__V1__FailureFilter>) throws(ProtoError) {
+    self.init(
+      exitCodes: try Self.codes(raw.pointee.n_exit_codes, raw.pointee.exit_codes, "exit_codes"),
+      httpStatuses: try Self.codes(raw.pointee.n_http_statuses, raw.pointee.http_statuses, "http_statuses"))
+    let words = try Decode.texts(raw.pointee.n_reasons, raw.pointee.reasons, "reasons")
+    for (index, word) in words.enumerated() {
+      guard let reason = Reason(rawValue: word) else {
+        let known = Reason.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ProtoError(.invalid, field: "reasons[\(index)]", "is not one of \(known)")
+      }
+      reasons.append(reason)
+    }
+  }
+
+  private static func codes(
+    _ count: Int, _ list: UnsafeMutablePointer<ProtobufCBinaryData>?, _ field: StaticString
+  ) throws(ProtoError) -> [CodeRange] {
+    var codes: [CodeRange] = []
+    for (index, text) in try Decode.texts(count, list, field).enumerated() {
+      do throws(TextError) { codes.append(try CodeRange(text: text)) } catch {
+        throw ProtoError(.invalid, field: "\(field)[\(index)]", error.message)
+      }
+    }
+    return codes
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__FailureFilter>, _ arena: Arena) {
+    raw.pointee.exit_codes = arena.texts(exitCodes.map(\.text), &raw.pointee.n_exit_codes)
+    raw.pointee.http_statuses = arena.texts(httpStatuses.map(\.text), &raw.pointee.n_http_statuses)
+    raw.pointee.reasons = arena.texts(reasons.map(\.rawValue), &raw.pointee.n_reasons)
   }
 }
 

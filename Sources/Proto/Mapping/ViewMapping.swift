@@ -95,6 +95,9 @@ extension RunView: Mapped, WireMessage {
     }
     record.params = try Decode.map(raw.pointee.n_params, raw.pointee.params, "params")
     record.backfillID = try Decode.optionalText(raw.pointee.backfill_id, "backfill_id")
+    record.retryOf = try Decode.optionalText(raw.pointee.retry_of, "retry_of")
+    record.waitsForWorker = try Decode.optionalText(raw.pointee.waits_for_worker, "waits_for_worker")
+    record.waitsUntil = try Decode.time(raw.pointee.waits_until, "waits_until")
     self.init(record: record, revision: raw.pointee.revision)
   }
 
@@ -119,6 +122,9 @@ extension RunView: Mapped, WireMessage {
     raw.pointee.trigger = record.trigger.raw
     raw.pointee.params = arena.map(record.params, &raw.pointee.n_params)
     raw.pointee.backfill_id = arena.text(record.backfillID)
+    raw.pointee.retry_of = arena.text(record.retryOf)
+    raw.pointee.waits_for_worker = arena.text(record.waitsForWorker)
+    raw.pointee.waits_until = arena.time(record.waitsUntil)
   }
 }
 

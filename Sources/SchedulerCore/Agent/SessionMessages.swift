@@ -133,12 +133,19 @@ public struct AttemptEnd: Hashable, Sendable {
   public var outputTail: [UInt8]
   /// What the task used.
   public var usage: ResourceUsage?
+  /// Whether the task says that another attempt would be of no use.
+  public var noRetry: Bool
+  /// How long the task wants the next attempt to wait, milliseconds; nil where it leaves that to its job.
+  public var retryAfterMillis: Int64?
 
   /// Makes an end.
   public init(
     endedAt: Timestamp, reason: EndReason, exitCode: Int? = nil, signal: Int? = nil, httpStatus: Int? = nil,
-    error: String? = nil, outputTail: [UInt8] = [], usage: ResourceUsage? = nil
+    error: String? = nil, outputTail: [UInt8] = [], usage: ResourceUsage? = nil, noRetry: Bool = false,
+    retryAfterMillis: Int64? = nil
   ) {
+    self.noRetry = noRetry
+    self.retryAfterMillis = retryAfterMillis
     self.endedAt = endedAt
     self.reason = reason
     self.exitCode = exitCode

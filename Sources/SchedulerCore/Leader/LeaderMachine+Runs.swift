@@ -19,8 +19,10 @@ extension LeaderMachine {
       hold(key, by: nil, cache)
       if let reason = whyCancelled(run, job, cache) {
         cancel(run, reason, cache, now: now)
+      } else if endIfOverdue(run, job, cache, now: now) {
+        return
       } else if mayStart(key, job, cache) {
-        enqueue(run.record, job)
+        enqueue(run.record, job, cache, now: now)
       } else {
         ready.remove(key)
       }
@@ -29,6 +31,8 @@ extension LeaderMachine {
       ready.remove(key)
       if let reason = whyCancelled(run, job, cache) {
         cancel(run, reason, cache, now: now)
+      } else if endIfOverdue(run, job, cache, now: now) {
+        return
       } else if let due = run.record.nextAttemptAt, due > now {
         deadlines.set(.retry(key), at: due)
       } else {
@@ -36,6 +40,7 @@ extension LeaderMachine {
       }
     case .assigned, .running:
       ready.remove(key)
+      awaitNobody(key)
       tendOwned(run, job, cache, now: now)
     case .completed, .failed, .cancelled: forget(key, cache)
     }
@@ -53,9 +58,11 @@ extension LeaderMachine {
       return
     }
     hold(key, by: owner, cache)
-    tell(run.record, job, cache)
+    tell(run.record, job, cache, now: now)
     if let reason = whyCancelled(run, job, cache), let current = run.record.current {
       sendStop(current, to: owner.agentID, reason: reason ?? "cancelled")
+    } else {
+      stopIfOverdue(run.record, job, now: now)
     }
   }
 
@@ -73,6 +80,8 @@ extension LeaderMachine {
     hold(key, by: nil, cache)
     deadlines.remove(.retry(key))
     deadlines.remove(.again(key))
+    deadlines.remove(.overall(key))
+    awaitNobody(key)
     for item in news.removeValue(forKey: key) ?? [] { refuse(item, recorded: cache.runs[key]?.record) }
     forgetTaskReports(of: key)
   }
@@ -87,7 +96,7 @@ extension LeaderMachine {
   }
 
   /// Proposes a changed copy of the record, and with it what its task has said.
-  private mutating func transition(
+  mutating func transition(
     _ run: Versioned<RunRecord>, _ cache: ClusterCache, now: Timestamp, guards: [Proposal.Guard] = [],
     carrying cargo: Cargo = Cargo(), checkpoint: CheckpointRecord? = nil,
     _ change: (inout RunRecord) -> Void
@@ -128,7 +137,7 @@ extension LeaderMachine {
     // What is not wanted any more is cancelled, whatever its templates are.
     let isWanted = if case .none = whyCancelled(run, job, cache) { true } else { false }
     for item in items {
-      let update = isWanted ? understood(item.update, of: record, job, cache) : item.update
+      let update = isWanted ? understood(item.update, of: record, job, cache, now: now) : item.update
       let verdict = record.apply(update, from: item.agentID, job: job, now: now, random: random.unit())
       if verdict != .stale, let progress = item.update.progress { note(progress, of: item.update.ref) }
       switch verdict {
@@ -198,14 +207,6 @@ extension LeaderMachine {
     }
   }
 
-  private mutating func enqueue(_ record: RunRecord, _ job: JobRecord) {
-    guard !ready.contains(record.key) else { return }
-    ready.insert(
-      ReadyQueue.Entry(
-        run: record.key, priority: job.spec.priority, enqueuedAt: record.createdAt,
-        requirement: Requirement(job.spec)))
-  }
-
   /// Gives queued runs to free slots, best first; what cannot be placed never blocks what can.
   mutating func assignReadyRuns(_ cache: ClusterCache, now: Timestamp) {
     hasMoreToAssign = false
@@ -224,6 +225,7 @@ extension LeaderMachine {
     guard let run = cache.runs[entry.run], run.record.state == .queued, !busyRuns.contains(entry.run),
       let job = cache.jobs[entry.run.job]?.job.record, mayStart(entry.run, job, cache)
     else { return true }
+    if endIfOverdue(run, job, cache, now: now) { return true }
     guard pool.freeSlots > 0,
       let agentID = pool.choose(entry.requirement, avoiding: run.record.agentsTried),
       let createRevision = pool.incarnation(of: agentID)
@@ -262,11 +264,5 @@ extension LeaderMachine {
     nextProposal &+= 1
     purposes[id] = .assign(run.key)
     return (id, record, [.leads(epoch), .agentPresent(agent)])
-  }
-
-  /// Why a queued run has no agent.
-  public func waitingReason(of key: RunKey, _ cache: ClusterCache) -> String? {
-    guard let job = cache.jobs[key.job]?.job.record, ready.contains(key) else { return nil }
-    return pool.unplaceableReason(Requirement(job.spec))
   }
 }

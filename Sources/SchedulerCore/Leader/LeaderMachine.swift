@@ -45,6 +45,9 @@ public struct LeaderMachine: Sendable {
     public static let checkpointBytesWaiting = 64 * 1_024 * 1_024
     /// How often a run's record is written for the sake of its progress alone, at most.
     public static let progressIntervalMillis: Int64 = 1_000
+    /// How long after a run's total timeout, and the grace of its task, an attempt is stopped that its agent has not
+    /// ended.
+    public static let overdueMillis: Int64 = 2_000
   }
 
   /// Names a proposal in flight.
@@ -102,6 +105,10 @@ public struct LeaderMachine: Sendable {
     case retry(RunKey)
     case again(RunKey)
     case progress(RunKey)
+    /// The total timeout of a run is over.
+    case overall(RunKey)
+    /// A run has waited long enough for its agent.
+    case awaited(RunKey)
     case trust(SessionID)
     case spreadSegments
     case doubtMoves
@@ -132,6 +139,7 @@ public struct LeaderMachine: Sendable {
   public internal(set) var counters = Counters()
 
   var ready = ReadyQueue()
+  var awaited = AwaitedAgents()
   var pool = AgentPool()
   var deadlines = DeadlineHeap<Deadline>()
   /// When something of a job is old enough to be removed.
@@ -227,13 +235,15 @@ public struct LeaderMachine: Sendable {
     for key in cache.runsByAgent[id] ?? [] where cache.runs[key]?.record.owner != incarnation {
       reconcile(key, cache, now: now)
     }
+    for key in awaited.runs(for: id) { reconcile(key, cache, now: now) }
   }
 
   /// Handles what is due, gives work to free slots, and returns all that is to be done.
   public mutating func turn(_ cache: ClusterCache, now: Timestamp) -> [Effect] {
     for deadline in deadlines.popDue(now: now, limit: Limits.deadlinesPerTurn) {
       switch deadline {
-      case .retry(let key), .again(let key), .progress(let key): reconcile(key, cache, now: now)
+      case .retry(let key), .again(let key), .progress(let key), .overall(let key), .awaited(let key):
+        reconcile(key, cache, now: now)
       case .trust(let session): trust(session, cache)
       case .spreadSegments: segmentDesk.isStale = true
       case .doubtMoves: doubtMoves(now: now)

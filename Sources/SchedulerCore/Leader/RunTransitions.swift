@@ -24,10 +24,19 @@ extension RunRecord {
       attempts.removeFirst(attempts.count - RunLimits.attemptsKept)
     }
     nextAttemptAt = nil
+    waitsForWorker = nil
+    waitsUntil = nil
     message = nil
     outputTail = []
     progress = nil
     state = .assigned
+  }
+
+  /// The agent that alone may take the run at that time; nil for any. A job that was changed to wait for no agent
+  /// has its runs wait no longer.
+  public func awaitedAgent(_ spec: JobSpec, at now: Timestamp) -> String? {
+    guard spec.onAgentLoss == .wait, let waitsUntil, waitsUntil > now else { return nil }
+    return waitsForWorker
   }
 
   /// retrying → queued.
@@ -39,6 +48,16 @@ extension RunRecord {
   /// queued or retrying → cancelled.
   public mutating func cancelWaiting(reason: String?, at now: Timestamp) {
     finish(.cancelled, message: reason, at: now)
+  }
+
+  /// queued or retrying → failed: the run's total timeout is over.
+  public mutating func failOverdue(spec: JobSpec, at now: Timestamp) {
+    finish(.failed, message: spec.totalTimeoutText, at: now)
+  }
+
+  /// Whether the run's total timeout is over.
+  public func isOverdue(_ spec: JobSpec, at now: Timestamp) -> Bool {
+    spec.totalDeadline(from: createdAt).map { $0 <= now } ?? false
   }
 
   /// Whether an agent's update is news.
@@ -83,15 +102,31 @@ extension RunRecord {
       // An agent only stops what a leader told it to: the job was cancelled, heard of here or not.
       finish(.cancelled, message: job.cancelReason, at: now)
     } else if end.reason.isAgentsFault {
-      giveBack(job: job, why: "the agent could not keep it (\(end.reason.rawValue))", now: now)
-    } else {
-      switch RetryPolicy.decide(spec: job.spec, retryCount: retryCount, now: now, randomUnit: random) {
-      case .retry(let time):
-        retryCount += 1
-        nextAttemptAt = time
-        state = .retrying
-      case .giveUp(let why): finish(.failed, message: why, at: now)
+      let why = "the agent could not keep it (\(end.reason.rawValue))"
+      if job.spec.onAgentLoss == .fail && mayHaveStarted {
+        // The agent itself says that the task is dead: nothing would run twice at once.
+        retryOrFail(
+          end, job: job, now: now, random: random, because: "\(why), and the job says on_agent_loss: fail; ")
+      } else {
+        giveBack(job: job, why: why, now: now)
       }
+    } else {
+      retryOrFail(end, job: job, now: now, random: random, because: "")
+    }
+  }
+
+  private mutating func retryOrFail(
+    _ end: AttemptEnd, job: JobRecord, now: Timestamp, random: Double, because: String
+  ) {
+    switch RetryPolicy.decide(
+      end, spec: job.spec, retryCount: retryCount, createdAt: createdAt, now: now, randomUnit: random)
+    {
+    case .retry(let time, let why):
+      retryCount += 1
+      nextAttemptAt = time
+      message = because + why
+      state = .retrying
+    case .giveUp(let why): finish(.failed, message: because + why, at: now)
     }
   }
 
@@ -101,29 +136,37 @@ extension RunRecord {
     attempts[last].endedAt = now
     attempts[last].endReason = .agentLost
     attempts[last].error = "the lease of agent '\(attempts[last].agent.agentID)' lapsed"
+    let why = "agent '\(attempts[last].agent.agentID)' was lost"
     if job.cancelRequestedAt != nil {
       finish(.cancelled, message: job.cancelReason, at: now)
+    } else if job.spec.onAgentLoss == .fail {
+      // Nobody says whether the task has done its work, nor that it is dead.
+      finish(.failed, message: "\(why), and the job says on_agent_loss: fail", at: now)
     } else {
-      giveBack(job: job, why: "agent '\(attempts[last].agent.agentID)' was lost", now: now)
+      giveBack(job: job, why: why, now: now)
     }
   }
 
-  /// Back to the queue, or failed where the job must not start twice and this attempt may have started.
+  /// Whether the last attempt's task may have run, as far as its agent has said.
+  private var mayHaveStarted: Bool { state != .assigned || attempts.last?.startedAt != nil }
+
+  /// Back to the queue, for the same agent where the job waits for it.
   private mutating func giveBack(job: JobRecord, why: String, now: Timestamp) {
-    let neverStarted =
-      state == .assigned && attempts.last?.endReason != .agentLost && attempts.last?.startedAt == nil
-    if job.spec.onAgentLoss == .fail && !neverStarted {
-      finish(.failed, message: "\(why), and the job says on_agent_loss: fail", at: now)
-    } else {
-      message = why
-      state = .queued
-    }
+    message = why
+    state = .queued
+    guard job.spec.onAgentLoss == .wait, let agent = attempts.last?.agent.agentID else { return }
+    let wait = job.spec.agentLossWaitMillis ?? JobSpec.Defaults.agentLossWaitMillis
+    waitsForWorker = agent
+    waitsUntil = now.adding(milliseconds: wait)
+    message = "\(why), and the job says on_agent_loss: wait (\(DurationText.format(milliseconds: wait)))"
   }
 
   private mutating func finish(_ terminal: RunState, message: String?, at now: Timestamp) {
     state = terminal
     finishedAt = now
     nextAttemptAt = nil
+    waitsForWorker = nil
+    waitsUntil = nil
     // Nobody will start from it.
     checkpoint = nil
     self.message = message

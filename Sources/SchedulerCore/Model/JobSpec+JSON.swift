@@ -43,7 +43,19 @@ extension JobSpec {
     }
     if let executionTime { json.member("execution_time", executionTime.rfc3339) }
     if onAgentLoss != .restart { json.member("on_agent_loss", onAgentLoss.rawValue) }
+    writeRetries(to: &json)
     writeSchedules(to: &json)
+  }
+
+  private func writeRetries(to json: inout JSONWriter) {
+    retryOn?.writeMember("retry_on", to: &json)
+    noRetryOn?.writeMember("no_retry_on", to: &json)
+    if let totalTimeoutMillis {
+      json.member("total_timeout", DurationText.format(milliseconds: totalTimeoutMillis))
+    }
+    if let agentLossWaitMillis {
+      json.member("agent_loss_wait", DurationText.format(milliseconds: agentLossWaitMillis))
+    }
   }
 
   private func writeSchedules(to json: inout JSONWriter) {

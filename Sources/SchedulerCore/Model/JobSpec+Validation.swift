@@ -8,7 +8,7 @@ extension JobSpec {
     try TextCheck(field: "user_id").noControlCharacters(userID)
     try validateTimes()
     try backoff.validate()
-    try Self.check(maxRetries, in: 0...SpecLimits.retries, field: "max_retries")
+    try validateRetries()
     try Self.check(priority, in: SpecLimits.priority, field: "priority")
     try validateConstraints()
     try validateConfinement()

@@ -16,6 +16,12 @@ public struct JobSpec: Hashable, Sendable {
   public var maxRetries = 0
   /// The waits before retries.
   public var backoff = Backoff.standard
+  /// The only failures that are retried; nil for all.
+  public var retryOn: FailureFilter?
+  /// Failures that are never retried, whatever `retryOn` says.
+  public var noRetryOn: FailureFilter?
+  /// How long a run may take from its creation, with all attempts and waits; nil for unlimited.
+  public var totalTimeoutMillis: Int64?
   /// 1 (last) to 100 (first).
   public var priority = Defaults.priority
   /// Which agents may run it; all must hold.
@@ -24,6 +30,8 @@ public struct JobSpec: Hashable, Sendable {
   public var executionTime: Timestamp?
   /// What happens to a run whose agent is lost.
   public var onAgentLoss = AgentLossPolicy.restart
+  /// With `on_agent_loss: wait`: how long it waits; nil for `Defaults.agentLossWaitMillis`.
+  public var agentLossWaitMillis: Int64?
   /// When it runs again and again; without any it runs once, at `executionTime`. Never both.
   public var schedules: [Schedule] = []
   /// What becomes of occurrences that were missed.
@@ -44,6 +52,8 @@ public struct JobSpec: Hashable, Sendable {
   public enum Defaults {
     /// SIGTERM to SIGKILL.
     public static let killGraceMillis: Int64 = 10_000
+    /// How long a run waits for an agent that was lost, with `on_agent_loss: wait`.
+    public static let agentLossWaitMillis: Int64 = 300_000
     /// The middle of the range.
     public static let priority = 50
     /// The namespace of a job that names none.
@@ -174,9 +184,11 @@ public struct Constraint: Hashable, Sendable {
 }
 
 /// What happens to a run whose agent is lost.
-public enum AgentLossPolicy: String, Hashable, Sendable {
+public enum AgentLossPolicy: String, Hashable, Sendable, CaseIterable {
   /// It runs again on another agent: at least once.
   case restart
-  /// It fails: at most once.
+  /// It fails, unless the agent itself says that the task has stopped: at most once.
   case fail
+  /// It waits for that agent for a while, and then runs again on any: at least once.
+  case wait
 }

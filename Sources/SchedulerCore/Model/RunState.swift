@@ -21,8 +21,9 @@ public enum JobStatus: String, Hashable, Sendable, CaseIterable {
 ///        ↑         └─────────┤ (assigned may end as running does)
 ///        └── retrying ←──────┘ (a failed attempt that may be retried)
 ///
-/// An attempt that its agent could not keep (lost, fenced, stopped) goes back to `queued`, or to
-/// `failed` where the job says `on_agent_loss: fail`. `queued` and `retrying` may go to `cancelled`.
+/// An attempt that its agent could not keep (lost, fenced, stopped) goes back to `queued`; where the job says
+/// `on_agent_loss: fail`, to `failed`, or, if the agent has confirmed that it stopped, where a failed one goes.
+/// `queued` and `retrying` may go to `cancelled`, and to `failed` once the run's total timeout is over.
 public enum RunState: String, Hashable, Sendable, CaseIterable {
   /// Due, waiting for an agent.
   case queued
@@ -59,8 +60,8 @@ public enum RunState: String, Hashable, Sendable, CaseIterable {
   /// The states that may follow.
   public var successors: Set<RunState> {
     switch self {
-    case .queued: [.assigned, .cancelled]
-    case .retrying: [.queued, .cancelled]
+    case .queued: [.assigned, .cancelled, .failed]
+    case .retrying: [.queued, .cancelled, .failed]
     case .assigned: [.running, .completed, .failed, .cancelled, .retrying, .queued]
     case .running: [.completed, .failed, .cancelled, .retrying, .queued]
     case .completed, .failed, .cancelled: []

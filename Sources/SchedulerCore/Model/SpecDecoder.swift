@@ -15,7 +15,7 @@ struct SpecDecoder {
     "user_id", "exec", "shell", "http", "noop", "task", "timeout", "max_retries", "env", "priority",
     "execution_time",
     "constraints", "backoff", "working_directory", "kill_grace", "on_agent_loss", "schedules", "misfire",
-    "overlap", "params", "limits", "run_as",
+    "overlap", "params", "retry_on", "no_retry_on", "total_timeout", "agent_loss_wait", "limits", "run_as",
   ]
 
   /// What was read; it has not been validated.
@@ -44,9 +44,13 @@ struct SpecDecoder {
     case "execution_time": spec.executionTime = try time(&reader)
     case "on_agent_loss":
       guard let policy = AgentLossPolicy(rawValue: try reader.string()) else {
-        throw TextError("'restart' or 'fail' was expected")
+        throw TextError("'restart', 'fail' or 'wait' was expected")
       }
       spec.onAgentLoss = policy
+    case "agent_loss_wait": spec.agentLossWaitMillis = try duration(&reader)
+    case "retry_on": spec.retryOn = try FailureFilter(decoding: &reader, with: self)
+    case "no_retry_on": spec.noRetryOn = try FailureFilter(decoding: &reader, with: self)
+    case "total_timeout": spec.totalTimeoutMillis = try duration(&reader)
     case "schedules": spec.schedules = try list(&reader) { try Schedule(decoding: &$0, with: self) }
     case "misfire": spec.misfire = try MisfirePolicy(decoding: &reader, with: self)
     case "overlap": spec.overlap = try OverlapPolicy(decoding: &reader, with: self)

@@ -17,6 +17,16 @@ public enum SpecLimits {
   public static let killGraceMillis: Int64 = 3_600_000
   /// The most retries.
   public static let retries = 1_000
+  /// The most exit codes, or HTTP statuses, that a filter of failures names; a range counts once.
+  public static let filterEntries = 64
+  /// The exit codes of failures.
+  public static let exitCodes = 1...255
+  /// What a filter may call an HTTP status (RFC 9110 section 15).
+  public static let httpStatuses = 100...599
+  /// The range of the wait for an agent that was lost: a second to 30 days.
+  public static let agentLossWaitMillis: ClosedRange<Int64> = 1_000...30 * 86_400_000
+  /// The longest wait before a retry that a task may wish for: a day.
+  public static let retryAfterMillis: Int64 = 86_400_000
   /// The most entries of a backoff list.
   public static let backoffEntries = 64
   /// The longest wait before a retry: 30 days.

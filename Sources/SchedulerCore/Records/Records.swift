@@ -97,6 +97,8 @@ public enum RunTrigger: String, Hashable, Sendable, CaseIterable {
   case manual
   /// A backfill.
   case backfill
+  /// Somebody asked for a run that has ended to be run again.
+  case retry
 }
 
 /// A run as etcd holds it.
@@ -111,6 +113,8 @@ public struct RunRecord: Hashable, Sendable {
   public var params: [String: String] = [:]
   /// The backfill that made it.
   public var backfillID: String?
+  /// The run, of the same job, that it runs again.
+  public var retryOf: String?
   /// When it was due, jitter not included.
   public var scheduledTime: Timestamp
   /// When it was put in the queue first.
@@ -119,6 +123,10 @@ public struct RunRecord: Hashable, Sendable {
   public var finishedAt: Timestamp?
   /// When a retrying run is due again.
   public var nextAttemptAt: Timestamp?
+  /// Of a queued run: the agent that alone may take it until `waitsUntil`, for it had the last attempt.
+  public var waitsForWorker: String?
+  /// Until when; after that any agent may take it.
+  public var waitsUntil: Timestamp?
   /// How many failed attempts have been followed by another; lost agents do not count.
   public var retryCount = 0
   /// The number of the last attempt, from 1; 0 before the first.

@@ -12,10 +12,13 @@ extension RunRecord {
     if trigger != .schedule { json.member("trigger", trigger.rawValue) }
     if !params.isEmpty { json.member("params", params) }
     json.optionalMember("backfill_id", backfillID)
+    json.optionalMember("retry_of", retryOf)
     json.member("scheduled_time", scheduledTime)
     json.member("created_at", createdAt)
     json.optionalMember("finished_at", finishedAt)
     json.optionalMember("next_attempt_at", nextAttemptAt)
+    json.optionalMember("waits_for_worker", waitsForWorker)
+    json.optionalMember("waits_until", waitsUntil)
     if retryCount != 0 { json.member("retry_count", retryCount) }
     if attempt != 0 { json.member("attempt", attempt) }
     if fence != 0 { json.member("fence", fence) }
@@ -66,6 +69,9 @@ extension RunRecord {
     case "trigger": trigger = try reader.word(RunTrigger.self)
     case "params": params = try reader.stringMap()
     case "backfill_id": backfillID = try reader.string()
+    case "retry_of": retryOf = try reader.string()
+    case "waits_for_worker": waitsForWorker = try reader.string()
+    case "waits_until": waitsUntil = try reader.timestamp()
     case "finished_at": finishedAt = try reader.timestamp()
     case "next_attempt_at": nextAttemptAt = try reader.timestamp()
     case "retry_count": retryCount = try reader.wholeNumber()

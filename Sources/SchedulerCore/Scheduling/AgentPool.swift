@@ -144,6 +144,7 @@ public struct AgentPool: Sendable {
   /// Whether some agent can take a run with this requirement now.
   public mutating func canPlace(_ requirement: Requirement) -> Bool {
     guard freeSlots > 0 else { return false }
+    if let id = requirement.agentID { return canTake(id, requirement) }
     let index = bringUpToDate(requirement)
     return !sets[index].nodes.isEmpty
   }
@@ -154,8 +155,15 @@ public struct AgentPool: Sendable {
   /// - Parameter avoided: Agents to be chosen only if no other can be.
   public mutating func choose(_ requirement: Requirement, avoiding avoided: Set<String> = []) -> String? {
     guard freeSlots > 0 else { return nil }
+    if let id = requirement.agentID { return canTake(id, requirement) ? id : nil }
     let index = bringUpToDate(requirement)
     return sets[index].best(avoiding: avoided, ids: ids).map { ids[$0] }
+  }
+
+  /// Whether that one agent can take a run now.
+  private func canTake(_ id: String, _ requirement: Requirement) -> Bool {
+    guard let member = member(id) else { return false }
+    return member.rank != nil && requirement.isMet(by: member.agent.traits)
   }
 
   /// Brings the candidates for a requirement up to date and returns their place in `sets`.
@@ -191,6 +199,19 @@ public struct AgentPool: Sendable {
   }
 
   // MARK: Explaining
+
+  /// Why one agent does not take a run with this requirement: "is draining".
+  public func whyNot(_ id: String, _ requirement: Requirement) -> String {
+    guard let member = member(id) else { return "is not there" }
+    let traits = member.agent.traits
+    if !requirement.isOffered(by: traits) { return requirement.notOfferedText(1) }
+    if let constraint = requirement.constraints.first(where: { !$0.isMet(by: traits.labels) }) {
+      return "is \(constraint.mismatchText)"
+    }
+    if !member.agent.connected { return "is not connected" }
+    if member.agent.draining { return "is draining" }
+    return member.freeSlots == 0 ? "has no free slot" : "has a free slot"
+  }
 
   /// Why no agent can take a run with this requirement: "3 agents: 1 without label gpu, 2 with no free
   /// slot". Every agent is counted once, by what is hardest to change.

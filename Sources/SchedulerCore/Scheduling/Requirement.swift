@@ -9,14 +9,18 @@ public struct Requirement: Hashable, Sendable {
   public let constraints: [Constraint]
   /// Whether the agent has to know of limits and users: one that does not would ignore them.
   public let isConfined: Bool
+  /// The one agent that will do; nil for any.
+  public let agentID: String?
 
   /// Makes a requirement.
   public init(
-    kind: TaskKind, taskName: String? = nil, constraints: [Constraint], isConfined: Bool = false
+    kind: TaskKind, taskName: String? = nil, constraints: [Constraint], isConfined: Bool = false,
+    agentID: String? = nil
   ) {
     self.isConfined = isConfined
     self.kind = kind
     self.taskName = taskName
+    self.agentID = agentID
     guard constraints.count > 1 else {
       self.constraints = constraints
       return
@@ -26,12 +30,13 @@ public struct Requirement: Hashable, Sendable {
   }
 
   /// What the runs of a job ask for.
-  public init(_ spec: JobSpec) {
+  /// - Parameter agentID: The one agent that a run waits for.
+  public init(_ spec: JobSpec, agentID: String? = nil) {
     var taskName: String?
     if case .task(let name, _) = spec.task { taskName = name }
     self.init(
       kind: spec.task.kind, taskName: taskName, constraints: spec.constraints,
-      isConfined: spec.runAs != nil || !spec.limits.isEmpty)
+      isConfined: spec.runAs != nil || !spec.limits.isEmpty, agentID: agentID)
   }
 
   /// Whether an agent with these traits will do.

@@ -84,13 +84,7 @@ struct TriggerCommand: AsyncParsableCommand, EnvironmentBacked {
       "/rota.v1.Jobs/Trigger",
       TriggerJobRequest(
         key: job.key, params: param.dictionary, idempotencyKey: idempotencyKey ?? RandomKey.make()))
-    guard wait else {
-      if job.output.output == .json { return ViewJSON.print { run.write(to: &$0) } }
-      return Terminal.print("\(run.record.key.job.jobID)/\(run.record.key.runID)")
-    }
-    Terminal.note("rota: run \(run.record.key.job.jobID)/\(run.record.key.runID)")
-    let code = try await RunWaiter(client: client, key: run.record.key).run()
-    if code != 0 { throw ExitCode(code) }
+    try await RunWaiter.tell(of: run, client, wait: wait, job.output.output)
   }
 }
 

@@ -113,6 +113,7 @@ enum JobTexts {
     if !job.spec.userID.isEmpty { facts.add(["User:", job.spec.userID]) }
     facts.add(["Created:", Texts.time(job.createdAt)])
     ScheduleTexts.add(job, to: &facts)
+    RetryTexts.add(job.spec, to: &facts)
     if let cancelled = job.cancelRequestedAt { facts.add(["Cancel requested:", Texts.time(cancelled)]) }
     if let run = job.runs.first?.record {
       if let progress = run.progress { facts.add(["Progress:", Texts.text(progress)]) }

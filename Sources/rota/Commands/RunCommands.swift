@@ -75,22 +75,3 @@ enum StreamArgument: String, ExpressibleByArgument, CaseIterable {
 
   var stream: LogStream { self == .stdout ? .stdout : .stderr }
 }
-
-/// How runs look to people.
-enum RunTexts {
-  static func show(_ runs: [RunView], namingJobs: Bool) {
-    var table = Table(
-      (namingJobs ? ["JOB"] : []) + ["RUN", "STATE", "AGENT", "DUE", "TOOK", "ATTEMPTS", "OUTCOME"])
-    for view in runs {
-      let run = view.record
-      let last = run.attempts.last
-      let took = last?.startedAt.map { Texts.length(from: $0, to: last?.endedAt ?? WallClock.now()) }
-      table.add(
-        (namingJobs ? [run.key.job.jobID] : []) + [
-          run.key.runID, run.state.rawValue, last?.agent.agentID ?? "-", Texts.time(run.scheduledTime),
-          took ?? "-", "\(run.attempt)", Texts.outcome(of: run),
-        ])
-    }
-    table.print()
-  }
-}

@@ -22,14 +22,7 @@ struct SpecOptions: ParsableArguments {
       valueName: "time"))
   var killGrace: DurationArgument?
 
-  @Option(
-    help: ArgumentHelp(
-      "How often a failed attempt is followed by another; 0 when not given.", valueName: "count"))
-  var maxRetries: Int?
-
-  @Option(
-    help: ArgumentHelp("The waits before retries, as 1m,5m; the last one for more.", valueName: "times"))
-  var backoff: String?
+  @OptionGroup(title: "Failures") var failures: FailureOptions
 
   @Option(help: ArgumentHelp("1 (last) to 100 (first); 50 when not given.", valueName: "number"))
   var priority: Int?
@@ -40,12 +33,6 @@ struct SpecOptions: ParsableArguments {
       "Which agents may run it, as zone=eu, 'zone in (eu,us)' or 'exists gpu'; all must hold.",
       valueName: "condition"))
   var constraint: [String] = []
-
-  @Option(
-    help: ArgumentHelp(
-      "What happens when the agent is lost: restart (elsewhere; when not given) or fail.", valueName: "policy"
-    ))
-  var onAgentLoss: LossArgument?
 
   @Option(
     help: ArgumentHelp("Absolute; a scratch folder of the attempt when not given.", valueName: "folder"))
@@ -78,15 +65,8 @@ struct SpecOptions: ParsableArguments {
     if let workingDirectory { spec.workingDirectory = workingDirectory }
     if let timeout { spec.timeoutMillis = timeout.millis }
     if let killGrace { spec.killGraceMillis = killGrace.millis }
-    if let maxRetries { spec.maxRetries = maxRetries }
     if let priority { spec.priority = priority }
-    if let onAgentLoss { spec.onAgentLoss = onAgentLoss.policy }
-    if let backoff {
-      let waits = try backoff.split(separator: ",").map { wait in
-        try Self.reading("--backoff") { try DurationText.parse(String(wait)) }
-      }
-      spec.backoff = Backoff(curve: .list(waits))
-    }
+    try failures.apply(to: &spec)
     if !constraint.isEmpty {
       spec.constraints = try constraint.map { text in
         try Self.reading("--constraint") { try Constraint(text: text) }
@@ -100,13 +80,6 @@ struct SpecOptions: ParsableArguments {
   static func reading<Value>(_ flag: String, _ body: () throws -> Value) throws -> Value {
     do { return try body() } catch { throw ValidationError("\(flag): \(error)") }
   }
-}
-
-/// `--on-agent-loss`.
-enum LossArgument: String, ExpressibleByArgument, CaseIterable {
-  case restart, fail
-
-  var policy: AgentLossPolicy { self == .restart ? .restart : .fail }
 }
 
 /// The flags that say how much each attempt may use, and as whom.

@@ -21,10 +21,15 @@ enum Texts {
 
   /// How a run's last attempt ended, or why the run is as it is.
   static func outcome(of run: RunRecord) -> String {
-    guard let last = run.attempts.last, let reason = last.endReason else {
+    guard let last = run.attempts.last, last.endReason != nil else {
       return run.message ?? run.progress.map(text) ?? "-"
     }
-    return outcome(of: last, reason)
+    let outcome = outcome(of: last)
+    switch run.state {
+    case .retrying: return "\(outcome); again at \(time(run.nextAttemptAt))"
+    case .queued: return run.waitsForWorker.map { "\(outcome); waits for agent '\($0)'" } ?? outcome
+    case .assigned, .running, .completed, .failed, .cancelled: return outcome
+    }
   }
 
   /// Progress as `40%: pages`.
@@ -32,7 +37,9 @@ enum Texts {
     "\(Int(progress.fraction * 100))%" + (progress.message.isEmpty ? "" : ": \(progress.message)")
   }
 
-  private static func outcome(of attempt: AttemptRecord, _ reason: EndReason) -> String {
+  /// How an attempt ended; a dash for one that has not.
+  static func outcome(of attempt: AttemptRecord) -> String {
+    guard let reason = attempt.endReason else { return "-" }
     let detail = attempt.error.map { ": \($0)" } ?? ""
     switch reason {
     case .exited:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from rota_worker import TLS, CheckpointError, Context, Worker
+from rota_worker import TLS, CheckpointError, Context, Fail, Retry, Worker
 
 NOTES = Path(os.environ["WORKER_NOTES"])
 
@@ -75,6 +75,22 @@ def fail_until(context: Context, payload: dict[str, int]) -> str:
     if context.attempt < payload["attempt"]:
         raise ValueError(f"attempt {context.attempt} is too early")
     return "at last"
+
+
+@worker.task("give-up")
+def give_up(context: Context, payload: str) -> None:
+    try:
+        raise KeyError(payload)
+    except KeyError as error:
+        raise Fail(payload) from error
+
+
+@worker.task("later")
+def later(context: Context, payload: float) -> str:
+    """Fails once, and wants to wait so long."""
+    if context.retry_count == 0:
+        raise Retry("busy", after=payload)
+    return "done"
 
 
 @worker.task("sleep")

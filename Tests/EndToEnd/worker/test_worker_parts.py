@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,14 @@ from cluster import CHECKOUT
 from processes import wait_until
 from rota_client._generated.rota.v1 import agent_session_pb2 as pb
 from rota_client._generated.rota.v1.types_pb2 import RunTrigger
-from rota_worker import Worker, _child, channel, executor, launch, limits, logs, wire
+from rota_worker import Fail, Retry, Worker, _child, channel, executor, launch, limits, logs, wire
 from rota_worker.clock import boot_ns
 from rota_worker.context import TaskInfo, check_progress
 from rota_worker.etcd import Etcd, EtcdError, KeyValue
 from rota_worker.files import DataFolder
 from rota_worker.journal import Journal
 from rota_worker.lease import Held, LeaseKeeper, SavedIncarnation, margin_ms
-from rota_worker.model import AttemptRef, End, EndReason, Update, Usage
+from rota_worker.model import AttemptRef, End, EndReason, Update, Usage, Wish
 from rota_worker.trust import TrustFile
 
 TTL = 2
@@ -325,6 +326,21 @@ def test_progress_that_cannot_be_is_refused(fraction: float, message: str) -> No
     check_progress(1.0, "\u00fc" * 128)
     with pytest.raises(ValueError, match="progress"):
         check_progress(fraction, message)
+
+
+@pytest.mark.parametrize("after", [-1, 86_401, math.nan, math.inf, timedelta(days=2)])
+def test_waits_that_cannot_be_are_refused(after: float | timedelta) -> None:
+    with pytest.raises(ValueError, match="it has to be 0 to 86400"):
+        Retry("busy", after=after)
+
+
+def test_what_a_task_wishes_outlives_the_process() -> None:
+    ref = AttemptRef("default", "j", "r", 1, 1, 7)
+    assert _child.wish_of(Retry(after=timedelta(seconds=1.5))) == Wish(retry_after_ms=1_500)
+    assert _child.wish_of(Fail("x")) == Wish(no_retry=True) and _child.wish_of(ValueError()) == Wish()
+    for wish in (Wish(), Wish(no_retry=True), Wish(retry_after_ms=0), Wish(retry_after_ms=86_400_000)):
+        update = Update(ref, 5, End(6, EndReason.EXITED, exit_code=1, wish=wish))
+        assert wire.update_from_wire(wire.update_to_wire(update)) == update
 
 
 def test_names_of_tasks_are_checked() -> None:

@@ -168,6 +168,22 @@ def test_timeout_kills_who_does_not_listen_with_all_its_processes(field: Field) 
 
 
 @pytest.mark.parametrize("pool", ["process", "thread"])
+def test_a_task_says_that_another_attempt_is_of_no_use(field: Field, pool: str) -> None:
+    job = field.run("give-up", "no such customer", on=pool, max_retries=5, backoff=[0.1])
+    attempt = only_attempt(job)
+    assert job.status == JobStatus.JOB_STATUS_FAILED and attempt.error == "no such customer"
+    assert job.runs[0].message == "exit code 1, and the task says that it must not be retried"
+
+
+@pytest.mark.parametrize("pool", ["process", "thread"])
+def test_a_task_says_when_it_wants_to_be_tried_again(field: Field, pool: str) -> None:
+    job = field.run("later", 1.5, on=pool, max_retries=1, backoff=[60])
+    first, second = job.runs[0].attempts
+    assert job.status == JobStatus.JOB_STATUS_COMPLETED and first.error == "busy"
+    assert 1_500 <= second.assigned_at.ToMilliseconds() - first.end_time.ToMilliseconds() < 20_000
+
+
+@pytest.mark.parametrize("pool", ["process", "thread"])
 def test_cancel(field: Field, pool: str) -> None:
     client = field.cluster.client()
     job = client.submit(field.spec("sleep", {"seconds": 600}, pool))

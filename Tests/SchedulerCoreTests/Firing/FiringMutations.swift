@@ -11,7 +11,9 @@ extension Proposal {
     case .missedForgotten: forgettingWhatWasMissed(at: now)
     case .statesUnwritten: leavingStates(cache)
     case .misfireTwice: runningWhatWasMissed(cache, at: now)
-    case .none, .guardsIgnored, .agentsNeverFence, .checkpointsUnguarded, .epochsIgnored, .jobsUnordered: self
+    case .none, .guardsIgnored, .agentsNeverFence, .checkpointsUnguarded, .epochsIgnored, .jobsUnordered,
+      .filtersForgotten, .totalTimeoutsForgotten, .waitsForgotten, .atMostOnceForgotten, .endsReopened:
+      self
     }
   }
 

@@ -180,6 +180,17 @@ class Client:
         )
         return self._call(self._jobs.Trigger, request)
 
+    def retry(
+        self, job_id: str, run_id: str = "", *, namespace: str = "", idempotency_key: str = ""
+    ) -> m.Run:
+        """Runs a run again that has ended, without `run_id` the newest that failed: as a new run with the same scheduled
+        time and parameters.
+        """
+        request = m.RetryRunRequest(
+            job_id=job_id, run_id=run_id, namespace=namespace, idempotency_key=idempotency_key
+        )
+        return self._call(self._runs.Retry, request)
+
     def skip_next(self, job_id: str, *, namespace: str = "", scheduled_time: datetime | None = None) -> m.Job:
         """Leaves out the next occurrence. With `scheduled_time`, which has to know its time zone, that one, and
         nothing when it is not the next any more.

@@ -35,6 +35,7 @@ try:
         LogChunk,
         LogsRequest,
         LogStream,
+        RetryRunRequest,
     )
     from ._generated.rota.v1.schedules_pb2 import (
         Backfill,
@@ -69,6 +70,7 @@ try:
         DstGap,
         DstOverlap,
         EndReason,
+        FailureFilter,
         Frequency,
         Job,
         JobSpec,
@@ -116,6 +118,7 @@ __all__ = [
     "EndReason",
     "EtcdMember",
     "Execution",
+    "FailureFilter",
     "ForecastRequest",
     "ForecastResponse",
     "Frequency",
@@ -152,6 +155,7 @@ __all__ = [
     "PutCalendarRequest",
     "Removed",
     "ResumeJobRequest",
+    "RetryRunRequest",
     "Run",
     "RunState",
     "RunTrigger",

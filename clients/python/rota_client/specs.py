@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .messages import (
-    AgentLossPolicy,
     Backoff,
     CalendarSpec,
     Constraint,
     ConstraintOperator,
+    FailureFilter,
     JobSpec,
     MisfirePolicy,
     Overlap,
@@ -101,6 +101,19 @@ def overlap(policy: str, *, limit: int = 0) -> Overlap:
     return Overlap(policy=_label("OVERLAP_ACTION", policy), limit=limit)
 
 
+def failures(
+    *, exit_codes: Sequence[int | str] = (), http_statuses: Sequence[int | str] = (), reasons: Sequence[str] = ()
+) -> FailureFilter:
+    """Which failures are meant, for `retry_on` and `no_retry_on`: exit codes as 75 or "100-119", HTTP statuses as 429 or
+    "5xx", and reasons: exited, signal, timeout, start_failed, out_of_memory, agent_stopped.
+    """
+    return FailureFilter(
+        exit_codes=[str(code) for code in exit_codes],
+        http_statuses=[str(status) for status in http_statuses],
+        reasons=reasons,
+    )
+
+
 def calendar(
     *,
     days: Sequence[str] = (),
@@ -186,7 +199,11 @@ def _with_options(
     misfire: MisfirePolicy | None = None,
     overlap: Overlap | None = None,
     params: Mapping[str, str] | None = None,
-    fail_when_agent_is_lost: bool = False,
+    retry_on: FailureFilter | None = None,
+    no_retry_on: FailureFilter | None = None,
+    total_timeout: float | None = None,
+    on_agent_loss: str = "",
+    agent_loss_wait: float | None = None,
     memory_bytes: int = 0,
     pids: int = 0,
     cpus: float = 0.0,
@@ -196,8 +213,10 @@ def _with_options(
 
     `backoff` lists the waits before the first, second … retry; the last one stands for all that follow.
     `execution_time` has to know its time zone. `schedules`, `misfire` and `overlap` are made by the functions of
-    those names. `memory_bytes`, `pids` and `cpus` limit what each attempt may use; `run_as` is a user, or
-    user:group, of the agent's machine that the agent allows. They are for `exec_job` and `shell_job`.
+    those names, `retry_on` and `no_retry_on` by `failures`. `total_timeout` counts from the run's creation, over all
+    attempts and waits. `on_agent_loss` is restart, fail, or wait for `agent_loss_wait`. `memory_bytes`, `pids` and `cpus`
+    limit what each attempt may use; `run_as` is a user, or user:group, of the agent's machine that the agent allows. They
+    are for `exec_job` and `shell_job`.
     """
     spec.user_id = user_id
     spec.env.update(env or {})
@@ -221,8 +240,16 @@ def _with_options(
     if overlap is not None:
         spec.overlap.CopyFrom(overlap)
     spec.params.update(params or {})
-    if fail_when_agent_is_lost:
-        spec.on_agent_loss = AgentLossPolicy.AGENT_LOSS_POLICY_FAIL
+    if retry_on is not None:
+        spec.retry_on.CopyFrom(retry_on)
+    if no_retry_on is not None:
+        spec.no_retry_on.CopyFrom(no_retry_on)
+    if total_timeout is not None:
+        spec.total_timeout.FromTimedelta(timedelta(seconds=total_timeout))
+    if on_agent_loss:
+        spec.MergeFrom(JobSpec(on_agent_loss=_label("AGENT_LOSS_POLICY", on_agent_loss)))
+    if agent_loss_wait is not None:
+        spec.agent_loss_wait.FromTimedelta(timedelta(seconds=agent_loss_wait))
     if memory_bytes or pids or cpus:
         spec.limits.memory_bytes, spec.limits.pids, spec.limits.cpus = memory_bytes, pids, cpus
     spec.run_as = run_as

@@ -16,9 +16,9 @@ The protocol is described in docs/AGENT_PROTOCOL.md.
 """
 from __future__ import annotations
 
-from .context import Cancelled, CheckpointError, Context, Handler, TaskInfo
+from .context import Cancelled, CheckpointError, Context, Fail, Handler, Retry, TaskInfo
 from .tls import TLS
 from .worker import Worker
 
-__all__ = ["TLS", "Cancelled", "CheckpointError", "Context", "Handler", "TaskInfo", "Worker"]
+__all__ = ["TLS", "Cancelled", "CheckpointError", "Context", "Fail", "Handler", "Retry", "TaskInfo", "Worker"]
 

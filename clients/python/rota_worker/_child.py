@@ -18,7 +18,18 @@ from types import FrameType
 from typing import Any
 
 from . import channel, limits
-from .context import Cancelled, CheckpointError, Context, Handler, TaskInfo, check_progress, task_logger
+from .context import (
+    Cancelled,
+    CheckpointError,
+    Context,
+    Fail,
+    Handler,
+    Retry,
+    TaskInfo,
+    check_progress,
+    task_logger,
+)
+from .model import Wish
 
 
 @contextmanager
@@ -165,7 +176,14 @@ def environment(info: TaskInfo, user_id: str) -> dict[str, str]:
 
 def describe(error: BaseException) -> str:
     """An exception in one line."""
+    if isinstance(error, (Fail, Retry)) and str(error):
+        return str(error)
     return "".join(traceback.format_exception_only(error)).strip()
+
+
+def wish_of(error: BaseException) -> Wish:
+    """What an exception says of further attempts."""
+    return Wish(isinstance(error, Fail), error.after_ms if isinstance(error, Retry) else None)
 
 
 def run(handlers: dict[str, Handler], folder: Path, worker: socket.socket) -> int:
@@ -195,7 +213,15 @@ def run(handlers: dict[str, Handler], folder: Path, worker: socket.socket) -> in
         traceback.print_exc()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         try:
-            context.send({"op": "failed", "error": describe(error)[: limits.ERROR_BYTES]})
+            wish = wish_of(error)
+            context.send(
+                {
+                    "op": "failed",
+                    "error": describe(error)[: limits.ERROR_BYTES],
+                    "no_retry": wish.no_retry,
+                    "retry_after_ms": wish.retry_after_ms,
+                }
+            )
         except OSError:
             print("the worker is gone", file=sys.stderr)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

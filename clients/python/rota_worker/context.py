@@ -5,7 +5,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from . import limits
@@ -24,6 +24,23 @@ class Cancelled(BaseException):
 
 class CheckpointError(Exception):
     """A checkpoint was not saved: refused as too large or stale, or the attempt is not the worker's any more."""
+
+
+class Fail(Exception):
+    """Raised by a handler: the attempt has failed, and another would be of no use. The run fails, whatever retries its
+    job allows."""
+
+
+class Retry(Exception):
+    """Raised by a handler: the attempt has failed, and the next one, where the job allows one, waits `after` (seconds,
+    or a timedelta; at most a day) in place of the job's backoff."""
+
+    def __init__(self, reason: str = "", *, after: float | timedelta) -> None:
+        super().__init__(reason)
+        seconds = after.total_seconds() if isinstance(after, timedelta) else float(after)
+        if not 0 <= seconds <= limits.RETRY_AFTER_SECONDS:
+            raise ValueError(f"after is {seconds:g} s; it has to be 0 to {limits.RETRY_AFTER_SECONDS:g}")
+        self.after_ms = round(seconds * 1_000)
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,7 @@ class TaskInfo:
     checkpoint: bytes | None
     """What an earlier attempt of the run saved last."""
     trigger: str
-    """What made the run: `schedule`, `manual` or `backfill`."""
+    """What made the run: `schedule`, `manual`, `backfill` or `retry`."""
     params: Mapping[str, str]
     """The job's values and those that the run was triggered with."""
     previous_scheduled_time: datetime | None

@@ -16,6 +16,8 @@ WAITING = 1_000
 """Assignments beyond the slots that may wait for one."""
 CHECKPOINT_BYTES = 256 << 10
 PROGRESS_MESSAGE_BYTES = 256
+RETRY_AFTER_SECONDS = 86_400.0
+"""The longest wait before the next attempt that a task may wish for."""
 OUTPUT_TAIL_BYTES = 2_048
 ERROR_BYTES = 1_024
 LOG_REPLY_BYTES = 256 << 10

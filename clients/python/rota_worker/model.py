@@ -93,6 +93,16 @@ class Assignment:
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What a task wants to follow its failure."""
+
+    no_retry: bool = False
+    """Another attempt would be of no use."""
+    retry_after_ms: int | None = None
+    """How long the next attempt is to wait; as the job says for None."""
+
+
+@dataclass(frozen=True)
 class End:
     """How an attempt ended."""
 
@@ -103,6 +113,7 @@ class End:
     error: str = ""
     output_tail: bytes = b""
     usage: Usage | None = None
+    wish: Wish = Wish()
 
 
 @dataclass(frozen=True)

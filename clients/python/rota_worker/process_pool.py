@@ -13,7 +13,7 @@ from typing import Any
 from . import channel, executor, launch, limits, logs
 from .clock import wall_ns
 from .files import DataFolder
-from .model import Assignment, AttemptKey, AttemptRef, End, EndReason, KillMode, Usage
+from .model import Assignment, AttemptKey, AttemptRef, End, EndReason, KillMode, Usage, Wish
 from .trust import TrustFile
 
 log = logging.getLogger("rota_worker.pool")
@@ -34,6 +34,7 @@ class Running:
     control: socket.socket
     writer: asyncio.StreamWriter | None = None
     failure: str = ""
+    wish: Wish = Wish()
     checkpoints: dict[int, int] = field(default_factory=dict)
     """The task's sequence of each checkpoint that the machine has one for."""
 
@@ -191,6 +192,7 @@ class ProcessPool:
                     self._save(running, message["sequence"], checkpoint)
                 else:
                     running.failure = message["error"]
+                    running.wish = Wish(message["no_retry"], message["retry_after_ms"])
         except (asyncio.IncompleteReadError, ConnectionError):
             return  # It has ended, perhaps in the middle of a message.
         except (ValueError, KeyError) as error:
@@ -228,6 +230,7 @@ class ProcessPool:
             error=error,
             output_tail=logs.tail(running.folder),
             usage=Usage(*ended["usage"]),
+            wish=running.wish if reason is EndReason.EXITED else Wish(),
         )
 
     def close(self) -> None:

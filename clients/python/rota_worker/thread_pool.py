@@ -20,7 +20,7 @@ from . import _child, executor, launch, limits, logs
 from .clock import wall_ns
 from .context import Cancelled, CheckpointError, Context, TaskInfo, check_progress, task_logger
 from .files import DataFolder
-from .model import Assignment, AttemptKey, AttemptRef, End, EndReason, KillMode
+from .model import Assignment, AttemptKey, AttemptRef, End, EndReason, KillMode, Wish
 from .registry import Handlers
 from .trust import TrustFile
 
@@ -177,7 +177,7 @@ class ThreadPool:
         if answer is not None:
             answer.set_result(error)
 
-    def _ended(self, running: Running, code: int, failure: str) -> None:
+    def _ended(self, running: Running, code: int, failure: str, wish: Wish) -> None:
         assert self._events is not None
         if running.timer is not None:
             running.timer.cancel()
@@ -188,7 +188,14 @@ class ThreadPool:
             reason, failure = EndReason.TIMEOUT, executor.timed_out(running.assignment.timeout_ms)
         elif running.why and code != 0:
             reason, failure = EndReason.CANCELLED, ""
-        end = End(wall_ns(), reason, exit_code=code, error=failure, output_tail=logs.tail(running.folder))
+        end = End(
+            wall_ns(),
+            reason,
+            exit_code=code,
+            error=failure,
+            output_tail=logs.tail(running.folder),
+            wish=wish if reason is EndReason.EXITED else Wish(),
+        )
         self._events.task_ended(running.assignment.ref, end)
 
     # In the attempt's thread
@@ -197,7 +204,7 @@ class ThreadPool:
         out = logs.LogWriter(running.folder, "stdout", self._log_bytes)
         handler = _LogHandler(out)
         context = ThreadContext(info, task_logger(info.run_id, handler), self, running)
-        code, failure = 1, ""
+        code, failure, wish = 1, "", Wish()
         try:
             result = self._handlers[info.name](context, json.loads(running.assignment.payload or "null"))
             if result is not None:
@@ -206,12 +213,12 @@ class ThreadPool:
         except Cancelled:
             failure = "the task was asked to stop"
         except BaseException as error:
-            failure = _child.describe(error)
+            failure, wish = _child.describe(error), _child.wish_of(error)
             context.log.error("%s", traceback.format_exc())
         finally:
             handler.close()
             out.close()
-            self.call(self._ended, running, code, failure)
+            self.call(self._ended, running, code, failure, wish)
 
     def close(self) -> None:
         watchdog, self._watchdog = self._watchdog, None

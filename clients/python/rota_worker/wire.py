@@ -17,6 +17,7 @@ from .model import (
     Status,
     Update,
     Usage,
+    Wish,
 )
 
 
@@ -112,6 +113,9 @@ def update_to_wire(update: Update) -> pb.AttemptUpdate:
             message.usage.user_cpu_microseconds = end.usage.user_us
             message.usage.system_cpu_microseconds = end.usage.system_us
             message.usage.max_rss_kib = end.usage.max_rss_kib
+        message.no_retry = end.wish.no_retry
+        if end.wish.retry_after_ms is not None:
+            message.retry_after.FromMilliseconds(end.wish.retry_after_ms)
     return message
 
 
@@ -130,6 +134,9 @@ def update_from_wire(message: pb.AttemptUpdate) -> Update:
             usage=Usage(usage.user_cpu_microseconds, usage.system_cpu_microseconds, usage.max_rss_kib)
             if message.HasField("usage")
             else None,
+            wish=Wish(
+                message.no_retry, _milliseconds(message.retry_after) if message.HasField("retry_after") else None
+            ),
         )
     started = nanoseconds(message.start_time) if message.HasField("start_time") else None
     return Update(ref_from_wire(message.attempt), started, end)

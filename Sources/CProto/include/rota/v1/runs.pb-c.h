@@ -19,6 +19,7 @@ PROTOBUF_C__BEGIN_DECLS
 #include "rota/v1/types.pb-c.h"
 
 typedef struct Rota__V1__GetRunRequest Rota__V1__GetRunRequest;
+typedef struct Rota__V1__RetryRunRequest Rota__V1__RetryRunRequest;
 typedef struct Rota__V1__ListRunsRequest Rota__V1__ListRunsRequest;
 typedef struct Rota__V1__ListRunsResponse Rota__V1__ListRunsResponse;
 typedef struct Rota__V1__ListExecutionsResponse Rota__V1__ListExecutionsResponse;
@@ -51,6 +52,25 @@ struct  Rota__V1__GetRunRequest
 #define ROTA__V1__GET_RUN_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__get_run_request__descriptor) \
     , {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+struct  Rota__V1__RetryRunRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData namespace_;
+  ProtobufCBinaryData job_id;
+  /*
+   * The job's newest run that failed when empty.
+   */
+  ProtobufCBinaryData run_id;
+  /*
+   * Requests with the same key within 24 hours make one run; at most 128 bytes.
+   */
+  ProtobufCBinaryData idempotency_key;
+};
+#define ROTA__V1__RETRY_RUN_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__retry_run_request__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
 
 
 struct  Rota__V1__ListRunsRequest
@@ -203,6 +223,25 @@ Rota__V1__GetRunRequest *
 void   rota__v1__get_run_request__free_unpacked
                      (Rota__V1__GetRunRequest *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__RetryRunRequest methods */
+void   rota__v1__retry_run_request__init
+                     (Rota__V1__RetryRunRequest         *message);
+size_t rota__v1__retry_run_request__get_packed_size
+                     (const Rota__V1__RetryRunRequest   *message);
+size_t rota__v1__retry_run_request__pack
+                     (const Rota__V1__RetryRunRequest   *message,
+                      uint8_t             *out);
+size_t rota__v1__retry_run_request__pack_to_buffer
+                     (const Rota__V1__RetryRunRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__RetryRunRequest *
+       rota__v1__retry_run_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__retry_run_request__free_unpacked
+                     (Rota__V1__RetryRunRequest *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__ListRunsRequest methods */
 void   rota__v1__list_runs_request__init
                      (Rota__V1__ListRunsRequest         *message);
@@ -322,6 +361,9 @@ void   rota__v1__log_chunk__free_unpacked
 typedef void (*Rota__V1__GetRunRequest_Closure)
                  (const Rota__V1__GetRunRequest *message,
                   void *closure_data);
+typedef void (*Rota__V1__RetryRunRequest_Closure)
+                 (const Rota__V1__RetryRunRequest *message,
+                  void *closure_data);
 typedef void (*Rota__V1__ListRunsRequest_Closure)
                  (const Rota__V1__ListRunsRequest *message,
                   void *closure_data);
@@ -359,6 +401,10 @@ struct Rota__V1__Runs_Service
                           const Rota__V1__ListRunsRequest *input,
                           Rota__V1__ListExecutionsResponse_Closure closure,
                           void *closure_data);
+  void (*retry)(Rota__V1__Runs_Service *service,
+                const Rota__V1__RetryRunRequest *input,
+                Rota__V1__Run_Closure closure,
+                void *closure_data);
   void (*logs)(Rota__V1__Runs_Service *service,
                const Rota__V1__LogsRequest *input,
                Rota__V1__LogChunk_Closure closure,
@@ -374,6 +420,7 @@ void rota__v1__runs__init (Rota__V1__Runs_Service *service,
       function_prefix__ ## get,\
       function_prefix__ ## list,\
       function_prefix__ ## list_executions,\
+      function_prefix__ ## retry,\
       function_prefix__ ## logs  }
 void rota__v1__runs__get(ProtobufCService *service,
                          const Rota__V1__GetRunRequest *input,
@@ -387,6 +434,10 @@ void rota__v1__runs__list_executions(ProtobufCService *service,
                                      const Rota__V1__ListRunsRequest *input,
                                      Rota__V1__ListExecutionsResponse_Closure closure,
                                      void *closure_data);
+void rota__v1__runs__retry(ProtobufCService *service,
+                           const Rota__V1__RetryRunRequest *input,
+                           Rota__V1__Run_Closure closure,
+                           void *closure_data);
 void rota__v1__runs__logs(ProtobufCService *service,
                           const Rota__V1__LogsRequest *input,
                           Rota__V1__LogChunk_Closure closure,
@@ -396,6 +447,7 @@ void rota__v1__runs__logs(ProtobufCService *service,
 
 extern const ProtobufCEnumDescriptor    rota__v1__log_stream__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__get_run_request__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__retry_run_request__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__list_runs_request__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__list_runs_response__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__list_executions_response__descriptor;

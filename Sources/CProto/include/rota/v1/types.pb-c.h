@@ -20,6 +20,7 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Rota__V1__JobSpec Rota__V1__JobSpec;
 typedef struct Rota__V1__TaskLimits Rota__V1__TaskLimits;
+typedef struct Rota__V1__FailureFilter Rota__V1__FailureFilter;
 typedef struct Rota__V1__Schedule Rota__V1__Schedule;
 typedef struct Rota__V1__MisfirePolicy Rota__V1__MisfirePolicy;
 typedef struct Rota__V1__Overlap Rota__V1__Overlap;
@@ -123,7 +124,11 @@ typedef enum _Rota__V1__RunTrigger {
   ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED = 0,
   ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_SCHEDULE = 1,
   ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_MANUAL = 2,
-  ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_BACKFILL = 3
+  ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_BACKFILL = 3,
+  /*
+   * Somebody asked for a run that has ended to be run again.
+   */
+  ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_RETRY = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__RUN_TRIGGER)
 } Rota__V1__RunTrigger;
 typedef enum _Rota__V1__ConstraintOperator {
@@ -146,9 +151,13 @@ typedef enum _Rota__V1__AgentLossPolicy {
    */
   ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_RESTART = 1,
   /*
-   * Fail the run: at most once.
+   * Fail the run, unless the agent itself says that its task has stopped: at most once.
    */
-  ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_FAIL = 2
+  ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_FAIL = 2,
+  /*
+   * Wait for that agent for `agent_loss_wait`, then run it again on any: at least once.
+   */
+  ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_WAIT = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__AGENT_LOSS_POLICY)
 } Rota__V1__AgentLossPolicy;
 /*
@@ -269,7 +278,7 @@ struct  Rota__V1__JobSpec
    */
   Google__Protobuf__Duration *kill_grace;
   /*
-   * How often a failed attempt is followed by another, from 0.
+   * How often a failed attempt is followed by another, from 0; see `retry_on`.
    */
   int32_t max_retries;
   /*
@@ -313,6 +322,22 @@ struct  Rota__V1__JobSpec
   size_t n_params;
   Rota__V1__MapEntry **params;
   /*
+   * The only failures that are retried, up to `max_retries`; any failure when absent.
+   */
+  Rota__V1__FailureFilter *retry_on;
+  /*
+   * Failures that are never retried, whatever `retry_on` says.
+   */
+  Rota__V1__FailureFilter *no_retry_on;
+  /*
+   * How long a run may take from its creation, with all attempts and waits; unlimited when absent.
+   */
+  Google__Protobuf__Duration *total_timeout;
+  /*
+   * With `on_agent_loss` WAIT: how long it waits; 5 minutes when absent.
+   */
+  Google__Protobuf__Duration *agent_loss_wait;
+  /*
    * How much each attempt may use; for `exec` and `shell`.
    */
   Rota__V1__TaskLimits *limits;
@@ -332,7 +357,7 @@ struct  Rota__V1__JobSpec
 };
 #define ROTA__V1__JOB_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job_spec__descriptor) \
-    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, {0,NULL}, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL, NULL, NULL, NULL, {0,NULL}, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
 
 
 /*
@@ -357,6 +382,33 @@ struct  Rota__V1__TaskLimits
 #define ROTA__V1__TASK_LIMITS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__task_limits__descriptor) \
     , 0, 0, 0 }
+
+
+/*
+ * Which failures are meant: those that are named in any of the three ways.
+ */
+struct  Rota__V1__FailureFilter
+{
+  ProtobufCMessage base;
+  /*
+   * Of processes and named tasks: "75" or "100-119", from 1 to 255.
+   */
+  size_t n_exit_codes;
+  ProtobufCBinaryData *exit_codes;
+  /*
+   * Of the answers to requests: "429", "500-503" or "5xx".
+   */
+  size_t n_http_statuses;
+  ProtobufCBinaryData *http_statuses;
+  /*
+   * exited, signal, timeout, start_failed, out_of_memory, agent_stopped.
+   */
+  size_t n_reasons;
+  ProtobufCBinaryData *reasons;
+};
+#define ROTA__V1__FAILURE_FILTER__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__failure_filter__descriptor) \
+    , 0,NULL, 0,NULL, 0,NULL }
 
 
 typedef enum {
@@ -767,10 +819,19 @@ struct  Rota__V1__Run
    * The backfill that made it.
    */
   ProtobufCBinaryData backfill_id;
+  /*
+   * The run of the same job that it runs again.
+   */
+  ProtobufCBinaryData retry_of;
+  /*
+   * Of a queued run: the agent that alone may take it until `waits_until`, for it had the last attempt.
+   */
+  ProtobufCBinaryData waits_for_worker;
+  Google__Protobuf__Timestamp *waits_until;
 };
 #define ROTA__V1__RUN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__run__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED, NULL, NULL, NULL, NULL, 0, 0, 0,NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED, 0,NULL, {0,NULL} }
+    , {0,NULL}, {0,NULL}, {0,NULL}, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED, NULL, NULL, NULL, NULL, 0, 0, 0,NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED, 0,NULL, {0,NULL}, {0,NULL}, {0,NULL}, NULL }
 
 
 /*
@@ -995,6 +1056,25 @@ Rota__V1__TaskLimits *
                       const uint8_t       *data);
 void   rota__v1__task_limits__free_unpacked
                      (Rota__V1__TaskLimits *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__FailureFilter methods */
+void   rota__v1__failure_filter__init
+                     (Rota__V1__FailureFilter         *message);
+size_t rota__v1__failure_filter__get_packed_size
+                     (const Rota__V1__FailureFilter   *message);
+size_t rota__v1__failure_filter__pack
+                     (const Rota__V1__FailureFilter   *message,
+                      uint8_t             *out);
+size_t rota__v1__failure_filter__pack_to_buffer
+                     (const Rota__V1__FailureFilter   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__FailureFilter *
+       rota__v1__failure_filter__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__failure_filter__free_unpacked
+                     (Rota__V1__FailureFilter *message,
                       ProtobufCAllocator *allocator);
 /* Rota__V1__Schedule methods */
 void   rota__v1__schedule__init
@@ -1365,6 +1445,9 @@ typedef void (*Rota__V1__JobSpec_Closure)
 typedef void (*Rota__V1__TaskLimits_Closure)
                  (const Rota__V1__TaskLimits *message,
                   void *closure_data);
+typedef void (*Rota__V1__FailureFilter_Closure)
+                 (const Rota__V1__FailureFilter *message,
+                  void *closure_data);
 typedef void (*Rota__V1__Schedule_Closure)
                  (const Rota__V1__Schedule *message,
                   void *closure_data);
@@ -1441,6 +1524,7 @@ extern const ProtobufCEnumDescriptor    rota__v1__run_state__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__end_reason__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__task_limits__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__failure_filter__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__schedule__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__misfire_policy__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__overlap__descriptor;
