@@ -14,7 +14,7 @@ TIMES := 20
 SWIFT_SOURCES := Sources Tests Benchmarks Package.swift
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  make test-module MODULE=SchedulerCore    builds and tests that module alone"
 	@echo "  make test-e2e ARGS='-k cancel'           passes ARGS on to pytest"
