@@ -139,8 +139,12 @@ class Workload:
         match kind:
             case "one_off":
                 flags = "t" if random.random() < 0.2 else "-"
-                delay = {"delay": f"{random.randrange(1, 5)}s"} if random.random() < 0.2 else {}
-                return {"exec": tasks.argv(millis, flags=flags), **delay}
+                body: dict[str, Any] = {"exec": tasks.argv(millis, flags=flags)}
+                if random.random() < 0.2:
+                    # Not a `delay`, which counts from the server's clock: that may be an hour off.
+                    due = time.time_ns() // 1000 + random.randrange(1, 5) * SECOND
+                    body["execution_time"] = _rfc3339(due)
+                return body
             case "retrying":
                 failures = random.randrange(1, 3)
                 return {"exec": tasks.argv(100, failures=failures), "max_retries": failures + 1, "backoff": BACKOFF}
