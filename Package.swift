@@ -74,7 +74,7 @@ let allTargets: [Target] = [
     "Agent",
     [
       "Certificates", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", "Curl", swiftLog,
-      lifecycle, nioCore, nioPosix,
+      lifecycle, nioCore, nioPosix, crypto,
     ]),
   // Linked without the Swift runtime, which SwiftPM would add even to a C program: it starts a
   // process for each task, and the runtime would triple what that costs.

@@ -5,20 +5,37 @@ import SchedulerCore
 /// inputs, without suspending in between.
 actor AgentCore: LeaseOwner {
   private let configuration: AgentConfiguration
-  private let folder: DataFolder
+  let folder: DataFolder
   private let trust: TrustFile
-  private let logger: Logger
-  private var machine: AgentMachine
+  let logger: Logger
+  var machine: AgentMachine
   private var journal: ResultJournal
   private var executor: Executor?
   private var health = AgentHealth()
   private var session: OpenSession?
   private var lastSession: UInt64 = 0
+  /// How the tasks that run can be found again; for the journal.
+  private var running: [AttemptRef: RunningTask] = [:]
+  /// Tasks with a process that were told to start and have not said how they can be found.
+  private var starting = Set<AttemptRef>()
+  /// By attempt; those of which nothing is in doubt are not in it.
+  var sentCheckpoints: [AttemptRef: SentCheckpoint] = [:]
+  private var isLeaving = false
+  /// The agent has let go of its tasks: nothing is decided any more.
+  private(set) var hasLeft = false
 
   /// A session from its hello to its end.
   private struct OpenSession {
     let id: UInt64
-    let outbound: AsyncStream<AgentStatus>.Continuation
+    let outbound: AsyncStream<Outgoing>.Continuation
+  }
+
+  /// What a session sends after its hello.
+  enum Outgoing: Sendable {
+    /// Answered by `statusWritten`.
+    case status(AgentStatus)
+    /// Answered by `checkpointReady` or `checkpointNotSent`.
+    case checkpoint(AgentMachine.CheckpointRequest)
   }
 
   /// What a session needs to begin.
@@ -27,8 +44,8 @@ actor AgentCore: LeaseOwner {
     let id: UInt64
     /// The first message.
     let hello: AgentHello
-    /// What to send after it, each answered by `statusWritten`. Ends when the session has to end.
-    let outbound: AsyncStream<AgentStatus>
+    /// What to send after it, in this order. Ends when the session has to end.
+    let outbound: AsyncStream<Outgoing>
   }
 
   init(
@@ -63,42 +80,73 @@ actor AgentCore: LeaseOwner {
 
   // MARK: Restart
 
-  /// Takes up what the journal of an earlier process holds; all of its tasks are dead.
+  /// Takes up what the journal of an earlier process holds. Tasks that were not adopted are dead.
   ///
   /// An attempt without an end in the journal gets the one that its shim wrote down, or none was: the agent stopped.
-  func recover(_ recovered: ResultJournal.Recovered) {
-    let found = recovered.begun.map { ref in
+  func recover(_ recovered: ResultJournal.Recovered, adopted: [AdoptedTask]) {
+    adopt(adopted)
+    let goOn = Set(adopted.map(\.task.ref))
+    let found = recovered.begun.filter { !goOn.contains($0) }.map { ref in
+      let task = recovered.running[ref]
       var end = folder.folder(of: ref).flatMap { folder -> AttemptEnd? in
-        let end = ShimReport.result(in: folder)?.end(folder: folder, timeoutMillis: nil)
+        let end = ShimReport.result(in: folder)?.end(folder: folder, timeoutMillis: task?.timeoutMillis)
         return end.map { executor?.isolation.conclude($0, folder: folder) ?? $0 }
       }
       if end?.reason == .cancelled { end?.reason = .agentStopped }
       let unknown = AttemptEnd(
         endedAt: Clocks.wall(), reason: .agentStopped, error: "the agent was restarted while it ran")
-      return AttemptUpdate(ref: ref, end: end ?? unknown)
+      return AttemptUpdate(ref: ref, startedAt: task?.startedAt, end: end ?? unknown)
     }
     writeJournal { journal throws(AgentError) in try journal.append(ended: found) }
     let saved = SavedIncarnation.load(folder.incarnationFile)
     let epoch = saved.map { SavedLeaderEpoch.load(folder.leaderEpochFile, incarnation: $0.createRevision) }
     machine.recovered(recovered.ended + found, leaderEpoch: epoch ?? 0)
+    for update in recovered.ended + found { recoverCheckpoint(of: update.ref) }
     settle()
+  }
+
+  /// They run by the trust that the earlier process had. Whether the incarnation is still there, the lease's keeper asks.
+  private func adopt(_ tasks: [AdoptedTask]) {
+    guard !tasks.isEmpty else { return }
+    machine.leaseTrusted(until: trust.trustedUntil, at: Clocks.now())
+    for adopted in tasks {
+      machine.adopted(adopted.task.ref, startedAt: adopted.task.startedAt)
+      running[adopted.task.ref] = adopted.task
+      sentCheckpoints[adopted.task.ref] = SentCheckpoint()
+    }
+    executor?.adopt(tasks)
+    logger.notice("tasks of the earlier process go on", metadata: ["tasks": "\(tasks.count)"])
   }
 
   // MARK: Tasks
 
   /// What the executors report.
   func taskEvents(_ events: [TaskEvent]) {
+    guard !hasLeft else { return }
     apply(events)
     settle()
   }
 
   private func apply(_ events: [TaskEvent]) {
+    var found: [AttemptRef: RunningTask] = [:]
     for event in events {
       switch event {
-      case .started(let ref, let time): machine.taskStarted(ref, at: time)
-      case .ended(let ref, let end): machine.taskEnded(ref, end)
+      case .started(let ref, let time, let task):
+        machine.taskStarted(ref, at: time)
+        starting.remove(ref)
+        found[ref] = task
+      case .checkpoint(let ref): machine.checkpointChanged(ref)
+      case .ended(let ref, let end):
+        machine.taskEnded(ref, end)
+        starting.remove(ref)
+        running[ref] = nil
+        // One that has ended in the same breath need not be found again.
+        found[ref] = nil
       }
     }
+    guard !found.isEmpty else { return }
+    running.merge(found) { $1 }
+    writeJournal { journal throws(AgentError) in try journal.append(running: Array(found.values)) }
   }
 
   /// Takes no new work.
@@ -125,6 +173,20 @@ actor AgentCore: LeaseOwner {
         logger.error("killed tasks do not die; waiting", metadata: ["tasks": "\(machine.activeCount)"])
       }
     }
+  }
+
+  /// Lets go of all tasks, for the agent's next process: none is killed, and nothing is given back. Tasks that are being started are
+  /// waited for, so that the next process can find them.
+  func leave() async {
+    isLeaving = true
+    let deadline = ContinuousClock.now + AgentLimits.leaveWait
+    while !starting.isEmpty, ContinuousClock.now < deadline {
+      await Task { try? await Task.sleep(for: .milliseconds(2)) }.value
+    }
+    hasLeft = true
+    session?.outbound.finish()
+    executor?.leave()
+    logger.notice("left for the agent's next process", metadata: ["tasks": "\(running.count)"])
   }
 
   // MARK: The lease
@@ -164,12 +226,12 @@ actor AgentCore: LeaseOwner {
 
   // MARK: The session
 
-  /// Begins a session; nil while the agent has no incarnation. An earlier session ends.
+  /// Begins a session; nil while the agent has no incarnation, or has left. An earlier session ends.
   func beginSession() -> Beginning? {
-    guard let incarnation = machine.incarnation else { return nil }
+    guard !isLeaving, let incarnation = machine.incarnation else { return nil }
     if let session { endSession(session.id) }
     lastSession += 1
-    let (stream, continuation) = AsyncStream.makeStream(of: AgentStatus.self)
+    let (stream, continuation) = AsyncStream.makeStream(of: Outgoing.self)
     session = OpenSession(id: lastSession, outbound: continuation)
     let hello = AgentHello(
       agentID: configuration.id, incarnation: incarnation, version: configuration.version,
@@ -211,7 +273,8 @@ actor AgentCore: LeaseOwner {
 
   /// The leader's messages, after the welcome.
   func received(_ id: UInt64, _ messages: [ServerMessage]) {
-    guard session?.id == id else { return }
+    // What is assigned now is not begun: the next process has not heard of it, and is told again.
+    guard session?.id == id, !isLeaving else { return }
     let now = Clocks.now()
     for message in messages {
       switch message {
@@ -220,7 +283,8 @@ actor AgentCore: LeaseOwner {
         machine.stop(refs, forget: forget, reason: reason, at: now)
       case .ack(let sequence): machine.acknowledged(sequence)
       case .welcome: break  // Said once already; nothing changes.
-      case .checkpointAck: break  // Its tasks save no checkpoints.
+      case .checkpointAck(let ref, let sequence, let error):
+        machine.checkpointAnswered(ref, sequence: sequence, error: error, at: now)
       }
     }
     settle()
@@ -243,30 +307,44 @@ actor AgentCore: LeaseOwner {
   /// Whether the attempt's task may still write.
   func isLive(_ ref: AttemptRef) -> Bool { machine.isLive(ref) }
 
+  /// Whether a session is the present one, and the leader has been heard on it.
+  func isPresent(_ id: UInt64) -> Bool { session?.id == id && machine.hasSession }
+
   /// Whether the leader has been heard on the present session.
   var hasOpenSession: Bool { session != nil && machine.hasSession }
 
   // MARK: Effects
 
   /// Executes what the machine wants done. Noops end at once, which may lead to more.
-  private func settle() {
+  func settle() {
+    guard !hasLeft else { return }
     while true {
-      let effects = machine.takeEffects(at: Clocks.now())
+      var effects = machine.takeEffects(at: Clocks.now())
       if effects.isEmpty { break }
+      // Nor is it written down, so that the next process is told again.
+      if isLeaving { effects.start = [] }
       // A noop that is lost in a crash does no harm, so only the ends of noops are written down.
       let begun = effects.start.filter { $0.spec.task != .noop }.map(\.ref)
+      starting.formUnion(effects.start.filter { $0.spec.task.hasProcess }.map(\.ref))
       writeJournal { journal throws(AgentError) in
         try journal.append(begun: begun, ended: effects.journal, forgotten: effects.unjournal)
       }
       let ended = executor?.start(effects.start) ?? []
       if !effects.kill.isEmpty { executor?.kill(effects.kill) }
+      for answer in effects.checkpoints { tell(answer) }
+      for ref in effects.unjournal { sentCheckpoints[ref] = nil }
       apply(ended)
     }
     if journal.wantsCompaction {
-      let (running, ended) = machine.journaled
-      writeJournal { journal throws(AgentError) in try journal.compact(begun: running, ended: ended) }
+      let (begun, ended) = machine.journaled
+      let tasks = Array(running.values)
+      writeJournal { journal throws(AgentError) in
+        try journal.compact(begun: begun, running: tasks, ended: ended)
+      }
     }
-    if let session, let status = machine.takeStatus() { session.outbound.yield(status) }
+    guard let session else { return }
+    for request in machine.takeCheckpoints(at: Clocks.now()) { session.outbound.yield(.checkpoint(request)) }
+    if let status = machine.takeStatus() { session.outbound.yield(.status(status)) }
   }
 
   /// A disk that refuses makes a restart of the agent forget, no more: results are still delivered from memory.

@@ -21,6 +21,8 @@ enum AgentLimits {
   static let orphanCheckMillis: Int32 = 100
   /// How long tasks of an earlier life may take to die by themselves before they are killed.
   static let strayGrace: Duration = .seconds(15)
+  /// The same while other tasks of that life go on and wait for the lease to be renewed.
+  static let strayGraceBesideAdopted: Duration = .seconds(1)
   /// How long killed processes may take to disappear.
   static let strayKillWait: Duration = .seconds(10)
 
@@ -39,6 +41,19 @@ enum AgentLimits {
   static let userGroups: Int32 = 65_536
   /// The longest table of mounts that is read.
   static let mountTableBytes = 4 << 20
+
+  // Adoption.
+  /// How long shims may take to answer a new process of the agent.
+  static let adoptionWait: Duration = .seconds(2)
+  /// How long tasks that are being started may take to be written down before the agent leaves for an upgrade.
+  static let leaveWait: Duration = .seconds(2)
+
+  // Checkpoints of processes.
+  /// The longest mark that is read.
+  static let checkpointMarkBytes = 512
+  /// Bytes of the kernel's notices read at once, and how often in one turn.
+  static let checkpointEventBytes = 16_384
+  static let checkpointReadsPerTurn = 16
 
   // Journal.
   /// A file smaller than this is never rewritten.

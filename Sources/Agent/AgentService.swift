@@ -10,12 +10,14 @@ import ServiceLifecycle
 /// An agent: holds a lease in etcd, keeps a session with the leader, and runs what it is assigned.
 ///
 /// It stops gracefully when the service group asks it to: takes no new work, lets tasks finish for a while, kills the
-/// rest, has the results acknowledged, and gives its lease back last.
+/// rest, has the results acknowledged, and gives its lease back last. Or it leaves, and its next process goes on.
 public final class AgentService: Service {
   private let configuration: AgentConfiguration
   private let etcd: any EtcdStore
   private let group: any EventLoopGroup
   private let logger: Logger
+  /// Ends when `leave()` was called.
+  private let leaving = AsyncStream.makeStream(of: Never.self)
 
   /// Makes an agent; nothing happens before `run()`.
   ///
@@ -32,6 +34,11 @@ public final class AgentService: Service {
     self.logger = logger
   }
 
+  /// Has `run()` return soon, without killing a task and without giving the lease back: for an upgrade. The agent's next process
+  /// with the same data folder goes on with the tasks, if it starts before the lease can no longer be trusted; otherwise
+  /// their shims kill them.
+  public func leave() { leaving.continuation.finish() }
+
   /// Runs the agent until it is asked to stop, or cancelled.
   ///
   /// - Throws: `AgentError` when it cannot begin: a bad configuration, a data folder that is in use, a process of an
@@ -39,21 +46,22 @@ public final class AgentService: Service {
   public func run() async throws {
     try configuration.validate()
     let folder = try DataFolder(path: configuration.dataFolder)
+    defer { folder.release() }
     let trust = try TrustFile(path: folder.trustFile)
     let (journal, recovered) = try ResultJournal.open(folder.journalFile)
     if recovered.tornBytes > 0 {
       logger.warning("the result journal had a torn end", metadata: ["bytes": "\(recovered.tornBytes)"])
     }
     let isolation = try Isolation.open(configuration, dataFolder: folder.path, logger: logger)
-    try await endStrays(in: folder, isolation)
+    let adopted = try await takeOver(recovered, folder: folder, trust: trust, isolation)
     let core = AgentCore(configuration, folder: folder, trust: trust, journal: journal, logger: logger)
     let engine = try CurlEngine()
     let (events, deliver) = AsyncStream.makeStream(of: [TaskEvent].self)
     let executor = try Executor(
-      configuration, folder: folder, trustFile: trust, engine: engine, isolation: isolation
+      configuration, folder: folder, trustFile: trust, engine: engine, isolation: isolation, logger: logger
     ) { deliver.yield($0) }
     await core.use(executor)
-    await core.recover(recovered)
+    await core.recover(recovered, adopted: adopted)
     isolation.removeLeftovers()
 
     // The pump outlives everything else: only through it the core hears that the last tasks are dead.
@@ -69,21 +77,49 @@ public final class AgentService: Service {
     if let failure { throw failure }
   }
 
-  /// Makes sure that nothing of an earlier process of this agent still runs. Its shims saw it die and are killing
-  /// their tasks; what is left after a while is killed here.
-  private func endStrays(in folder: DataFolder, _ isolation: Isolation) async throws {
+  /// Takes over the tasks of an earlier process, and sees to it that the rest of them is dead.
+  private func takeOver(
+    _ recovered: ResultJournal.Recovered, folder: DataFolder, trust: TrustFile, _ isolation: Isolation
+  ) async throws -> [AdoptedTask] {
+    let saved = SavedIncarnation.load(folder.incarnationFile)
+    // Another id has another key. Past the end of trust the shims are killing everything.
+    let mayGoOn = saved?.agentID == configuration.id && trust.trustedUntil > Clocks.boot()
+    let adopted = await Adoption(folder: folder, logger: logger).takeOver(
+      recovered, incarnation: mayGoOn ? saved?.createRevision : nil)
+    if adopted.isEmpty { trust.trustedUntil = 0 }
+    let goOn = Set(adopted.map(\.folder))
+    let rest = recovered.begun.compactMap { folder.folder(of: $0) }.filter { !goOn.contains($0) }
+    try await end(rest, in: folder, sparing: goOn, isolation)
+    return adopted
+  }
+
+  /// Makes sure that nothing else of an earlier process of this agent still runs. Its shims are told to kill their
+  /// tasks; what is left after a while is killed here.
+  private func end(
+    _ attempts: [AttemptFolder], in folder: DataFolder, sparing adopted: Set<AttemptFolder>,
+    _ isolation: Isolation
+  ) async throws {
+    let kept = Array(adopted)
+    let paths = Set(kept.map(\.path))
+    var unreached = attempts
     let start = ContinuousClock.now
+    // The tasks that go on need their lease renewed.
+    let grace = adopted.isEmpty ? AgentLimits.strayGrace : AgentLimits.strayGraceBesideAdopted
     var isKilling = false
-    while !StrayProcesses.find(under: folder.attempts).isEmpty || !isolation.leftovers().isEmpty {
+    while !StrayProcesses.find(under: folder.attempts, sparing: paths).isEmpty
+      || !isolation.leftovers(except: kept).isEmpty
+    {
+      unreached = Adoption.dismiss(unreached)
       let waited = ContinuousClock.now - start
-      if waited > AgentLimits.strayGrace {
+      if waited > grace {
         if !isKilling { logger.warning("tasks of the agent's earlier process are still alive; killing them") }
         isKilling = true
-        _ = StrayProcesses.kill(under: folder.attempts)
-        isolation.killLeftovers()
+        _ = StrayProcesses.kill(under: folder.attempts, sparing: paths)
+        isolation.killLeftovers(except: kept)
       }
-      guard waited < AgentLimits.strayGrace + AgentLimits.strayKillWait else {
-        let left = StrayProcesses.find(under: folder.attempts).map { "pid \($0)" } + isolation.leftovers()
+      guard waited < grace + AgentLimits.strayKillWait else {
+        let found = StrayProcesses.find(under: folder.attempts, sparing: paths)
+        let left = found.map { "pid \($0)" } + isolation.leftovers(except: kept)
         throw AgentError(
           .strayProcess,
           "processes of the agent's earlier life do not die (\(left.joined(separator: ", "))); "
@@ -116,13 +152,15 @@ public final class AgentService: Service {
           }
         }
         group.addTask { try await self.untilAskedToStop(core) }
+        group.addTask { try await self.untilAskedToLeave(core) }
         defer { group.cancelAll() }
-        // Only the last one ends by itself.
+        // Only the last two end by themselves.
         try await group.next()
       }
     } catch {
       failure = error
     }
+    if await core.hasLeft { return nil }
     // Reached without a graceful stop, too: nothing may outlive the lease.
     await core.stopAll(.now)
     await core.waitUntilNothingRuns()
@@ -186,6 +224,13 @@ public final class AgentService: Service {
   }
 
   // MARK: Stopping
+
+  /// Returns when the agent was asked to leave its tasks to the next process, and has. Throws only when cancelled.
+  private func untilAskedToLeave(_ core: AgentCore) async throws {
+    for await _ in leaving.stream {}
+    try Task.checkCancellation()
+    await core.leave()
+  }
 
   /// Returns when the agent was asked to stop and has done so in order. Throws only when cancelled.
   private func untilAskedToStop(_ core: AgentCore) async throws {

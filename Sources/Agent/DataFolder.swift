@@ -8,7 +8,8 @@ import SchedulerCore
 ///     incarnation.json   lease and incarnation, for a restart
 ///     journal            what ran and how it ended, until the leader has acknowledged it
 ///     attempts/<namespace>/<job>/<run>/<attempt>/
-///                        stdout.log stderr.log (and .1 after a rotation), script, result, work/
+///                        stdout.log stderr.log (and .1 after a rotation), script, result, work/, checkpoint/,
+///                        agent.sock (where a shim waits for the agent's next process)
 ///
 /// Nothing here is synced to disk: it has to survive the process, not the machine. When the machine goes down
 /// the lease goes too, and with it everything that is kept here for it.
@@ -54,6 +55,9 @@ final class DataFolder: Sendable {
 
   deinit { close(lock) }
 
+  /// Lets another agent have the folder, also while something here still refers to it.
+  func release() { flock(lock, LOCK_UN) }
+
   /// The folder of an attempt; nil when a name in it is not a valid identifier, so that no path can lead out.
   func folder(of ref: AttemptRef) -> AttemptFolder? { AttemptFolder(ref: ref, root: attempts) }
 }
@@ -73,6 +77,10 @@ struct AttemptFolder: Hashable, Sendable {
   var work: String { path + "/work" }
   var script: String { path + "/script" }
   var result: String { path + "/result" }
+  /// Relative to the folder.
+  static let socketName = "agent.sock"
+  var socket: String { path + "/" + Self.socketName }
+  var checkpoints: CheckpointFolder { CheckpointFolder(path: path + "/checkpoint") }
   func log(_ stream: LogStream) -> String { path + "/" + stream.rawValue + ".log" }
 
   /// Makes the folder, and in it the task's scratch folder.

@@ -39,6 +39,7 @@ enum {
   STATUS_WAIT_MS = 2000,        // for room in the status pipe, only when nothing is left to guard
   FAILURE_MESSAGE_MAX = 512,
   CONTROL_READ_MAX = 64,        // control commands taken per turn of the loop
+  AGENT_BACKLOG = 4,            // connections of later agents that wait; one is normal
 
   // Defaults of the spec.
   GRACE_MS_DEFAULT = 5000,

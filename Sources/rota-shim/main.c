@@ -1,9 +1,10 @@
 /// rota-shim: runs one task and answers for its whole process tree.
 ///
 /// Started by the agent, once per attempt, with
-///   fd 3  spec, then control commands ('T', 'K'); its end means that the agent is gone
+///   fd 3  spec, then control commands ('T', 'K'); its end means that this agent is gone
 ///   fd 4  status lines: `S` or `F`, then `E`
 ///   fd 5  the deadline file: trusted_until, 8 bytes, nanoseconds of CLOCK_BOOTTIME
+/// When the agent is gone the task goes on until the deadline, and the agent's next process may take over by a socket.
 /// README.md beside this file describes the protocol in full.
 ///
 /// One thread, one poll loop. The order of what can end a task: its own exit, then commands, then the deadline,
@@ -21,6 +22,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "agent.h"
 #include "deadline.h"
 #include "launch.h"
 #include "limits.h"
@@ -32,12 +34,15 @@
 enum { CONTROL_FD = 3, STATUS_FD = 4, DEADLINE_FD = 5 };
 
 /// What the loop polls, by index.
-enum { WATCH_CONTROL, WATCH_CHILD, WATCH_DEADLINE, WATCH_TIMER, WATCH_LAUNCH, WATCH_OUT, WATCH_ERR, WATCH_COUNT };
+enum {
+  WATCH_CONTROL, WATCH_AGENT, WATCH_CHILD, WATCH_DEADLINE, WATCH_TIMER, WATCH_LAUNCH, WATCH_OUT, WATCH_ERR, WATCH_COUNT
+};
 
 /// Where the task is. STARTING -> RUNNING -> (TERMINATING ->) KILLING; any state may go to KILLING directly.
 enum phase { STARTING, RUNNING, TERMINATING, KILLING };
 
 struct shim {
+  struct agent agent;
   struct spec spec;
   struct deadline deadline;
   struct logs logs;
@@ -46,6 +51,7 @@ struct shim {
   int child_fd;        // signalfd for SIGCHLD
   int timer_fd;        // timeout, then grace
   enum phase phase;
+  uint64_t started_at;  // CLOCK_BOOTTIME, nanoseconds; 0 until the task was exec'ed
   const char *reason;  // the first cause, NULL while there is none
 };
 
@@ -71,12 +77,23 @@ static void terminate_task(struct shim *shim, const char *reason) {
   if (shim->spec.grace_ms == 0 || !arm_timer(shim->timer_fd, shim->spec.grace_ms)) kill_task(shim, reason);
 }
 
-/// The one place that decides what a gone agent means. (Adoption by its successor would be decided here.)
-static void on_agent_gone(struct shim *shim) { kill_task(shim, "agent-gone"); }
+/// The one place that decides what a gone agent means: its next process may come until the deadline.
+static void on_agent_gone(struct shim *shim) {
+  if (!agent_leave(&shim->agent)) kill_task(shim, "agent-gone");
+}
+
+static void tell_started(const struct shim *shim) {
+  report_started(shim->agent.status_fd, shim->launch.pid, shim->launch.starttime, shim->started_at);
+}
+
+/// Another process of the agent connects. It hears what this one knows, so that it can tell whose task this is.
+static void on_agent(struct shim *shim) {
+  if (agent_accept(&shim->agent) && shim->started_at != 0) tell_started(shim);
+}
 
 static void on_control(struct shim *shim) {
   char commands[CONTROL_READ_MAX];
-  ssize_t got = read(CONTROL_FD, commands, sizeof commands);
+  ssize_t got = read(shim->agent.control_fd, commands, sizeof commands);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) {
     on_agent_gone(shim);
@@ -124,7 +141,8 @@ static void protect_from_oom(void) {
 /// The child got as far as execve, or failed. False: it failed.
 static bool on_launch(struct shim *shim, struct failure *failure) {
   if (!launch_finish(&shim->launch, &shim->spec, failure)) return false;
-  report_started(STATUS_FD, shim->launch.pid, shim->launch.starttime);
+  shim->started_at = boottime_ns();
+  tell_started(shim);
   if (shim->phase == STARTING) shim->phase = RUNNING;
   protect_from_oom();
   return true;
@@ -134,7 +152,8 @@ static bool on_launch(struct shim *shim, struct failure *failure) {
 static bool guard(struct shim *shim, struct failure *failure) {
   while (shim->phase != KILLING) {
     struct pollfd watched[WATCH_COUNT] = {
-        [WATCH_CONTROL] = {.fd = CONTROL_FD, .events = POLLIN},
+        [WATCH_CONTROL] = {.fd = shim->agent.control_fd, .events = POLLIN},
+        [WATCH_AGENT] = {.fd = shim->agent.listen_fd, .events = POLLIN},
         [WATCH_CHILD] = {.fd = shim->child_fd, .events = POLLIN},
         [WATCH_DEADLINE] = {.fd = shim->deadline.timer_fd, .events = POLLIN},
         [WATCH_TIMER] = {.fd = shim->timer_fd, .events = POLLIN},
@@ -156,6 +175,7 @@ static bool guard(struct shim *shim, struct failure *failure) {
       break;
     }
     if (watched[WATCH_CONTROL].revents != 0) on_control(shim);
+    if (watched[WATCH_AGENT].revents != 0) on_agent(shim);
     if (watched[WATCH_DEADLINE].revents != 0 && !deadline_holds(&shim->deadline)) kill_task(shim, "fenced");
     if (shim->phase != KILLING && watched[WATCH_TIMER].revents != 0) on_timer(shim);
     if (shim->phase == KILLING) break;
@@ -210,6 +230,7 @@ static bool agent_is_there(void) {
 static bool start(struct shim *shim, struct failure *failure) {
   if (!prepare(shim, failure)) return false;
   if (!spec_read(CONTROL_FD, &shim->spec, failure)) return false;
+  shim->agent.socket_path = shim->spec.socket_path;
   if (!deadline_open(&shim->deadline, DEADLINE_FD, failure)) return false;
   if (!logs_open(&shim->logs, &shim->spec, failure)) return false;
   if (shim->spec.timeout_ms > 0 && !arm_timer(shim->timer_fd, shim->spec.timeout_ms)) {
@@ -228,7 +249,7 @@ int main(void) {
     diagnose("started without its pipes on fds 3 and 4; it is for rota agents only");
     return 2;
   }
-  static struct shim shim;
+  static struct shim shim = {.agent = {.control_fd = CONTROL_FD, .status_fd = STATUS_FD, .listen_fd = -1}};
   struct failure failure;
   if (!start(&shim, &failure)) {
     report_failure(STATUS_FD, shim.spec.result_path, &failure);
@@ -239,14 +260,17 @@ int main(void) {
   logs_finish(&shim.logs);
   // Killed or ended before the child's word was read: it comes first.
   if (started && shim.launch.report_fd >= 0) started = on_launch(&shim, &failure);
+  // One may have connected while the tree died.
+  on_agent(&shim);
   if (!started) {
-    report_failure(STATUS_FD, shim.spec.result_path, &failure);
-    return 0;
+    report_failure(shim.agent.status_fd, shim.spec.result_path, &failure);
+  } else {
+    struct ending ending = {.reason = shim.reason,
+                            .wait_status = shim.tree.main_status,
+                            .stdout_bytes = shim.logs.out.bytes,
+                            .stderr_bytes = shim.logs.err.bytes};
+    report_ended(shim.agent.status_fd, shim.spec.result_path, &ending);
   }
-  struct ending ending = {.reason = shim.reason,
-                          .wait_status = shim.tree.main_status,
-                          .stdout_bytes = shim.logs.out.bytes,
-                          .stderr_bytes = shim.logs.err.bytes};
-  report_ended(STATUS_FD, shim.spec.result_path, &ending);
+  agent_finish(&shim.agent);
   return 0;
 }

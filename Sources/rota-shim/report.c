@@ -86,16 +86,17 @@ static void write_result(const char *path, const char *line, size_t length) {
 /// The final line goes to the result file first: whoever reads it from the pipe can count on the file.
 static void write_final(int status_fd, const char *result_path, const char *line, size_t length) {
   if (result_path != NULL) write_result(result_path, line, length);
-  if (!write_line(status_fd, line, length, STATUS_WAIT_MS)) {
+  // Without an agent the file is what the next one reads.
+  if (status_fd >= 0 && !write_line(status_fd, line, length, STATUS_WAIT_MS)) {
     diagnose("the agent does not take the final status: %.*s", (int)length - 1, line);
   }
 }
 
-void report_started(int status_fd, pid_t pid, uint64_t starttime) {
+void report_started(int status_fd, pid_t pid, uint64_t starttime, uint64_t boottime) {
   char line[STATUS_LINE_MAX];
   int length = snprintf(line, sizeof line, "S %d %llu %llu\n", (int)pid, (unsigned long long)starttime,
-                        (unsigned long long)boottime_ns());
-  if (!write_line(status_fd, line, (size_t)length, 0)) diagnose("the agent does not take the start status");
+                        (unsigned long long)boottime);
+  if (status_fd >= 0 && !write_line(status_fd, line, (size_t)length, 0)) diagnose("the agent does not take the start status");
 }
 
 void report_failure(int status_fd, const char *result_path, const struct failure *failure) {

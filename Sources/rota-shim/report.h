@@ -37,13 +37,13 @@ uint64_t boottime_ns(void);
 /// CLOCK_MONOTONIC, in milliseconds.
 int64_t monotonic_ms(void);
 
-/// Writes the `S` line.
-void report_started(int status_fd, pid_t pid, uint64_t starttime);
+/// Writes the `S` line. `boottime` is when the task started: a later agent gets the same line.
+void report_started(int status_fd, pid_t pid, uint64_t starttime, uint64_t boottime);
 
-/// Writes the `F` line to the result file (`result_path` may be NULL) and to the status pipe.
+/// Writes the `F` line to the result file (`result_path` may be NULL) and to the agent (`status_fd` may be -1).
 void report_failure(int status_fd, const char *result_path, const struct failure *failure);
 
-/// Writes the `E` line to the result file (`result_path` may be NULL) and to the status pipe.
+/// Writes the `E` line to the result file (`result_path` may be NULL) and to the agent (`status_fd` may be -1).
 /// CPU times and peak memory are those of all reaped descendants (RUSAGE_CHILDREN).
 void report_ended(int status_fd, const char *result_path, const struct ending *ending);
 

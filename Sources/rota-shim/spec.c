@@ -155,6 +155,7 @@ static bool parse_record(struct parser *parser, const struct record *record, str
     case 'o': return parse_path(record, &spec->stdout_path, failure);
     case 'r': return parse_path(record, &spec->stderr_path, failure);
     case 'x': return parse_path(record, &spec->result_path, failure);
+    case 'c': return parse_path(record, &spec->socket_path, failure);
     case 't': return parse_number(record, 0, SPEC_DURATION_MS_MAX, &spec->timeout_ms, failure);
     case 'g': return parse_number(record, 0, SPEC_DURATION_MS_MAX, &spec->grace_ms, failure);
     case 'l':

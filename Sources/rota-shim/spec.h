@@ -18,6 +18,7 @@ struct spec {
   const char *stdout_path;        // 'o', NULL: output is discarded
   const char *stderr_path;        // 'r', NULL: output is discarded
   const char *result_path;        // 'x', NULL: no result file
+  const char *socket_path;        // 'c', NULL: the task dies with the agent that started it
   const char *stdin_bytes;        // 'i', NULL: /dev/null. Not NUL-terminated, may hold NUL
   size_t stdin_length;
   uint64_t log_cap_bytes;         // 'l', per file

@@ -17,8 +17,9 @@ struct Rota: AsyncParsableCommand {
       LogsCommand.self, RetryCommand.self,
       CancelCommand.self, PauseCommand.self, ResumeCommand.self, TriggerCommand.self, SkipNextCommand.self,
       UpdateCommand.self, DeleteCommand.self, CalendarCommand.self, NextCommand.self, ForecastCommand.self,
-      BackfillCommand.self, AgentsCommand.self, ClusterCommand.self, EventsCommand.self, ServerCommand.self,
-      AgentCommand.self,
+      BackfillCommand.self, CheckpointCommand.self, AgentsCommand.self, ClusterCommand.self,
+      EventsCommand.self,
+      ServerCommand.self, AgentCommand.self,
       DevCommand.self, CertsCommand.self,
       VersionCommand.self, CompletionsCommand.self,
     ])

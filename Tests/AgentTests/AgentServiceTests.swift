@@ -25,6 +25,7 @@ struct AgentServiceTests {
     /// The hellos, on their own: two tasks of a test may listen at a time.
     let hellos = Inbox<AgentHello>()
     let started = Inbox<AttemptUpdate>()
+    let checkpoints = Inbox<CheckpointReport>()
     private let session = Mutex<ResponseWriter?>(nil)
     private let logs = Mutex<ResponseWriter?>(nil)
     private let server = Mutex<GRPCServer?>(nil)
@@ -43,7 +44,7 @@ struct AgentServiceTests {
           case .status(let status):
             for update in status.updates where update.startedAt != nil { self.started.add(update) }
             self.heard.add(.status(status))
-          case .checkpoint: Issue.record("this agent's tasks save no checkpoints")
+          case .checkpoint(let report): self.checkpoints.add(report)
           }
         }
       }
@@ -104,18 +105,21 @@ struct AgentServiceTests {
     try await etcd.put("/rota/leader/" + lease, record.encoded())
   }
 
-  /// Runs an agent, and stops it in order when `body` returns.
-  func withAgent(_ body: @escaping @Sendable () async throws -> Void) async throws {
+  /// Runs an agent, and stops it in order when `body` returns; or has it leave its tasks to the next one.
+  func withAgent(leaving: Bool = false, _ body: @escaping @Sendable () async throws -> Void) async throws {
     var configuration = AgentConfiguration(id: "agent-1", dataFolder: temporary.path)
     configuration.shimPath = try Shim.path.get()
     configuration.drainMillis = 300
     let agent = AgentService(configuration: configuration, etcd: etcd, logger: Logger(label: "agent"))
-    let services = ServiceGroup(services: [agent], logger: Logger(label: "services"))
+    let services = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [.init(service: agent, successTerminationBehavior: .gracefullyShutdownGroup)],
+        logger: Logger(label: "services")))
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await services.run() }
       group.addTask {
         try await body()
-        await services.triggerGracefulShutdown()
+        if leaving { agent.leave() } else { await services.triggerGracefulShutdown() }
       }
       do {
         try await group.waitForAll()
@@ -218,6 +222,91 @@ struct AgentServiceTests {
       #expect(ends[finished]??.succeeded == true)
       #expect(ends[unknown]??.reason == .agentStopped)
       try await leader.say(.ack(status.sequence))
+    }
+    await leader.stop()
+  }
+
+  @Test func anAgentThatLeavesIsFollowedByOneThatGoesOn() async throws {
+    let leader = Leader(epoch: 1)
+    try await announce(try await leader.start(), lease: "1")
+    let script = "while [ ! -e go ]; do sleep 0.05; done; echo done"
+    let incarnations = Inbox<Int64>()
+    try await withAgent(leaving: true) {
+      let hello = try await leader.hello()
+      incarnations.add(hello.incarnation)
+      let work = makeWork("a", .shell(script: script, interpreter: []), incarnation: hello.incarnation)
+      try await leader.say(.assign([work]))
+      try await leader.started.next { $0.ref == work.ref ? () : nil }
+    }
+    let incarnation = try await incarnations.next { $0 }
+    let ref = makeRef("a", incarnation: incarnation)
+    #expect(
+      try await etcd.get("/rota/agents/agent-1")?.createRevision == incarnation, "nothing is given back")
+    #expect(!StrayProcesses.find(under: temporary.path + "/attempts").isEmpty, "nothing is killed")
+    let path = temporary.path
+    try await withAgent {
+      let hello = try await leader.hello()
+      #expect(hello.incarnation == incarnation && hello.attempts == [ref])
+      let work = try #require(AttemptFolder(ref: ref, root: path + "/attempts")).work
+      try Files.write(work + "/go", [])
+      let update = try await leader.update { $0.end != nil }
+      #expect(update.ref == ref && update.end?.succeeded == true && update.startedAt != nil)
+      #expect(update.end?.outputTail == Array("done\n".utf8))
+    }
+    await leader.stop()
+  }
+
+  @Test func whatWasLeftDiesWhenTheLeaseIsGone() async throws {
+    let leader = Leader(epoch: 1)
+    try await announce(try await leader.start(), lease: "1")
+    let left = Inbox<AttemptRef>()
+    try await withAgent(leaving: true) {
+      let hello = try await leader.hello()
+      let work = makeWork("a", .exec(argv: ["sleep", "1000"]), incarnation: hello.incarnation)
+      try await leader.say(.assign([work]))
+      try await leader.started.next { $0.ref == work.ref ? () : nil }
+      left.add(work.ref)
+    }
+    let ref = try await left.next { $0 }
+    try await etcd.delete(.key("/rota/agents/agent-1"))
+    let path = temporary.path
+    try await withAgent {
+      let hello = try await leader.hello()
+      #expect(hello.incarnation > ref.incarnation)
+      #expect(StrayProcesses.find(under: path + "/attempts").isEmpty, "before the next incarnation begins")
+      let update = try await leader.update { $0.end != nil }
+      #expect(update.ref == ref && update.end?.reason == .fenced && update.startedAt != nil)
+    }
+    await leader.stop()
+  }
+
+  @Test func aTaskSavesCheckpointsAndHearsOfIt() async throws {
+    let leader = Leader(epoch: 1)
+    try await announce(try await leader.start(), lease: "1")
+    let script = """
+      cat $ROTA_CHECKPOINT_FILE
+      save() { printf $1 > tmp; mv tmp $ROTA_CHECKPOINT_FILE; }
+      save one
+      while ! grep -q "$(printf one | sha256sum | cut -c 1-64) 3" $ROTA_CHECKPOINT_FILE.saved; do sleep 0.02; done
+      save two
+      while ! grep -q 'not now' $ROTA_CHECKPOINT_FILE.error; do sleep 0.02; done
+      save three; exit 1
+      """
+    try await withAgent {
+      let hello = try await leader.hello()
+      var work = makeWork("a", .shell(script: script, interpreter: []), incarnation: hello.incarnation)
+      work.checkpoint = Array("zero".utf8)
+      try await leader.say(.assign([work]))
+      let first = try await leader.checkpoints.next { $0 }
+      #expect(first.ref == work.ref && first.data == Array("one".utf8))
+      try await leader.say(.checkpointAck(work.ref, sequence: first.sequence, error: nil))
+      let second = try await leader.checkpoints.next { $0 }
+      #expect(second.data == Array("two".utf8) && second.sequence > first.sequence)
+      try await leader.say(.checkpointAck(work.ref, sequence: second.sequence, error: "not now"))
+      let last = try await leader.checkpoints.next { $0 }
+      #expect(last.data == Array("three".utf8))
+      let update = try await leader.update { $0.end != nil }
+      #expect(update.end?.exitCode == 1 && update.end?.outputTail.starts(with: Array("zero".utf8)) == true)
     }
     await leader.stop()
   }

@@ -28,7 +28,8 @@ struct ExecutorTests {
     let isolation = try Isolation.open(
       configuration, dataFolder: folder.path, logger: Logger(label: "test"))
     executor = try Executor(
-      configuration, folder: folder, trustFile: trust, engine: try CurlEngine(), isolation: isolation
+      configuration, folder: folder, trustFile: trust, engine: try CurlEngine(), isolation: isolation,
+      logger: Logger(label: "executor")
     ) { events.add($0) }
   }
 
@@ -41,7 +42,7 @@ struct ExecutorTests {
 
   func started(_ ref: AttemptRef) async throws {
     try await events.next { batch in
-      for case .started(ref, _) in batch { return () }
+      for case .started(ref, _, _) in batch { return () }
       return nil
     }
   }

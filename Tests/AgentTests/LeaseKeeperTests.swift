@@ -110,10 +110,26 @@ struct LeaseKeeperTests {
     let first = World(sleeps: 2)
     guard case .began(let revision, _)? = await run(first).first else { return #expect(Bool(false)) }
     first.etcd.advance(by: .seconds(60))
-    guard case .began(let later, _)? = await run(World(sleeps: 0), with: first.etcd).first else {
-      return #expect(Bool(false))
+    // What goes on of the first has to be dead before the second begins.
+    let events = await run(World(sleeps: 0), with: first.etcd)
+    guard case .ended? = events.first, case .began(let later, _)? = events.dropFirst().first else {
+      return #expect(Bool(false), "\(events)")
+    }
+    #expect(later > revision && events.count == 2)
+  }
+
+  @Test func aRestartAfterTheKeyWasReplacedIsANewIncarnation() async throws {
+    let first = World(sleeps: 2)
+    guard case .began(let revision, _)? = await run(first).first else { return #expect(Bool(false)) }
+    let saved = try #require(SavedIncarnation.load(folder.path + "/incarnation.json"))
+    _ = try await first.etcd.delete(.key(Self.key))
+    let events = await run(World(sleeps: 0), with: first.etcd)
+    guard case .ended? = events.first, case .began(let later, _)? = events.dropFirst().first else {
+      return #expect(Bool(false), "\(events)")
     }
     #expect(later > revision)
+    // The old lease must not linger.
+    #expect(try await first.etcd.leaseKeepAlive(saved.lease) == 0)
   }
 
   @Test func aHeldKeyIsWaitedFor() async throws {

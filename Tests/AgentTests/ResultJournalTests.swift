@@ -32,6 +32,27 @@ struct ResultJournalTests {
     #expect(recovered.tornBytes == 0)
   }
 
+  static func running(_ run: String, timeout: Int64? = 5) -> RunningTask {
+    RunningTask(
+      ref: makeRef(run), shimPID: 10, taskPID: 11, startTicks: UInt64(Int64.max) + 1, startedBoot: 12,
+      startedAt: Timestamp(microseconds: 13), timeoutMillis: timeout)
+  }
+
+  @Test func remembersHowTasksAreFound() throws {
+    var (journal, _) = try ResultJournal.open(path)
+    try journal.append(begun: [makeRef("a"), makeRef("b"), makeRef("c")])
+    try journal.append(running: [Self.running("a"), Self.running("b"), Self.running("c", timeout: nil)])
+    try journal.append(ended: [Self.update("a")])
+    try journal.append(forgotten: [makeRef("b")])
+    journal.finish()
+    var (again, recovered) = try ResultJournal.open(path)
+    #expect(recovered.begun == [makeRef("c")])
+    #expect(recovered.running == [makeRef("c"): Self.running("c", timeout: nil)])
+    try again.compact(begun: [makeRef("c")], running: [Self.running("c")], ended: [])
+    again.finish()
+    #expect(try ResultJournal.open(path).recovered.running == [makeRef("c"): Self.running("c")])
+  }
+
   @Test func aTornTailIsCutOffAtEveryByte() throws {
     var (journal, _) = try ResultJournal.open(path)
     try journal.append(ended: [Self.update("a")])
@@ -75,7 +96,7 @@ struct ResultJournalTests {
       try journal.append(forgotten: [makeRef("r\(index)")])
     }
     let before = journal.size
-    try journal.compact(begun: [makeRef("x")], ended: [Self.update("y")])
+    try journal.compact(begun: [makeRef("x")], running: [], ended: [Self.update("y")])
     #expect(journal.size < before / 100)
     try journal.append(ended: [Self.update("z")])
     journal.finish()

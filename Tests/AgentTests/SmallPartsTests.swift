@@ -25,7 +25,7 @@ struct SmallPartsTests {
   }
 
   @Test func shimLines() throws {
-    #expect(ShimReport(line: "S 12 345 678".utf8) == .started(pid: 12, boot: 678))
+    #expect(ShimReport(line: "S 12 345 678".utf8) == .started(pid: 12, startTicks: 345, boot: 678))
     #expect(
       ShimReport(line: "F 2 exec cannot execute x: no".utf8)
         == .failed(stage: "exec", message: "cannot execute x: no"))

@@ -17,6 +17,7 @@ DOCUMENTS = sorted(
 COMMANDS = "server agent dev submit jobs job runs logs cancel agents events version completions".split()
 COMMANDS += "run retry pause resume trigger skip-next update delete".split()
 COMMANDS += ["certs init", "certs issue", "certs show"]
+COMMANDS += ["checkpoint put", "checkpoint get"]
 COMMANDS += ["calendar put", "calendar get", "calendar list", "calendar delete"]
 COMMANDS += ["next", "forecast", "cluster", "backfill list", "backfill get", "backfill cancel", "backfill"]
 # The flags of a command that is the first of its own commands are in that one's help.
@@ -104,25 +105,27 @@ def run(lines: list[str], dev) -> str:
 def test_the_tour_of_the_readme(dev):
     dev.start()
     lines = [line for line in tour() if not line.startswith("alias")]
-    kill = next(index for index, line in enumerate(lines) if line.startswith("kill -9"))
+    kill = next(index for index, line in enumerate(lines) if line.startswith("kill -STOP"))
     shown = run([*lines[:kill], "echo id=$id"], dev)
     assert shown.startswith("hi\n3\n"), shown
     assert '"status":"pending"' in shown and '"status":"completed"' in shown and "agent-1" in shown
     job_id = re.search(r"^id=(\S+)$", shown, re.M).group(1)
 
-    # The README kills by name; a test kills the one that it means.
+    # The README stops by name; a test stops the one that it means.
     wait_until(lambda: dev.rest.get(f"/jobs/{job_id}").json()["status"] == "running", 10, "the job runs")
     worker = dev.rest.get(f"/jobs/{job_id}").json()["executions"][0]["worker_id"]
     agents = [pid for pid in processes_of(dev.folder.name) if is_agent(pid, worker)]
     assert len(agents) == 1
-    os.kill(agents[0], signal.SIGKILL)
+    os.kill(agents[0], signal.SIGSTOP)
 
     def moved() -> bool:
         executions = dev.rest.get(f"/jobs/{job_id}").json()["executions"]
         return executions[0]["attempt"] == 2 and executions[0]["state"] == "running"
 
     wait_until(moved, 20, "it runs again, as attempt 2")
-    shown = run([f"id={shlex.quote(job_id)}", *lines[kill + 1 :]], dev)
+    assert lines[kill + 1].startswith("kill -CONT")
+    os.kill(agents[0], signal.SIGCONT)
+    shown = run([f"id={shlex.quote(job_id)}", *lines[kill + 2 :]], dev)
     assert job_id in shown and "/rota/jobs/" in shown and "/rota/agents/" in shown
 
 

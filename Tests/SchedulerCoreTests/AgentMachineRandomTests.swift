@@ -33,6 +33,14 @@ struct AgentMachineRandomTests {
     var sent: [(sequence: UInt64, ends: [AttemptRef])] = []
     var hasSession = false
     var epoch: Int64 = 0
+    /// What each task has saved last, and what of it is durable. One more with each save.
+    var saved: [AttemptRef: Int] = [:]
+    var durableSave: [AttemptRef: Int] = [:]
+    var refusedSave: [AttemptRef: Int] = [:]
+    /// Checkpoints on their way to the leader, in order: what was in the file when it was read.
+    var savesSent: [(request: AgentMachine.CheckpointRequest, save: Int)] = []
+    var lastSequence: [AttemptRef: UInt64] = [:]
+    var restarts = 0
 
     var now: AgentTime { AgentTime(wall: Timestamp(microseconds: clock), boot: clock) }
 
@@ -68,6 +76,10 @@ struct AgentMachineRandomTests {
         #expect(started.contains(kill.ref), "only what was started is killed")
         if kill.mode == .now { killedNow.insert(kill.ref) }
       }
+      for answer in effects.checkpoints {
+        #expect(answer.error != nil || clock < trustedUntil || !running.contains(answer.ref))
+      }
+      sendCheckpoints()
       #expect(running.count <= 4)
       if clock >= trustedUntil { #expect(running.isSubset(of: killedNow), "past its trust all is killed") }
       if let status = machine.takeStatus(), hasSession {
@@ -76,11 +88,39 @@ struct AgentMachineRandomTests {
           #expect(!forgotten.contains(update.ref), "nothing forgotten is reported")
           if let end = update.end {
             #expect(journal[update.ref] == end, "an end is journaled before it is sent")
+            #expect(isSaid(update.ref), "what was saved last goes before the end")
           }
         }
         let ends = status.updates.compactMap { $0.end == nil ? nil : $0.ref }
         if status.sequence > 0 { sent.append((status.sequence, ends)) }
       }
+    }
+
+    mutating func sendCheckpoints() {
+      for request in machine.takeCheckpoints(at: now) {
+        #expect(hasSession, "nothing is sent without a session")
+        #expect(started.contains(request.ref) && !forgotten.contains(request.ref))
+        #expect(request.sequence > lastSequence[request.ref] ?? 0, "numbers rise, over restarts too")
+        lastSequence[request.ref] = request.sequence
+        savesSent.append((request, saved[request.ref] ?? 0))
+      }
+    }
+
+    /// Whether the newest checkpoint of an attempt is durable, refused, or before the present status on its way.
+    func isSaid(_ ref: AttemptRef) -> Bool {
+      guard let save = saved[ref] else { return true }
+      let isOnItsWay = savesSent.contains { $0.request.ref == ref && $0.save == save }
+      return isOnItsWay || durableSave[ref] == save || refusedSave[ref] == save
+    }
+
+    /// The leader answers the oldest checkpoint: with a refusal now and then.
+    mutating func answerCheckpoint() {
+      guard hasSession, !savesSent.isEmpty else { return }
+      let (request, save) = savesSent.removeFirst()
+      let isRefused = Int.random(in: 0..<5, using: &random) == 0
+      if isRefused { refusedSave[request.ref] = save } else { durableSave[request.ref] = save }
+      machine.checkpointAnswered(
+        request.ref, sequence: request.sequence, error: isRefused ? "later" : nil, at: now)
     }
 
     mutating func end(_ ref: AttemptRef, _ reason: EndReason) {
@@ -94,16 +134,23 @@ struct AgentMachineRandomTests {
       case 0..<30: assignNew()
       case 30..<35:
         if let old = assigned.randomElement(using: &random) { machine.assign([old], at: now) }
-      case 35..<55:
+      case 35..<53:
         if let ref = pick(running) { end(ref, killedNow.contains(ref) ? .cancelled : .exited) }
+      case 53..<55:
+        if let ref = pick(running) {
+          saved[ref, default: 0] += 1
+          machine.checkpointChanged(ref)
+        }
       case 55..<60:
         if let ref = pick(running) { machine.taskStarted(ref, at: now.wall) }
       case 60..<65: stop(forget: false)
       case 65..<68: stop(forget: true)
       case 68..<78: machine.statusWritten()
       case 78..<86: acknowledge()
-      case 86..<90: reopen()
-      case 90..<97: renew()
+      case 86..<89: reopen()
+      case 89..<92: answerCheckpoint()
+      case 92..<96: renew()
+      case 96: restart()
       case 97: loseIncarnation()
       default: machine.tick(at: now)
       }
@@ -145,6 +192,7 @@ struct AgentMachineRandomTests {
     mutating func reopen() {
       machine.sessionClosed()
       sent = []
+      savesSent = []
       hasSession = false
       if Bool.random(using: &random) {
         epoch += 1
@@ -163,6 +211,46 @@ struct AgentMachineRandomTests {
       incarnation += 1
       machine.newIncarnation(incarnation)
       renew()
+    }
+
+    /// The agent's process is replaced. What runs goes on, except for some whose shims cannot be reached; of the rest only
+    /// what is in the journal is known.
+    mutating func restart() {
+      restarts += 1
+      machine = AgentMachine(limits: machine.limits)
+      sent = []
+      savesSent = []
+      hasSession = false
+      clock += Int64.random(in: 0...5, using: &random)
+      let isTooLate = clock >= trustedUntil
+      machine.leaseTrusted(until: trustedUntil, at: now)
+      var found: [AttemptUpdate] = []
+      for ref in sorted(running) {
+        if isTooLate || Int.random(in: 0..<4, using: &random) == 0 {
+          let end = AttemptEnd(endedAt: now.wall, reason: isTooLate ? .fenced : .agentStopped)
+          running.remove(ref)
+          journal[ref] = end
+          found.append(AttemptUpdate(ref: ref, startedAt: now.wall, end: end))
+        } else {
+          let isNew = machine.adopted(ref, startedAt: now.wall)
+          #expect(isNew)
+        }
+      }
+      let known = journal.sorted { $0.key.run < $1.key.run }.filter { entry in
+        !found.contains { $0.ref == entry.key }
+      }
+      machine.recovered(
+        known.map { AttemptUpdate(ref: $0.key, startedAt: now.wall, end: $0.value) } + found,
+        leaderEpoch: epoch)
+      // What the leader had asked for it asks again.
+      let forgottenOnes = (found.map(\.ref) + sorted(running)).filter { forgotten.contains($0) }
+      machine.stop(forgottenOnes, forget: true, reason: "again", at: now)
+      for ref in sorted(Set(saved.keys)) { machine.checkpointChanged(ref) }
+      machine.newIncarnation(incarnation)
+      renew()
+      settle()
+      // A waiting assignment died with the process: the leader gives it again, and nothing else.
+      assigned.removeAll { !started.contains($0.ref) || !running.contains($0.ref) }
     }
 
     /// The leader comes back for good: everything gets acknowledged.

@@ -1,4 +1,5 @@
 import Curl
+import Logging
 import SchedulerCore
 
 /// Runs tasks of every kind.
@@ -13,12 +14,13 @@ struct Executor: Sendable {
   ///   - deliver: gets events from any thread; those of one attempt come in order.
   init(
     _ configuration: AgentConfiguration, folder: DataFolder, trustFile: TrustFile, engine: CurlEngine,
-    isolation: Isolation, deliver: @escaping @Sendable ([TaskEvent]) -> Void
+    isolation: Isolation, logger: Logger, deliver: @escaping @Sendable ([TaskEvent]) -> Void
   ) throws(AgentError) {
     let launcher = ShimLauncher(
       path: configuration.shimPath, root: folder.attempts, trustFile: trustFile.descriptor)
     let settings = ShimReactor.Settings(
-      launcher: launcher, agentID: configuration.id, logBytes: configuration.logBytes, isolation: isolation)
+      launcher: launcher, agentID: configuration.id, logBytes: configuration.logBytes, isolation: isolation,
+      logger: logger)
     self.isolation = isolation
     shims = try ShimReactor(settings, deliver: deliver)
     http = HTTPRunner(
@@ -48,6 +50,12 @@ struct Executor: Sendable {
     shims.submit(commands)
     return ended
   }
+
+  /// Goes on with tasks of the agent's earlier process.
+  func adopt(_ tasks: [AdoptedTask]) { shims.submit(tasks.map { .adopt($0) }) }
+
+  /// Hangs up on all processes of tasks: they go on, for the agent's next process. Nothing can be started after it.
+  func leave() { shims.submit([.leave]) }
 
   /// Kills tasks; those that have ended already are left in peace.
   func kill(_ kills: [AgentMachine.Kill]) {

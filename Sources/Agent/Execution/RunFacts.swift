@@ -89,6 +89,8 @@ enum TaskEnvironment {
   static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
   /// The variable that marks a task's processes with their attempt's folder; see `StrayProcesses`.
   static let scratchVariable = "ROTA_SCRATCH_DIR"
+  /// Where it saves checkpoints.
+  static let checkpointVariable = "ROTA_CHECKPOINT_FILE"
 
   /// `NAME=VALUE` for each variable: the user's, with the agent's own winning.
   ///
@@ -108,6 +110,7 @@ enum TaskEnvironment {
     variables.merge(RunFacts(assignment).environment) { $1 }
     let own = [
       "ROTA_WORKER_ID": agentID, "ROTA_USER_ID": assignment.spec.userID, scratchVariable: folder.work,
+      checkpointVariable: folder.checkpoints.file,
     ]
     variables.merge(own) { $1 }
     for (name, value) in variables where name.utf8.contains(0) || value.utf8.contains(0) {

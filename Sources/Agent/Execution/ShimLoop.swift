@@ -1,4 +1,5 @@
 import Glibc
+import Logging
 import SchedulerCore
 
 /// The reactor's thread: all state is its own.
@@ -14,7 +15,7 @@ final class ShimLoop {
   private var withdrawn = Set<AttemptRef>()
   private var shims: [AttemptRef: ShimProcess] = [:]
   private var byDescriptor: [Int32: ShimProcess] = [:]
-  /// What to poll; the inbox first. Rebuilt when shims came or went.
+  /// What to poll; the inbox and the checkpoints first. Rebuilt when shims came or went.
   private var polled: [pollfd] = []
   private var polledIsStale = true
   /// Attempts whose shim died without a word: they end when nothing of them is alive.
@@ -22,7 +23,9 @@ final class ShimLoop {
   private var events: [TaskEvent] = []
   /// `MachineMemory.outOfMemoryKills` when it was looked at last.
   private var outOfMemoryKills = MachineMemory.outOfMemoryKills()
+  private let checkpoints = CheckpointWatch()
   private var isStopping = false
+  private var hasLeft = false
 
   init(
     _ settings: ShimReactor.Settings, inbox: ShimReactor.Inbox,
@@ -34,9 +37,10 @@ final class ShimLoop {
   }
 
   func run() {
-    while !(isStopping && shims.isEmpty) {
+    while !hasLeft && !(isStopping && shims.isEmpty) {
       waitForEvents()
       for command in inbox.takeAll() { obey(command) }
+      if hasLeft { break }
       startSome()
       endOrphans()
       if !events.isEmpty {
@@ -53,12 +57,17 @@ final class ShimLoop {
     case .start(let assignment):
       backlog.append(assignment)
       inBacklog.insert(assignment.ref)
+    case .adopt(let adopted): adopt(adopted)
     case .kill(let ref, let mode):
       if let shim = shims[ref] {
         shim.send(mode)
       } else if inBacklog.contains(ref) {
         withdrawn.insert(ref)
       }
+    case .leave:
+      hasLeft = true
+      for shim in shims.values { shim.hangUp() }
+      shims.removeAll()
     case .stop:
       isStopping = true
       backlog.removeAll()
@@ -103,6 +112,7 @@ final class ShimLoop {
   private func start(
     _ assignment: Assignment, in folder: AttemptFolder, _ confinement: Confinement
   ) throws(AgentError) {
+    try folder.checkpoints.create(holding: assignment.checkpoint, for: confinement.account)
     let argv: [String]
     switch assignment.spec.task {
     case .exec(let command): argv = command
@@ -116,10 +126,50 @@ final class ShimLoop {
     let spec = try ShimSpec(
       assignment, argv: argv, folder: folder, agentID: settings.agentID, logBytes: settings.logBytes,
       confinement: confinement)
-    let shim = try ShimProcess(assignment, spec: spec.framed, folder: folder, launcher: settings.launcher)
-    shims[assignment.ref] = shim
+    watchCheckpoints(of: assignment.ref, folder)
+    do throws(AgentError) {
+      add(try ShimProcess(assignment, spec: spec.framed, folder: folder, launcher: settings.launcher))
+    } catch {
+      checkpoints.remove(assignment.ref)
+      throw error
+    }
+  }
+
+  private func adopt(_ adopted: AdoptedTask) {
+    watchCheckpoints(of: adopted.task.ref, adopted.folder)
+    add(ShimProcess(adopted))
+    // Nobody watched while there was no agent.
+    if adopted.folder.checkpoints.hasData { events.append(.checkpoint(adopted.task.ref)) }
+  }
+
+  private func add(_ shim: ShimProcess) {
+    shims[shim.ref] = shim
     byDescriptor[shim.status] = shim
     polledIsStale = true
+  }
+
+  // MARK: Checkpoints
+
+  private func watchCheckpoints(of ref: AttemptRef, _ folder: AttemptFolder) {
+    guard !checkpoints.add(ref, folder.checkpoints) else { return }
+    let why = Files.reason()
+    settings.logger.warning(
+      "a task's checkpoints cannot be watched, so only the last one will be saved; see fs.inotify in sysctl",
+      metadata: ["run": "\(ref.run)", "error": "\(why)"])
+  }
+
+  private func takeCheckpoints() {
+    for ref in checkpoints.take() { events.append(.checkpoint(ref)) }
+  }
+
+  /// What it saved last comes before its end.
+  private func finishCheckpoints(of shim: ShimProcess) {
+    if checkpoints.has(shim.ref) {
+      takeCheckpoints()
+      checkpoints.remove(shim.ref)
+    } else if shim.folder.checkpoints.hasData {
+      events.append(.checkpoint(shim.ref))
+    }
   }
 
   // MARK: What shims say
@@ -127,6 +177,7 @@ final class ShimLoop {
   private func waitForEvents() {
     if polledIsStale {
       polled = [pollfd(fd: inbox.wakeRead, events: Int16(POLLIN), revents: 0)]
+      polled.append(pollfd(fd: checkpoints.descriptor, events: Int16(POLLIN), revents: 0))
       polled += byDescriptor.keys.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
       polledIsStale = false
     }
@@ -134,7 +185,8 @@ final class ShimLoop {
       backlogHead < backlog.count ? 0 : (orphans.isEmpty ? -1 : AgentLimits.orphanCheckMillis)
     let ready = poll(&polled, nfds_t(polled.count), timeout)
     guard ready > 0 else { return }
-    for entry in polled.dropFirst() where entry.revents != 0 {
+    if polled[1].revents != 0 { takeCheckpoints() }
+    for entry in polled.dropFirst(2) where entry.revents != 0 {
       if let shim = byDescriptor[entry.fd] { listen(to: shim) }
     }
   }
@@ -164,14 +216,15 @@ final class ShimLoop {
   }
 
   private func hear(_ report: ShimReport, from shim: ShimProcess) {
-    if case .started(let pid, let boot) = report {
+    if case .started(let pid, let ticks, let boot) = report {
       shim.taskPID = pid
-      events.append(.started(shim.ref, Clocks.wall(atBoot: boot)))
-    } else if !shim.hasEnded,
-      let end = report.end(folder: shim.folder, timeoutMillis: shim.assignment.spec.timeoutMillis)
-    {
-      shim.hasEnded = true
-      self.end(shim.ref, settings.isolation.conclude(end, folder: shim.folder))
+      let time = Clocks.wall(atBoot: boot)
+      let task = RunningTask(
+        ref: shim.ref, shimPID: shim.pid, taskPID: pid, startTicks: ticks, startedBoot: boot, startedAt: time,
+        timeoutMillis: shim.timeoutMillis)
+      events.append(.started(shim.ref, time, task))
+    } else if !shim.hasEnded, let end = report.end(folder: shim.folder, timeoutMillis: shim.timeoutMillis) {
+      self.end(shim, end)
     }
   }
 
@@ -182,16 +235,26 @@ final class ShimLoop {
     polledIsStale = true
     let status = shim.reap()
     guard !shim.hasEnded else { return }
+    // An adopted one may have ended while its new agent was on the way: then nobody heard its last line.
+    let report = ShimReport.result(in: shim.folder)
+    if let end = report?.end(folder: shim.folder, timeoutMillis: shim.timeoutMillis) {
+      return self.end(shim, end)
+    }
     if let taskPID = shim.taskPID { kill(-taskPID, SIGKILL) }
     let end = AttemptEnd(
       endedAt: Clocks.wall(), reason: .exited, signal: Int(SIGKILL), error: whySupervisorDied(status),
       outputTail: OutputTail.read(shim.folder, stdout: Int64.max, stderr: Int64.max))
+    finishCheckpoints(of: shim)
     orphans.append((shim.ref, shim.folder, end))
   }
 
-  private func whySupervisorDied(_ status: Int32) -> String {
+  private func whySupervisorDied(_ status: Int32?) -> String {
     let how =
-      status & 0x7F == 0 ? "ended with code \((status >> 8) & 0xFF)" : "was killed by signal \(status & 0x7F)"
+      switch status {
+      case nil: "died"
+      case let status? where status & 0x7F == 0: "ended with code \((status >> 8) & 0xFF)"
+      case let status?: "was killed by signal \(status & 0x7F)"
+      }
     let kills = MachineMemory.outOfMemoryKills()
     defer { outOfMemoryKills = kills }
     let memory =
@@ -210,6 +273,12 @@ final class ShimLoop {
       end(orphan.ref, settings.isolation.conclude(orphan.end, folder: orphan.folder))
       return true
     }
+  }
+
+  private func end(_ shim: ShimProcess, _ end: AttemptEnd) {
+    shim.hasEnded = true
+    finishCheckpoints(of: shim)
+    self.end(shim.ref, settings.isolation.conclude(end, folder: shim.folder))
   }
 
   private func end(_ ref: AttemptRef, _ end: AttemptEnd) { events.append(.ended(ref, end)) }

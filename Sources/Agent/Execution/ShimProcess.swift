@@ -3,19 +3,20 @@ import SchedulerCore
 
 /// A running `rota-shim`. Belongs to the reactor's thread.
 final class ShimProcess {
-  let assignment: Assignment
+  let ref: AttemptRef
+  let timeoutMillis: Int64?
   let folder: AttemptFolder
   let pid: pid_t
+  /// Whether this process has to collect it. The number of another's child may be a child's of this one by then.
+  private let isChild: Bool
   /// Where the shim writes its lines.
   let status: Int32
-  /// Where it takes its orders; closing it kills the task.
+  /// Where it takes its orders; when it is closed the shim waits for another agent.
   let control: Int32
   /// An incomplete line.
   var pending: [UInt8] = []
   var taskPID: pid_t?
   var hasEnded = false
-
-  var ref: AttemptRef { assignment.ref }
 
   /// Starts a shim; the caller has made the attempt's folder.
   ///
@@ -23,7 +24,8 @@ final class ShimProcess {
   init(_ assignment: Assignment, spec: [UInt8], folder: AttemptFolder, launcher: ShimLauncher)
     throws(AgentError)
   {
-    self.assignment = assignment
+    ref = assignment.ref
+    timeoutMillis = assignment.spec.timeoutMillis
     self.folder = folder
     let control = try Pipe()
     defer { control.closeReadEnd() }
@@ -36,7 +38,7 @@ final class ShimProcess {
     do {
       // All of it fits into the pipe, so this does not block although the shim is not there yet.
       try control.fill(with: spec)
-      pid = try launcher.spawn(control: control.readEnd, status: status.writeEnd)
+      pid = try launcher.spawn(control: control.readEnd, status: status.writeEnd, folder: folder)
       try status.makeReadNonBlocking()
     } catch {
       control.closeWriteEnd()
@@ -45,14 +47,33 @@ final class ShimProcess {
     }
     self.control = control.writeEnd
     self.status = status.readEnd
+    isChild = true
   }
 
-  /// Closes the pipes and collects the shim, which has ended or is about to.
-  ///
-  /// - Returns: how it ended, as wait(2) gives it.
-  func reap() -> Int32 {
+  /// Goes on with a shim that an earlier process of the agent started.
+  init(_ adopted: AdoptedTask) {
+    ref = adopted.task.ref
+    timeoutMillis = adopted.task.timeoutMillis
+    folder = adopted.folder
+    pid = adopted.task.shimPID
+    isChild = false
+    taskPID = adopted.task.taskPID
+    control = adopted.socket
+    status = adopted.socket
+  }
+
+  /// Hangs up: the shim waits for another agent, unless it has ended.
+  func hangUp() {
     close(control)
-    close(status)
+    if status != control { close(status) }
+  }
+
+  /// Hangs up and collects the shim, which has ended or is about to. An adopted one is the system's to collect.
+  ///
+  /// - Returns: how it ended, as wait(2) gives it; nil where only the system knows.
+  func reap() -> Int32? {
+    hangUp()
+    guard isChild else { return nil }
     var code: Int32 = 0
     while waitpid(pid, &code, 0) < 0 && errno == EINTR {}
     return code
@@ -60,7 +81,7 @@ final class ShimProcess {
 
   func send(_ mode: AgentMachine.KillMode) {
     var command = UInt8(ascii: mode == .now ? "K" : "T")
-    // Fails only when the shim is gone, which its status pipe tells.
+    // Fails only when the shim is gone, which the end of its lines tells.
     _ = Glibc.write(control, &command, 1)
   }
 }
@@ -75,7 +96,7 @@ struct ShimLauncher: Sendable {
   let trustFile: Int32
 
   /// Starts one shim with its descriptors 3, 4 and 5.
-  func spawn(control: Int32, status: Int32) throws(AgentError) -> pid_t {
+  func spawn(control: Int32, status: Int32, folder: AttemptFolder) throws(AgentError) -> pid_t {
     var actions = posix_spawn_file_actions_t()
     var attributes = posix_spawnattr_t()
     guard posix_spawn_file_actions_init(&actions) == 0 else { throw failure(errno) }
@@ -98,7 +119,7 @@ struct ShimLauncher: Sendable {
 
     var pid: pid_t = 0
     let code = withCStrings([path]) { argv in
-      withCStrings(["\(StrayProcesses.shimVariable)=\(root)"]) { environment in
+      withCStrings(["\(StrayProcesses.shimVariable)=\(folder.path)"]) { environment in
         posix_spawn(&pid, path, &actions, &attributes, argv, environment)
       }
     }

@@ -1,4 +1,5 @@
 import Glibc
+import Logging
 import SchedulerCore
 import Synchronization
 
@@ -9,7 +10,11 @@ final class ShimReactor: Sendable {
   /// What the thread is told.
   enum Command: Sendable {
     case start(Assignment)
+    case adopt(AdoptedTask)
     case kill(AttemptRef, AgentMachine.KillMode)
+    /// Hang up on all shims, which go on, and end the thread.
+    case leave
+    /// Kill all tasks, and end the thread when they are dead.
     case stop
   }
 
@@ -19,11 +24,13 @@ final class ShimReactor: Sendable {
     var agentID: String
     var logBytes: Int64
     var isolation: Isolation
+    var logger: Logger
   }
 
   private let inbox: Inbox
 
-  /// Commands on their way to the thread. It exits when told `stop`, which `deinit` does at the latest.
+  /// Commands on their way to the thread. It exits when told `leave`, or `stop`, which `deinit` does at the
+  /// latest.
   final class Inbox: Sendable {
     private let commands = Mutex<[Command]>([])
     let wakeRead: Int32

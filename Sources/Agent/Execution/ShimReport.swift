@@ -1,9 +1,9 @@
 import SchedulerCore
 
-/// One line that a shim says on its status pipe; the last one is in the result file, too.
+/// One line that a shim says to its agent; the last one is in the result file, too.
 enum ShimReport: Hashable, Sendable {
   /// `S <pid> <starttime> <boottime_ns>`: the task runs.
-  case started(pid: Int32, boot: Int64)
+  case started(pid: Int32, startTicks: UInt64, boot: Int64)
   /// `F <errno> <stage> <message>`: the task could not be started. Nothing follows.
   case failed(stage: String, message: String)
   /// `E …`: the task and its whole tree are dead. Nothing follows.
@@ -27,8 +27,10 @@ enum ShimReport: Hashable, Sendable {
     let words = text.split(separator: " ")
     switch words.first {
     case "S":
-      guard words.count == 4, let pid = Int32(words[1]), let boot = Int64(words[3]) else { return nil }
-      self = .started(pid: pid, boot: boot)
+      guard words.count == 4, let pid = Int32(words[1]), let ticks = UInt64(words[2]),
+        let boot = Int64(words[3])
+      else { return nil }
+      self = .started(pid: pid, startTicks: ticks, boot: boot)
     case "F":
       let parts = text.split(separator: " ", maxSplits: 3)
       guard parts.count >= 3 else { return nil }

@@ -34,6 +34,7 @@ struct ShimSpec {
     add("t", max(0, spec.timeoutMillis ?? 0))
     add("g", max(0, spec.killGraceMillis))
     add("x", folder.result.utf8)
+    add("c", folder.socket.utf8)
     add(confinement)
   }
 

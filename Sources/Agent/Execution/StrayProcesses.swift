@@ -1,36 +1,54 @@
 import Glibc
 
-/// Finds and kills processes of tasks that have lost their shim, and shims that have lost their agent.
+/// Finds and kills processes of tasks that have lost their shim, and shims that no agent takes over.
 ///
-/// They are known by their environment: a task's `ROTA_SCRATCH_DIR` lies in its attempt's folder, and a shim
-/// has `ROTA_SHIM_ROOT`, the folder of all attempts. Normally there are none, since shims end with their agent and
-/// tasks with their shim; this is for shims that were killed themselves, and for making sure.
+/// They are known by their environment, which names the attempt's folder: `ROTA_SCRATCH_DIR` of a task lies in it, and
+/// `ROTA_SHIM_FOLDER` of a shim is it. Normally there are none; this is for shims that were killed themselves, and for making sure.
 enum StrayProcesses {
   /// The variable in a shim's environment.
-  static let shimVariable = "ROTA_SHIM_ROOT"
+  static let shimVariable = "ROTA_SHIM_FOLDER"
 
   /// The processes that belong to a folder of attempts, or to one attempt's folder.
-  static func find(under folder: String) -> [pid_t] {
+  ///
+  /// - Parameter spared: folders of attempts whose processes do not count.
+  static func find(under folder: String, sparing spared: Set<String> = []) -> [pid_t] {
     let own = getpid()
     return Files.names(in: "/proc").compactMap { pid_t($0) }.filter { pid in
-      pid != own && belongs(pid, to: folder)
+      pid != own && belongs(pid, to: folder, sparing: spared)
     }
   }
 
   /// Kills what belongs to a folder; true when nothing was left to kill.
-  static func kill(under folder: String) -> Bool {
-    let found = find(under: folder)
+  static func kill(under folder: String, sparing spared: Set<String> = []) -> Bool {
+    let found = find(under: folder, sparing: spared)
     for pid in found {
       // Asked again right before: the number may be another process's by now.
-      if belongs(pid, to: folder) { Glibc.kill(pid, SIGKILL) }
+      if belongs(pid, to: folder, sparing: spared) { Glibc.kill(pid, SIGKILL) }
     }
     return found.isEmpty
   }
 
-  private static func belongs(_ pid: pid_t, to folder: String) -> Bool {
+  /// Whether a process belongs to a folder, and to none of those that are spared.
+  static func belongs(_ pid: pid_t, to folder: String, sparing spared: Set<String> = []) -> Bool {
     guard let environment = try? Files.read("/proc/\(pid)/environ", limit: 4 << 20) else { return false }
-    let task = Array("\(TaskEnvironment.scratchVariable)=\(folder)/".utf8)
-    let shim = Array("\(shimVariable)=\(folder)".utf8)
-    return environment.split(separator: 0).contains { $0.starts(with: task) || $0.elementsEqual(shim) }
+    return environment.split(separator: 0).contains { entry in
+      guard let attempt = attempt(in: entry) else { return false }
+      return (attempt == folder || attempt.hasPrefix(folder + "/")) && !spared.contains(attempt)
+    }
+  }
+
+  /// The attempt's folder that a variable names.
+  private static func attempt(in entry: ArraySlice<UInt8>) -> String? {
+    if let value = value(of: shimVariable, in: entry) { return value }
+    guard let scratch = value(of: TaskEnvironment.scratchVariable, in: entry),
+      let slash = scratch.lastIndex(of: "/")
+    else { return nil }
+    return String(scratch[..<slash])
+  }
+
+  private static func value(of variable: String, in entry: ArraySlice<UInt8>) -> String? {
+    let prefix = Array("\(variable)=".utf8)
+    guard entry.starts(with: prefix) else { return nil }
+    return String(decoding: entry.dropFirst(prefix.count), as: UTF8.self)
   }
 }

@@ -19,12 +19,16 @@ struct ResultJournal {
     case ended = 2
     /// Nobody needs to remember them; an `AgentHello` with their names.
     case forgotten = 3
+    /// Its task runs; a `RunningTask` as JSON.
+    case running = 4
   }
 
   /// What an earlier life left behind.
   struct Recovered {
     /// Attempts that may have been started and whose end is not in the journal.
     var begun: [AttemptRef] = []
+    /// How the tasks of some of them can be found.
+    var running: [AttemptRef: RunningTask] = [:]
     /// Ends that were not acknowledged.
     var ended: [AttemptUpdate] = []
     /// Bytes at the end of the file that made no sense.
@@ -66,9 +70,10 @@ struct ResultJournal {
   ///
   /// - Throws: `AgentError` when the disk does not take it; the file is then as it was before.
   mutating func append(
-    begun: [AttemptRef] = [], ended: [AttemptUpdate] = [], forgotten: [AttemptRef] = []
+    begun: [AttemptRef] = [], running: [RunningTask] = [], ended: [AttemptUpdate] = [],
+    forgotten: [AttemptRef] = []
   ) throws(AgentError) {
-    let bytes = Self.records(begun: begun, ended: ended, forgotten: forgotten)
+    let bytes = Self.records(begun: begun, running: running, ended: ended, forgotten: forgotten)
     guard !bytes.isEmpty else { return }
     do {
       try Files.writeAll(descriptor, bytes, path: path)
@@ -84,8 +89,10 @@ struct ResultJournal {
   var wantsCompaction: Bool { size >= compactAt }
 
   /// Writes the file anew.
-  mutating func compact(begun: [AttemptRef], ended: [AttemptUpdate]) throws(AgentError) {
-    let bytes = Self.records(begun: begun, ended: ended, forgotten: [])
+  mutating func compact(
+    begun: [AttemptRef], running: [RunningTask], ended: [AttemptUpdate]
+  ) throws(AgentError) {
+    let bytes = Self.records(begun: begun, running: running, ended: ended, forgotten: [])
     try Files.replace(path, bytes)
     let fresh = try Self.openForAppend(path)
     close(descriptor)
@@ -103,10 +110,11 @@ struct ResultJournal {
   // MARK: Records
 
   private static func records(
-    begun: [AttemptRef], ended: [AttemptUpdate], forgotten: [AttemptRef]
+    begun: [AttemptRef], running: [RunningTask], ended: [AttemptUpdate], forgotten: [AttemptRef]
   ) -> [UInt8] {
     var bytes: [UInt8] = []
     if !begun.isEmpty { add(.begun, names(begun), to: &bytes) }
+    for task in running { add(.running, task.json, to: &bytes) }
     // So many at a time that a record stays well below what `read` believes.
     var rest = ended[...]
     while !rest.isEmpty {
@@ -122,7 +130,11 @@ struct ResultJournal {
   }
 
   private static func add(_ kind: Kind, _ message: AgentMessage, to bytes: inout [UInt8]) {
-    let body = [kind.rawValue] + message.wire()
+    add(kind, message.wire(), to: &bytes)
+  }
+
+  private static func add(_ kind: Kind, _ content: [UInt8], to bytes: inout [UInt8]) {
+    let body = [kind.rawValue] + content
     withUnsafeBytes(of: UInt32(body.count).littleEndian) { bytes.append(contentsOf: $0) }
     withUnsafeBytes(of: checksum(body[...]).littleEndian) { bytes.append(contentsOf: $0) }
     bytes.append(contentsOf: body)
@@ -131,9 +143,16 @@ struct ResultJournal {
   /// Reads records up to the first that is not whole and sound.
   private static func read(_ bytes: [UInt8]) -> (Recovered, sound: Int) {
     var begun: [AttemptRef: Void] = [:]
+    var running: [AttemptRef: RunningTask] = [:]
     var ended: [AttemptRef: AttemptUpdate] = [:]
     var at = 0
     while let (body, next) = body(in: bytes, at: at), let kind = body.first.flatMap(Kind.init(rawValue:)) {
+      if kind == .running {
+        guard let task = RunningTask(json: Array(body.dropFirst())) else { break }
+        running[task.ref] = task
+        at = next
+        continue
+      }
       guard let message = try? AgentMessage(wire: Array(body.dropFirst())) else { break }
       switch (kind, message) {
       case (.begun, .hello(let hello)): for ref in hello.attempts { begun[ref] = () }
@@ -151,7 +170,11 @@ struct ResultJournal {
       }
       at = next
     }
-    return (Recovered(begun: Array(begun.keys), ended: Array(ended.values), tornBytes: bytes.count - at), at)
+    // Those that have ended are of no interest.
+    running = running.filter { begun[$0.key] != nil }
+    let recovered = Recovered(
+      begun: Array(begun.keys), running: running, ended: Array(ended.values), tornBytes: bytes.count - at)
+    return (recovered, at)
   }
 
   private static func body(in bytes: [UInt8], at start: Int) -> (ArraySlice<UInt8>, next: Int)? {

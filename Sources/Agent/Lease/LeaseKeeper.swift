@@ -39,6 +39,13 @@ struct LeaseKeeper: Sendable {
   /// Registers, renews, and when all is lost starts over; until the task is cancelled.
   func run(_ owner: some LeaseOwner) async throws {
     var held = try await resume()
+    if held == nil, let saved = SavedIncarnation.load(savedPath) {
+      // What goes on of the earlier process belongs to an incarnation that is gone.
+      await owner.incarnationEnded("the incarnation of the agent's earlier process is gone")
+      SavedIncarnation.delete(savedPath)
+      // As below.
+      try? await short.leaseRevoke(saved.lease)
+    }
     while true {
       let current: Held
       if let held { current = held } else { current = try await register() }
@@ -92,7 +99,6 @@ struct LeaseKeeper: Sendable {
     }
     guard ttl > 0 else { return nil }
     guard let found = try await short.get(key), found.createRevision == saved.createRevision else {
-      try await short.leaseRevoke(saved.lease)
       return nil
     }
     // Labels or slots may have changed with the restart.

@@ -11,7 +11,9 @@ final class TrustFile: @unchecked Sendable {
   let descriptor: Int32
   private let word: UnsafeMutablePointer<UInt64>
 
-  /// Opens the file; what was in it from an earlier life ends all trust.
+  /// Opens the file. What an earlier process wrote stays in force, for the shims that count on it: it is the same file, never
+  /// a new one. Whoever takes none of them over has to set it to 0, above all after a restart of the machine, when the
+  /// clock begins anew.
   init(path: String) throws(AgentError) {
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o640)
     guard descriptor >= 0 else { throw Files.failure("open", path) }
@@ -28,7 +30,6 @@ final class TrustFile: @unchecked Sendable {
     }
     self.descriptor = descriptor
     word = mapping.bindMemory(to: UInt64.self, capacity: 1)
-    word.pointee = 0
   }
 
   deinit {

@@ -95,9 +95,14 @@ struct AgentSession: Sendable {
         }
       }
       group.addTask {
-        for await status in beginning.outbound {
-          try await writer.send(ByteBuffer(bytes: AgentMessage.status(status).wire()))
-          await core.statusWritten(beginning.id)
+        let checkpoints = CheckpointSender(core: core, session: beginning.id)
+        for await outgoing in beginning.outbound {
+          switch outgoing {
+          case .status(let status):
+            try await writer.send(ByteBuffer(bytes: AgentMessage.status(status).wire()))
+            await core.statusWritten(beginning.id)
+          case .checkpoint(let request): try await checkpoints.send(request, over: writer)
+          }
         }
         writer.finish()
       }

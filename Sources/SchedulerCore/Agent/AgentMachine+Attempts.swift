@@ -118,6 +118,23 @@ extension AgentMachine {
     settle(key, end)
   }
 
+  /// Takes over a task of the agent's earlier process, which runs on. Before anything is assigned.
+  ///
+  /// The incarnation has yet to be confirmed: `newIncarnation` with the one of the attempt, or `incarnationLost`.
+  ///
+  /// - Returns: false for an attempt that is known already.
+  @discardableResult
+  public mutating func adopted(_ ref: AttemptRef, startedAt: Timestamp) -> Bool {
+    let key = AttemptKey(ref)
+    guard attempts[key] == nil else { return false }
+    attempts[key] = Attempt(ref: ref, phase: .active(takesSlot: true), startedAt: startedAt)
+    activeCount += 1
+    slotsTaken += 1
+    counters.adopted += 1
+    enqueue(key)
+    return true
+  }
+
   /// Takes up what the agent knew before it was restarted.
   ///
   /// - Parameters:
@@ -209,6 +226,7 @@ extension AgentMachine {
     attempts[key] = attempt
     unacknowledgedCount += 1
     effects.journal.append(AttemptUpdate(ref: attempt.ref, startedAt: attempt.startedAt, end: end))
+    lastCheckpoint(of: key)
     enqueue(key)
   }
 

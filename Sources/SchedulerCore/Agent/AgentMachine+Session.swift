@@ -43,6 +43,7 @@ extension AgentMachine {
     self.session = session
     for key in attempts.keys {
       attempts[key]?.queued = false
+      repeatCheckpoint(of: key)
       enqueue(key)
     }
     return true

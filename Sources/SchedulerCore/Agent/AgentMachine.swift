@@ -22,7 +22,8 @@ public struct AgentTime: Hashable, Sendable {
 ///
 ///     waiting → active → ended → (acknowledged) remembered
 ///
-/// - `active` from the moment that the effect `start` is out until the executor says that all of it is dead;
+/// - `active` from the moment that the effect `start` is out, or that it was adopted from the agent's earlier process,
+///   until the executor says that all of it is dead;
 /// - `ended` until the leader has acknowledged it as durable, over any number of sessions;
 /// - `remembered` so that a late duplicate of its assignment is dropped.
 public struct AgentMachine: Sendable {
@@ -62,6 +63,12 @@ public struct AgentMachine: Sendable {
     public var badAcknowledgements = 0
     /// Attempts killed because the lease could not be trusted.
     public var fenced = 0
+    /// Attempts taken over from the agent's earlier process.
+    public var adopted = 0
+    /// Checkpoints of tasks that were saved.
+    public var savedCheckpoints = 0
+    /// Checkpoints of tasks that were refused.
+    public var refusedCheckpoints = 0
   }
 
   /// How a task is killed.
@@ -96,10 +103,12 @@ public struct AgentMachine: Sendable {
     public var start: [Assignment] = []
     /// Tasks to kill; all of them have been started, some may have ended already.
     public var kill: [Kill] = []
+    /// Tasks to tell what became of their checkpoints.
+    public var checkpoints: [CheckpointAnswer] = []
 
     /// Whether there is nothing to do.
     public var isEmpty: Bool {
-      journal.isEmpty && unjournal.isEmpty && start.isEmpty && kill.isEmpty
+      journal.isEmpty && unjournal.isEmpty && start.isEmpty && kill.isEmpty && checkpoints.isEmpty
     }
   }
 
@@ -171,12 +180,15 @@ public struct AgentMachine: Sendable {
     var forgotten = false
     /// Whether it is in the session's outbox.
     var queued = false
+    var checkpoint = CheckpointState()
   }
 
   /// What is sent and acknowledged on the session with the leader.
   struct Session: Sendable {
     /// What has news, each attempt once.
     var outbox = Queue<AttemptKey>()
+    /// Attempts with a checkpoint to send, each once.
+    var checkpoints = Queue<AttemptKey>()
     /// The ends in each status that is not acknowledged.
     var inFlight = Queue<(sequence: UInt64, ends: [AttemptKey])>()
     var lastSequence: UInt64 = 0

@@ -9,7 +9,11 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
   static let configuration = CommandConfiguration(
     commandName: "agent",
     abstract: "Run an agent, which runs the tasks of jobs on this machine.",
-    discussion: "SIGTERM drains it: no new work, what runs may finish for --drain-timeout.")
+    discussion: """
+      SIGTERM drains it: no new work, what runs may finish for --drain-timeout.
+      SIGUSR2 ends it at once and leaves its tasks running, for an upgrade: started again with the same data folder \
+      within the lease's time, it goes on with them.
+      """)
 
   static let environmentFlags =
     EtcdOptions.environmentFlags + ClientTLSOptions.environmentFlags + LogOptions.environmentFlags + [
@@ -86,8 +90,8 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
     }
     do { try configuration.validate() } catch { throw CommandFailure("\(error)") }
     let client = try etcd.client(logger: logger)
-    try await Daemon.run(
-      [AgentService(configuration: configuration, etcd: client, logger: logger)], logger: logger)
+    let agent = AgentService(configuration: configuration, etcd: client, logger: logger)
+    try await Daemon.run([agent], logger: logger) { agent.leave() }
     await client.shutdown()
   }
 

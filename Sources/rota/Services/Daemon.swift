@@ -14,7 +14,11 @@ enum Daemon {
   private static let largeBlock: Int32 = 1 << 20
 
   /// Runs the services. A second signal ends the process at once.
-  static func run(_ services: [any Service], logger: Logger) async throws {
+  ///
+  /// - Parameter onUpgrade: called at SIGUSR2, which otherwise ends the process, as it does by default.
+  static func run(
+    _ services: [any Service], logger: Logger, onUpgrade: (@Sendable () -> Void)? = nil
+  ) async throws {
     // Fails only for values out of range.
     mallopt(M_MMAP_THRESHOLD, largeBlock)
     let configurations = services.map {
@@ -32,8 +36,11 @@ enum Daemon {
     do {
       try await withThrowingTaskGroup(of: Void.self) { tasks in
         tasks.addTask { await endAtSecondSignal(logger) }
+        if let onUpgrade {
+          tasks.addTask { for await _ in await UnixSignalsSequence(trapping: .sigusr2) { onUpgrade() } }
+        }
         tasks.addTask { try await group.run() }
-        // The first task ends only when it is cancelled.
+        // The others end only when they are cancelled.
         defer { tasks.cancelAll() }
         try await tasks.next()
       }

@@ -4,6 +4,7 @@ import fcntl
 import mmap
 import os
 import select
+import socket
 import struct
 import time
 
@@ -128,8 +129,17 @@ class Shim:
         self.finish()
         return ending
 
+    def hang_up(self):
+        """What a process that dies leaves behind: nobody at either pipe."""
+        self.close_control()
+        os.close(self.status)
+        self.status = None
+
     def finish(self):
         assert self.line() is None, "nothing comes after the final line"
+        self.collect()
+
+    def collect(self):
         _, status = os.waitpid(self.pid, 0)
         self.exit_status = os.waitstatus_to_exitcode(status)
         assert self.exit_status == 0
@@ -147,7 +157,34 @@ class Shim:
             else:
                 os.kill(self.pid, 9)
                 os.waitpid(self.pid, 0)
-        os.close(self.status)
+        if self.status is not None:
+            os.close(self.status)
+
+
+class NextAgent(Shim):
+    """Another process of the agent, connected to a running shim by its socket."""
+
+    def __init__(self, shim, path):
+        folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+        self.socket = socket.socket(socket.AF_UNIX)
+        try:
+            self.socket.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+        finally:
+            os.close(folder)
+        self.shim = shim
+        self.control = self.status = self.socket.fileno()
+        self.buffer = b""
+        self.lines = []
+
+    def peer(self):
+        """The process at the other end, by the kernel's word."""
+        return struct.unpack("iII", self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+    def hang_up(self):
+        self.socket.close()
+
+    def collect(self):
+        self.shim.collect()
 
 
 def alive(pid):
