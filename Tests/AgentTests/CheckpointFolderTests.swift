@@ -80,7 +80,7 @@ struct CheckpointFolderTests {
     try folder.tell(CheckpointMark(of: [1]))
     #expect(try Files.read(victim) == [9])
     #expect(folder.saved == CheckpointMark(of: [1]))
-    Files.deleteTree(folder.path)
+    FolderTree.delete(folder.path)
     let elsewhere = temporary.path + "/elsewhere"
     try Files.makeFolders(elsewhere)
     #expect(symlink(elsewhere, folder.path) == 0)
