@@ -183,7 +183,9 @@ def test_too_late(fleet, how):
     """Nobody comes before the end of trust: the tasks are dead before they run elsewhere."""
     cluster, agent = fleet.cluster, fleet.cluster.agents["a1"]
     recorder = Recorder(cluster.folder, f"late-{how.name}")
-    job_ids = cluster.submit_all([recorder.spec(seconds=200, constraints=[constraint("name", "in", "a1", "a2")])] * 12)
+    anywhere = recorder.spec(seconds=200, constraints=[constraint("name", "in", "a1", "a2")])
+    # The pinned ones wait for the agent to come back, as another incarnation or the same.
+    job_ids = cluster.submit_all([recorder.spec(seconds=200, constraints=ON_A1)] * 4 + [anywhere] * 8)
     wait_until(lambda: len(recorder.executions()) == 12, 30, "all run")
     victims = [e for e in recorder.executions() if e.agent == "a1"]
     assert victims
