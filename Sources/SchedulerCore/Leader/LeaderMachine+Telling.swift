@@ -65,8 +65,9 @@ extension LeaderMachine {
         return .failure(Obstacle(reason: .startFailed, text: "a template cannot be filled in: \(error)"))
       }
     }
-    if let deadline = spec.totalDeadline(from: run.createdAt) {
-      let left = deadline.milliseconds - now.milliseconds
+    if let total = spec.totalTimeoutMillis, let deadline = spec.totalDeadline(from: run.createdAt) {
+      // The clock of the server that created the run may be ahead.
+      let left = min(deadline.milliseconds - now.milliseconds, total)
       guard left > 0 else { return .failure(.overdue(spec)) }
       spec.timeoutMillis = min(spec.timeoutMillis ?? left, left)
     }
