@@ -39,6 +39,8 @@ public struct AgentConfiguration: Sendable {
   public var allowRunAs: [String] = []
   /// What an attempt may use where its job says nothing.
   public var defaultLimits = TaskLimits()
+  /// What it has to have to take new work.
+  public var health = HealthPolicy()
   /// TLS towards the servers; nil for none.
   public var tls: TLSCredentials?
   /// Rota's version, as others see it.
@@ -51,7 +53,10 @@ public struct AgentConfiguration: Sendable {
   }
 
   /// Four for each core, at least 8.
-  public static var defaultSlots: Int { max(8, 4 * sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+  public static var defaultSlots: Int { max(8, 4 * cores) }
+
+  /// The machine's cores.
+  static var cores: Int { sysconf(Int32(_SC_NPROCESSORS_ONLN)) }
 
   /// The host's name, made an identifier.
   public static var defaultID: String { identifier(from: hostName) }
@@ -110,6 +115,15 @@ public struct AgentConfiguration: Sendable {
       margin >= 0 && margin <= leaseTTLSeconds * 500,
       "the lease margin must be 0 to half of the TTL, is \(margin) ms of \(leaseTTLSeconds) s")
     try check(logBytes >= 4_096, "the log size must be at least 4096 bytes, is \(logBytes)")
+    try check(
+      health.minimumMemory >= 0 && health.minimumDisk >= 0,
+      "the least free memory and disk must not be negative")
+    try check(
+      health.maximumLoadPerCore >= 0, "the highest load must not be negative, is \(health.maximumLoadPerCore)"
+    )
+    try check(
+      (0...1).contains(health.maximumCPU),
+      "the highest share of busy cores must be 0 to 1, is \(health.maximumCPU)")
     try check(drainMillis >= 0, "the drain timeout must not be negative, is \(drainMillis) ms")
     try check(
       attemptRetentionMillis >= 0, "the retention must not be negative, is \(attemptRetentionMillis) ms")

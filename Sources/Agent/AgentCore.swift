@@ -281,6 +281,7 @@ actor AgentCore: LeaseOwner {
       case .assign(let assignments): machine.assign(assignments, at: now)
       case .stop(let refs, let forget, let reason):
         machine.stop(refs, forget: forget, reason: reason, at: now)
+      case .handOver(let refs, let reason): machine.handOver(refs, reason: reason, at: now)
       case .ack(let sequence): machine.acknowledged(sequence)
       case .welcome: break  // Said once already; nothing changes.
       case .checkpointAck(let ref, let sequence, let error):
@@ -343,6 +344,14 @@ actor AgentCore: LeaseOwner {
       }
     }
     guard let session else { return }
+    if machine.wantsNewSession {
+      logger.notice(
+        "assignments were dropped while too many results were not acknowledged; asking for them again",
+        metadata: ["dropped": "\(machine.counters.droppedAssignments)"])
+      session.outbound.finish()
+      machine.sessionClosed()
+      return
+    }
     for request in machine.takeCheckpoints(at: Clocks.now()) { session.outbound.yield(.checkpoint(request)) }
     if let status = machine.takeStatus() { session.outbound.yield(.status(status)) }
   }

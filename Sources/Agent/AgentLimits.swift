@@ -81,6 +81,8 @@ enum AgentLimits {
   /// The waits between attempts to connect to one and the same leader.
   static let reconnectMinMillis: Int64 = 50
   static let reconnectMaxMillis: Int64 = 2_000
+  /// The longest wait that a leader may ask for.
+  static let longestRetryMillis: Int64 = 60_000
   /// How long the leader may take for its welcome.
   static let welcomeWait: Duration = .seconds(5)
   /// How often the leader's key is looked at while connected: this share of the lease's TTL.

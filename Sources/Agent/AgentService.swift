@@ -201,8 +201,19 @@ public final class AgentService: Service {
 
   private func sampleHealth(_ core: AgentCore, _ folder: DataFolder) async throws {
     var sampler = HealthSampler(dataFolder: folder.path)
+    var judge = HealthJudge(policy: configuration.health, cores: AgentConfiguration.cores)
+    var reason: String?
     while true {
-      await core.healthSampled(sampler.sample())
+      var health = sampler.sample()
+      health.unhealthyReason = judge.judge(health)
+      if (health.unhealthyReason == nil) != (reason == nil) {
+        logger.warning(
+          health.unhealthyReason == nil
+            ? "the agent is fit for new work again" : "the agent wants no new work",
+          metadata: ["why": "\(health.unhealthyReason ?? reason ?? "")"])
+      }
+      reason = health.unhealthyReason
+      await core.healthSampled(health)
       try await Task.sleep(for: AgentLimits.healthInterval)
     }
   }

@@ -1705,7 +1705,7 @@ const ProtobufCMessageDescriptor rota__v1__run_context__descriptor =
   (ProtobufCMessageInit) rota__v1__run_context__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__stop__field_descriptors[3] =
+static const ProtobufCFieldDescriptor rota__v1__stop__field_descriptors[4] =
 {
   {
     "attempts",
@@ -1743,16 +1743,29 @@ static const ProtobufCFieldDescriptor rota__v1__stop__field_descriptors[3] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "hand_over",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Stop, hand_over),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__stop__field_indices_by_name[] = {
   0,   /* field[0] = attempts */
   1,   /* field[1] = forget */
+  3,   /* field[3] = hand_over */
   2,   /* field[2] = reason */
 };
 static const ProtobufCIntRange rota__v1__stop__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor rota__v1__stop__descriptor =
 {
@@ -1762,7 +1775,7 @@ const ProtobufCMessageDescriptor rota__v1__stop__descriptor =
   "Rota__V1__Stop",
   "rota.v1",
   sizeof(Rota__V1__Stop),
-  3,
+  4,
   rota__v1__stop__field_descriptors,
   rota__v1__stop__field_indices_by_name,
   1,  rota__v1__stop__number_ranges,

@@ -98,6 +98,141 @@ void   rota__v1__list_agents_response__free_unpacked
   assert(message->base.descriptor == &rota__v1__list_agents_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__drain_agent_request__init
+                     (Rota__V1__DrainAgentRequest         *message)
+{
+  static const Rota__V1__DrainAgentRequest init_value = ROTA__V1__DRAIN_AGENT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__drain_agent_request__get_packed_size
+                     (const Rota__V1__DrainAgentRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__drain_agent_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__drain_agent_request__pack
+                     (const Rota__V1__DrainAgentRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__drain_agent_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__drain_agent_request__pack_to_buffer
+                     (const Rota__V1__DrainAgentRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__drain_agent_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__DrainAgentRequest *
+       rota__v1__drain_agent_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__DrainAgentRequest *)
+     protobuf_c_message_unpack (&rota__v1__drain_agent_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__drain_agent_request__free_unpacked
+                     (Rota__V1__DrainAgentRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__drain_agent_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__undrain_agent_request__init
+                     (Rota__V1__UndrainAgentRequest         *message)
+{
+  static const Rota__V1__UndrainAgentRequest init_value = ROTA__V1__UNDRAIN_AGENT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__undrain_agent_request__get_packed_size
+                     (const Rota__V1__UndrainAgentRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__undrain_agent_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__undrain_agent_request__pack
+                     (const Rota__V1__UndrainAgentRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__undrain_agent_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__undrain_agent_request__pack_to_buffer
+                     (const Rota__V1__UndrainAgentRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__undrain_agent_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__UndrainAgentRequest *
+       rota__v1__undrain_agent_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__UndrainAgentRequest *)
+     protobuf_c_message_unpack (&rota__v1__undrain_agent_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__undrain_agent_request__free_unpacked
+                     (Rota__V1__UndrainAgentRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__undrain_agent_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__undrain_agent_response__init
+                     (Rota__V1__UndrainAgentResponse         *message)
+{
+  static const Rota__V1__UndrainAgentResponse init_value = ROTA__V1__UNDRAIN_AGENT_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t rota__v1__undrain_agent_response__get_packed_size
+                     (const Rota__V1__UndrainAgentResponse *message)
+{
+  assert(message->base.descriptor == &rota__v1__undrain_agent_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__undrain_agent_response__pack
+                     (const Rota__V1__UndrainAgentResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__undrain_agent_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__undrain_agent_response__pack_to_buffer
+                     (const Rota__V1__UndrainAgentResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__undrain_agent_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__UndrainAgentResponse *
+       rota__v1__undrain_agent_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__UndrainAgentResponse *)
+     protobuf_c_message_unpack (&rota__v1__undrain_agent_response__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__undrain_agent_response__free_unpacked
+                     (Rota__V1__UndrainAgentResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__undrain_agent_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor rota__v1__list_agents_request__field_descriptors[2] =
 {
   {
@@ -200,12 +335,169 @@ const ProtobufCMessageDescriptor rota__v1__list_agents_response__descriptor =
   (ProtobufCMessageInit) rota__v1__list_agents_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor rota__v1__agents__method_descriptors[1] =
+static const ProtobufCFieldDescriptor rota__v1__drain_agent_request__field_descriptors[4] =
+{
+  {
+    "worker_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DrainAgentRequest, worker_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "timeout",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DrainAgentRequest, timeout),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "deadline",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DrainAgentRequest, deadline),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "note",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DrainAgentRequest, note),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__drain_agent_request__field_indices_by_name[] = {
+  2,   /* field[2] = deadline */
+  3,   /* field[3] = note */
+  1,   /* field[1] = timeout */
+  0,   /* field[0] = worker_id */
+};
+static const ProtobufCIntRange rota__v1__drain_agent_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rota__v1__drain_agent_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.DrainAgentRequest",
+  "DrainAgentRequest",
+  "Rota__V1__DrainAgentRequest",
+  "rota.v1",
+  sizeof(Rota__V1__DrainAgentRequest),
+  4,
+  rota__v1__drain_agent_request__field_descriptors,
+  rota__v1__drain_agent_request__field_indices_by_name,
+  1,  rota__v1__drain_agent_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__drain_agent_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__undrain_agent_request__field_descriptors[1] =
+{
+  {
+    "worker_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__UndrainAgentRequest, worker_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__undrain_agent_request__field_indices_by_name[] = {
+  0,   /* field[0] = worker_id */
+};
+static const ProtobufCIntRange rota__v1__undrain_agent_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rota__v1__undrain_agent_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.UndrainAgentRequest",
+  "UndrainAgentRequest",
+  "Rota__V1__UndrainAgentRequest",
+  "rota.v1",
+  sizeof(Rota__V1__UndrainAgentRequest),
+  1,
+  rota__v1__undrain_agent_request__field_descriptors,
+  rota__v1__undrain_agent_request__field_indices_by_name,
+  1,  rota__v1__undrain_agent_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__undrain_agent_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__undrain_agent_response__field_descriptors[1] =
+{
+  {
+    "was_drained",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__UndrainAgentResponse, was_drained),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__undrain_agent_response__field_indices_by_name[] = {
+  0,   /* field[0] = was_drained */
+};
+static const ProtobufCIntRange rota__v1__undrain_agent_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rota__v1__undrain_agent_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.UndrainAgentResponse",
+  "UndrainAgentResponse",
+  "Rota__V1__UndrainAgentResponse",
+  "rota.v1",
+  sizeof(Rota__V1__UndrainAgentResponse),
+  1,
+  rota__v1__undrain_agent_response__field_descriptors,
+  rota__v1__undrain_agent_response__field_indices_by_name,
+  1,  rota__v1__undrain_agent_response__number_ranges,
+  (ProtobufCMessageInit) rota__v1__undrain_agent_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor rota__v1__agents__method_descriptors[3] =
 {
   { "List", &rota__v1__list_agents_request__descriptor, &rota__v1__list_agents_response__descriptor },
+  { "Drain", &rota__v1__drain_agent_request__descriptor, &rota__v1__agent__descriptor },
+  { "Undrain", &rota__v1__undrain_agent_request__descriptor, &rota__v1__undrain_agent_response__descriptor },
 };
 const unsigned rota__v1__agents__method_indices_by_name[] = {
-  0         /* List */
+  1,        /* Drain */
+  0,        /* List */
+  2         /* Undrain */
 };
 const ProtobufCServiceDescriptor rota__v1__agents__descriptor =
 {
@@ -214,7 +506,7 @@ const ProtobufCServiceDescriptor rota__v1__agents__descriptor =
   "Agents",
   "Rota__V1__Agents",
   "rota.v1",
-  1,
+  3,
   rota__v1__agents__method_descriptors,
   rota__v1__agents__method_indices_by_name
 };
@@ -225,6 +517,22 @@ void rota__v1__agents__list(ProtobufCService *service,
 {
   assert(service->descriptor == &rota__v1__agents__descriptor);
   service->invoke(service, 0, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__agents__drain(ProtobufCService *service,
+                             const Rota__V1__DrainAgentRequest *input,
+                             Rota__V1__Agent_Closure closure,
+                             void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__agents__descriptor);
+  service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__agents__undrain(ProtobufCService *service,
+                               const Rota__V1__UndrainAgentRequest *input,
+                               Rota__V1__UndrainAgentResponse_Closure closure,
+                               void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__agents__descriptor);
+  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void rota__v1__agents__init (Rota__V1__Agents_Service *service,
                              Rota__V1__Agents_ServiceDestroy destroy)

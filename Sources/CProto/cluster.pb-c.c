@@ -98,6 +98,141 @@ void   rota__v1__cluster_info__free_unpacked
   assert(message->base.descriptor == &rota__v1__cluster_info__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__term_figures__init
+                     (Rota__V1__TermFigures         *message)
+{
+  static const Rota__V1__TermFigures init_value = ROTA__V1__TERM_FIGURES__INIT;
+  *message = init_value;
+}
+size_t rota__v1__term_figures__get_packed_size
+                     (const Rota__V1__TermFigures *message)
+{
+  assert(message->base.descriptor == &rota__v1__term_figures__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__term_figures__pack
+                     (const Rota__V1__TermFigures *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__term_figures__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__term_figures__pack_to_buffer
+                     (const Rota__V1__TermFigures *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__term_figures__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__TermFigures *
+       rota__v1__term_figures__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__TermFigures *)
+     protobuf_c_message_unpack (&rota__v1__term_figures__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__term_figures__free_unpacked
+                     (Rota__V1__TermFigures *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__term_figures__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__brake__init
+                     (Rota__V1__Brake         *message)
+{
+  static const Rota__V1__Brake init_value = ROTA__V1__BRAKE__INIT;
+  *message = init_value;
+}
+size_t rota__v1__brake__get_packed_size
+                     (const Rota__V1__Brake *message)
+{
+  assert(message->base.descriptor == &rota__v1__brake__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__brake__pack
+                     (const Rota__V1__Brake *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__brake__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__brake__pack_to_buffer
+                     (const Rota__V1__Brake *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__brake__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Brake *
+       rota__v1__brake__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Brake *)
+     protobuf_c_message_unpack (&rota__v1__brake__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__brake__free_unpacked
+                     (Rota__V1__Brake *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__brake__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__storage_status__init
+                     (Rota__V1__StorageStatus         *message)
+{
+  static const Rota__V1__StorageStatus init_value = ROTA__V1__STORAGE_STATUS__INIT;
+  *message = init_value;
+}
+size_t rota__v1__storage_status__get_packed_size
+                     (const Rota__V1__StorageStatus *message)
+{
+  assert(message->base.descriptor == &rota__v1__storage_status__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__storage_status__pack
+                     (const Rota__V1__StorageStatus *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__storage_status__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__storage_status__pack_to_buffer
+                     (const Rota__V1__StorageStatus *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__storage_status__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__StorageStatus *
+       rota__v1__storage_status__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__StorageStatus *)
+     protobuf_c_message_unpack (&rota__v1__storage_status__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__storage_status__free_unpacked
+                     (Rota__V1__StorageStatus *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__storage_status__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__server__init
                      (Rota__V1__Server         *message)
 {
@@ -251,7 +386,7 @@ const ProtobufCMessageDescriptor rota__v1__get_cluster_request__descriptor =
   (ProtobufCMessageInit) rota__v1__get_cluster_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__cluster_info__field_descriptors[10] =
+static const ProtobufCFieldDescriptor rota__v1__cluster_info__field_descriptors[13] =
 {
   {
     "leader",
@@ -373,9 +508,46 @@ static const ProtobufCFieldDescriptor rota__v1__cluster_info__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "term",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ClusterInfo, term),
+    &rota__v1__term_figures__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "brake",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ClusterInfo, brake),
+    &rota__v1__brake__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "storage",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ClusterInfo, storage),
+    &rota__v1__storage_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__cluster_info__field_indices_by_name[] = {
   9,   /* field[9] = agents */
+  11,   /* field[11] = brake */
   6,   /* field[6] = etcd_error */
   5,   /* field[5] = etcd_members */
   7,   /* field[7] = jobs */
@@ -385,11 +557,13 @@ static const unsigned rota__v1__cluster_info__field_indices_by_name[] = {
   8,   /* field[8] = runs */
   3,   /* field[3] = segment_count */
   2,   /* field[2] = servers */
+  12,   /* field[12] = storage */
+  10,   /* field[10] = term */
 };
 static const ProtobufCIntRange rota__v1__cluster_info__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor rota__v1__cluster_info__descriptor =
 {
@@ -399,11 +573,437 @@ const ProtobufCMessageDescriptor rota__v1__cluster_info__descriptor =
   "Rota__V1__ClusterInfo",
   "rota.v1",
   sizeof(Rota__V1__ClusterInfo),
-  10,
+  13,
   rota__v1__cluster_info__field_descriptors,
   rota__v1__cluster_info__field_indices_by_name,
   1,  rota__v1__cluster_info__number_ranges,
   (ProtobufCMessageInit) rota__v1__cluster_info__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__term_figures__field_descriptors[15] =
+{
+  {
+    "since",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, since),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lost_agents",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, lost_agents),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lost_runs",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, lost_runs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reassigned_runs",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, reassigned_runs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "stale_updates",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, stale_updates),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "stale_checkpoints",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, stale_checkpoints),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fenced_writes",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, fenced_writes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fenced_attempts",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, fenced_attempts),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_recovery_milliseconds",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, last_recovery_milliseconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_recovery_milliseconds",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, max_recovery_milliseconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failover_gap_milliseconds",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, failover_gap_milliseconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "handed_over",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, handed_over),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "drained_agents",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, drained_agents),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unhealthy_agents",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, unhealthy_agents),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "avoided_agents",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__TermFigures, avoided_agents),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__term_figures__field_indices_by_name[] = {
+  14,   /* field[14] = avoided_agents */
+  12,   /* field[12] = drained_agents */
+  10,   /* field[10] = failover_gap_milliseconds */
+  7,   /* field[7] = fenced_attempts */
+  6,   /* field[6] = fenced_writes */
+  11,   /* field[11] = handed_over */
+  8,   /* field[8] = last_recovery_milliseconds */
+  1,   /* field[1] = lost_agents */
+  2,   /* field[2] = lost_runs */
+  9,   /* field[9] = max_recovery_milliseconds */
+  3,   /* field[3] = reassigned_runs */
+  0,   /* field[0] = since */
+  5,   /* field[5] = stale_checkpoints */
+  4,   /* field[4] = stale_updates */
+  13,   /* field[13] = unhealthy_agents */
+};
+static const ProtobufCIntRange rota__v1__term_figures__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 15 }
+};
+const ProtobufCMessageDescriptor rota__v1__term_figures__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.TermFigures",
+  "TermFigures",
+  "Rota__V1__TermFigures",
+  "rota.v1",
+  sizeof(Rota__V1__TermFigures),
+  15,
+  rota__v1__term_figures__field_descriptors,
+  rota__v1__term_figures__field_indices_by_name,
+  1,  rota__v1__term_figures__number_ranges,
+  (ProtobufCMessageInit) rota__v1__term_figures__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__brake__field_descriptors[5] =
+{
+  {
+    "since",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Brake, since),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "paused_until",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Brake, paused_until),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "runs_waiting",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Brake, runs_waiting),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "agents_lost",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Brake, agents_lost),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "agents_known",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Brake, agents_known),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__brake__field_indices_by_name[] = {
+  4,   /* field[4] = agents_known */
+  3,   /* field[3] = agents_lost */
+  1,   /* field[1] = paused_until */
+  2,   /* field[2] = runs_waiting */
+  0,   /* field[0] = since */
+};
+static const ProtobufCIntRange rota__v1__brake__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor rota__v1__brake__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Brake",
+  "Brake",
+  "Rota__V1__Brake",
+  "rota.v1",
+  sizeof(Rota__V1__Brake),
+  5,
+  rota__v1__brake__field_descriptors,
+  rota__v1__brake__field_indices_by_name,
+  1,  rota__v1__brake__number_ranges,
+  (ProtobufCMessageInit) rota__v1__brake__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__storage_status__field_descriptors[7] =
+{
+  {
+    "quota_bytes",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__StorageStatus, quota_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "database_bytes",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__StorageStatus, database_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "database_bytes_in_use",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__StorageStatus, database_bytes_in_use),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pressure",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__StorageStatus, pressure),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "no_space",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__StorageStatus, no_space),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "healed",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__StorageStatus, healed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "message",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__StorageStatus, message),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__storage_status__field_indices_by_name[] = {
+  1,   /* field[1] = database_bytes */
+  2,   /* field[2] = database_bytes_in_use */
+  5,   /* field[5] = healed */
+  6,   /* field[6] = message */
+  4,   /* field[4] = no_space */
+  3,   /* field[3] = pressure */
+  0,   /* field[0] = quota_bytes */
+};
+static const ProtobufCIntRange rota__v1__storage_status__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor rota__v1__storage_status__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.StorageStatus",
+  "StorageStatus",
+  "Rota__V1__StorageStatus",
+  "rota.v1",
+  sizeof(Rota__V1__StorageStatus),
+  7,
+  rota__v1__storage_status__field_descriptors,
+  rota__v1__storage_status__field_indices_by_name,
+  1,  rota__v1__storage_status__number_ranges,
+  (ProtobufCMessageInit) rota__v1__storage_status__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__server__field_descriptors[11] =

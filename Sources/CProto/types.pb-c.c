@@ -908,6 +908,51 @@ void   rota__v1__agent__free_unpacked
   assert(message->base.descriptor == &rota__v1__agent__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__drain__init
+                     (Rota__V1__Drain         *message)
+{
+  static const Rota__V1__Drain init_value = ROTA__V1__DRAIN__INIT;
+  *message = init_value;
+}
+size_t rota__v1__drain__get_packed_size
+                     (const Rota__V1__Drain *message)
+{
+  assert(message->base.descriptor == &rota__v1__drain__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__drain__pack
+                     (const Rota__V1__Drain *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__drain__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__drain__pack_to_buffer
+                     (const Rota__V1__Drain *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__drain__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Drain *
+       rota__v1__drain__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Drain *)
+     protobuf_c_message_unpack (&rota__v1__drain__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__drain__free_unpacked
+                     (Rota__V1__Drain *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__drain__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__agent_health__init
                      (Rota__V1__AgentHealth         *message)
 {
@@ -3211,7 +3256,7 @@ const ProtobufCMessageDescriptor rota__v1__resource_usage__descriptor =
   (ProtobufCMessageInit) rota__v1__resource_usage__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[15] =
+static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[18] =
 {
   {
     "worker_id",
@@ -3382,6 +3427,42 @@ static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[15] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "health_state",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Agent, health_state),
+    &rota__v1__health_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "health_reason",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Agent, health_reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "drain",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Agent, drain),
+    &rota__v1__drain__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "run_as_users",
     18,
     PROTOBUF_C_LABEL_REPEATED,
@@ -3396,14 +3477,17 @@ static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[15] =
 };
 static const unsigned rota__v1__agent__field_indices_by_name[] = {
   7,   /* field[7] = connected */
+  16,   /* field[16] = drain */
   8,   /* field[8] = draining */
   9,   /* field[9] = health */
+  15,   /* field[15] = health_reason */
+  14,   /* field[14] = health_state */
   1,   /* field[1] = host */
   10,   /* field[10] = incarnation */
   13,   /* field[13] = isolation */
   11,   /* field[11] = kinds */
   2,   /* field[2] = labels */
-  14,   /* field[14] = run_as_users */
+  17,   /* field[17] = run_as_users */
   3,   /* field[3] = slots */
   4,   /* field[4] = slots_used */
   6,   /* field[6] = started_at */
@@ -3411,11 +3495,10 @@ static const unsigned rota__v1__agent__field_indices_by_name[] = {
   5,   /* field[5] = version */
   0,   /* field[0] = worker_id */
 };
-static const ProtobufCIntRange rota__v1__agent__number_ranges[2 + 1] =
+static const ProtobufCIntRange rota__v1__agent__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 18, 14 },
-  { 0, 15 }
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor rota__v1__agent__descriptor =
 {
@@ -3425,14 +3508,78 @@ const ProtobufCMessageDescriptor rota__v1__agent__descriptor =
   "Rota__V1__Agent",
   "rota.v1",
   sizeof(Rota__V1__Agent),
-  15,
+  18,
   rota__v1__agent__field_descriptors,
   rota__v1__agent__field_indices_by_name,
-  2,  rota__v1__agent__number_ranges,
+  1,  rota__v1__agent__number_ranges,
   (ProtobufCMessageInit) rota__v1__agent__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__agent_health__field_descriptors[6] =
+static const ProtobufCFieldDescriptor rota__v1__drain__field_descriptors[3] =
+{
+  {
+    "requested_at",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Drain, requested_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "deadline",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Drain, deadline),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "note",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Drain, note),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__drain__field_indices_by_name[] = {
+  1,   /* field[1] = deadline */
+  2,   /* field[2] = note */
+  0,   /* field[0] = requested_at */
+};
+static const ProtobufCIntRange rota__v1__drain__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__drain__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Drain",
+  "Drain",
+  "Rota__V1__Drain",
+  "rota.v1",
+  sizeof(Rota__V1__Drain),
+  3,
+  rota__v1__drain__field_descriptors,
+  rota__v1__drain__field_indices_by_name,
+  1,  rota__v1__drain__number_ranges,
+  (ProtobufCMessageInit) rota__v1__drain__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__agent_health__field_descriptors[7] =
 {
   {
     "cpu",
@@ -3506,6 +3653,18 @@ static const ProtobufCFieldDescriptor rota__v1__agent_health__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "unhealthy_reason",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__AgentHealth, unhealthy_reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__agent_health__field_indices_by_name[] = {
   0,   /* field[0] = cpu */
@@ -3514,11 +3673,12 @@ static const unsigned rota__v1__agent_health__field_indices_by_name[] = {
   1,   /* field[1] = load1 */
   3,   /* field[3] = memory_available_bytes */
   2,   /* field[2] = memory_total_bytes */
+  6,   /* field[6] = unhealthy_reason */
 };
 static const ProtobufCIntRange rota__v1__agent_health__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor rota__v1__agent_health__descriptor =
 {
@@ -3528,7 +3688,7 @@ const ProtobufCMessageDescriptor rota__v1__agent_health__descriptor =
   "Rota__V1__AgentHealth",
   "rota.v1",
   sizeof(Rota__V1__AgentHealth),
-  6,
+  7,
   rota__v1__agent_health__field_descriptors,
   rota__v1__agent_health__field_indices_by_name,
   1,  rota__v1__agent_health__number_ranges,
@@ -3970,5 +4130,37 @@ const ProtobufCEnumDescriptor rota__v1__end_reason__descriptor =
   rota__v1__end_reason__enum_values_by_name,
   1,
   rota__v1__end_reason__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rota__v1__health_state__enum_values_by_number[4] =
+{
+  { "HEALTH_STATE_UNSPECIFIED", "ROTA__V1__HEALTH_STATE__HEALTH_STATE_UNSPECIFIED", 0 },
+  { "HEALTH_STATE_HEALTHY", "ROTA__V1__HEALTH_STATE__HEALTH_STATE_HEALTHY", 1 },
+  { "HEALTH_STATE_UNHEALTHY", "ROTA__V1__HEALTH_STATE__HEALTH_STATE_UNHEALTHY", 2 },
+  { "HEALTH_STATE_AVOIDED", "ROTA__V1__HEALTH_STATE__HEALTH_STATE_AVOIDED", 3 },
+};
+static const ProtobufCIntRange rota__v1__health_state__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex rota__v1__health_state__enum_values_by_name[4] =
+{
+  { "HEALTH_STATE_AVOIDED", 3 },
+  { "HEALTH_STATE_HEALTHY", 1 },
+  { "HEALTH_STATE_UNHEALTHY", 2 },
+  { "HEALTH_STATE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rota__v1__health_state__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.HealthState",
+  "HealthState",
+  "Rota__V1__HealthState",
+  "rota.v1",
+  4,
+  rota__v1__health_state__enum_values_by_number,
+  4,
+  rota__v1__health_state__enum_values_by_name,
+  1,
+  rota__v1__health_state__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

@@ -28,6 +28,14 @@ public struct ServerConfiguration: Sendable {
   public var runsKeptPerJob = 100
   /// How often everything in etcd is listed and compared with what the watch has brought, varied by a fifth.
   public var relistInterval: Duration = .seconds(600)
+  /// What a member's database may take before etcd raises NOSPACE, bytes: etcd's `--quota-backend-bytes`, which it does
+  /// not tell. Its default is 2 GiB.
+  public var etcdQuotaBytes: Int64 = 2 << 30
+  /// Past this part of it less of what has ended is kept.
+  public var etcdQuotaShare = 0.8
+  /// How many sessions of agents a leader begins in a second; half as many may begin at once. Others are told when to
+  /// come back.
+  public var agentsPerSecond = 1_000
   /// Rota's version, shown to users.
   public var version: String
 
@@ -38,6 +46,14 @@ public struct ServerConfiguration: Sendable {
     self.grpc = grpc
     self.version = version
   }
+
+  /// How fast agents are let in.
+  var sessionRate: SessionGate.Rate {
+    SessionGate.Rate(perSecond: agentsPerSecond, burst: max(1, agentsPerSecond / 2))
+  }
+
+  /// What etcd's space is held against.
+  var pressure: StoragePressure { StoragePressure(quotaBytes: etcdQuotaBytes, share: etcdQuotaShare) }
 
   /// What the leader's machine is told.
   var machine: LeaderMachine.Configuration {

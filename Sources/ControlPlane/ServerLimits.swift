@@ -49,11 +49,13 @@ enum ServerLimits {
 
   // MARK: Sessions
 
+  /// How long an agent that comes too early is sent away at most.
+  static let longestSessionWait: Duration = .seconds(30)
   /// How long a hello waits for the cache to know the agent.
   static let helloPatience: Duration = .seconds(2)
   /// How long etcd may take to give out a checkpoint before its assignment is put off.
   static let checkpointPatience: Duration = .seconds(2)
-  /// Messages that wait to be sent to one agent.
+  /// Messages that wait to be sent to one agent; one that is further behind loses its session.
   static let queuedMessages = 20_000
   /// How long an agent may take to answer a log query.
   static let logQueryPatience: Duration = .seconds(10)
@@ -90,6 +92,8 @@ enum ServerLimits {
   /// What a caller is told to wait before it tries again where the server is overloaded or not available; whole
   /// seconds.
   static let retryDelay: Duration = .seconds(1)
+  /// The same where etcd has no space left: it takes a while to heal.
+  static let noSpaceRetryDelay: Duration = .seconds(10)
   /// The longest sentence and the longest path of a field in the status of a gRPC call. Together, twice and encoded,
   /// they have to fit in the 8 KiB of headers that clients accept.
   static let errorMessageBytes = 1_024
@@ -138,8 +142,24 @@ enum ServerLimits {
 
   /// How often history in etcd is compacted.
   static let compactionInterval: Duration = .seconds(60)
-  /// How many revisions of history are kept, for watches that are behind.
+  /// How many revisions of history are kept, for watches that are behind; and while space is short.
   static let revisionsKept: Int64 = 20_000
+  static let revisionsKeptInShortage: Int64 = 100
+  /// How often it is looked whether etcd has refused a write for want of space; and how often, while space is short, how
+  /// large its databases are.
+  static let spaceCheckInterval: Duration = .milliseconds(500)
+  static let shortageInterval: Duration = .seconds(10)
+  /// How long the removal of history may take before etcd is compacted all the same, and how often that is looked at.
+  static let removalPatience: Duration = .seconds(30)
+  static let removalPause: Duration = .milliseconds(200)
+  /// How long it takes until it is tried again to make space where that was not enough.
+  static let healingPause: Duration = .seconds(5)
+  /// How long a compaction or the defragmentation of one member may take.
+  static let maintenancePatience: Duration = .seconds(120)
+  /// The only member of an etcd is defragmented up to this size where there is no alarm: it stands still meanwhile.
+  static let soloDefragmentationBytes: Int64 = 256 << 20
+  /// While nobody leads, a server waits up to this long before it heals etcd: another may be faster.
+  static let leaderlessPause: Duration = .seconds(10)
   /// How long an idempotency key is remembered, at least.
   static let idempotencyMemory: Duration = .seconds(24 * 3_600)
   /// How long one lease is given to new idempotency keys.

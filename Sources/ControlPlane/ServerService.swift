@@ -29,10 +29,11 @@ public final class ServerService: Service {
       grpcConfiguration, methods: parts.methods, group: parts.group, logger: logger)
     let record = serverRecord(grpcPort: grpc.port)
     let rest = RESTServer(
-      configuration: configuration, jobs: parts.jobs, runs: parts.runs, calendars: parts.calendars,
+      configuration: configuration, jobs: parts.jobs, runs: parts.runs, fleet: parts.fleet,
+      calendars: parts.calendars,
       events: parts.events, cluster: parts.cluster, lookahead: parts.lookahead, backfills: parts.backfills,
       replica: parts.replica, metrics: parts.metrics, pipeline: parts.pipeline, sessions: parts.sessions,
-      logger: logger)
+      storage: parts.storage, logger: logger)
     let candidate = Candidate(
       store: store, replica: parts.replica, keyspace: keyspace, record: record,
       ttlSeconds: configuration.leaseTTLSeconds, logger: logger)
@@ -88,7 +89,7 @@ public final class ServerService: Service {
     while true {
       do {
         return try await ClusterFormat.check(store, prefix: configuration.prefix)
-      } catch let error as EtcdError where error.code == .unavailable || error.code == .timeout {
+      } catch let error as EtcdError where [.unavailable, .timeout, .noSpace].contains(error.code) {
         logger.warning("waiting for etcd", metadata: ["error": "\(error)"])
         try await Task.sleep(for: pause)
         pause = min(pause * 2, ServerLimits.retryPause.upperBound)
@@ -133,6 +134,7 @@ private struct ServerParts: Sendable {
   let group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
   let metrics = ServerMetrics()
   let sessions = SessionRegistry()
+  let storage = StorageBoard()
   let logs = LogRelay()
   let pipeline: CommitPipeline
   let replica: Replica
@@ -143,6 +145,7 @@ private struct ServerParts: Sendable {
   let events: EventService
   let jobs: JobService
   let runs: RunService
+  let fleet: FleetService
   let calendars: CalendarService
   let cluster: ClusterService
   let lookahead: LookaheadService
@@ -164,7 +167,9 @@ private struct ServerParts: Sendable {
     feeder = CacheFeeder(
       store: store, replica: replica, decoder: decoder, relistInterval: configuration.relistInterval,
       metrics: metrics, logger: logger)
-    housekeeping = Housekeeping(store: store, replica: replica, metrics: metrics, logger: logger)
+    housekeeping = Housekeeping(
+      store: store, replica: replica, metrics: metrics, board: storage, pressure: configuration.pressure,
+      retention: configuration.machine.retention, logger: logger)
     leaderLink = LeaderLink(group: group, tls: configuration.tls, logger: logger)
     let barrier = ReadBarrier(
       store: store, replica: replica, keyspace: keyspace, serverID: configuration.serverID)
@@ -180,17 +185,23 @@ private struct ServerParts: Sendable {
       history: EventHistory(
         store: store, hub: changes, barrier: barrier, keyspace: keyspace, metrics: metrics))
     runs = RunService(replica: replica, barrier: barrier, logs: logs, leaderLink: leaderLink)
+    fleet = FleetService(
+      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, leaderLink: leaderLink,
+      logger: logger)
     cluster = ClusterService(
-      store: store, replica: replica, barrier: barrier, leaderLink: leaderLink, logger: logger)
+      store: store, replica: replica, barrier: barrier, leaderLink: leaderLink, storage: storage,
+      logger: logger)
     let agents = AgentSessionService(
       replica: replica, sessions: sessions, logs: logs,
-      checkpoints: CheckpointReader(store: store, keyspace: keyspace, logger: logger), logger: logger)
+      checkpoints: CheckpointReader(store: store, keyspace: keyspace, logger: logger),
+      gate: SessionGate(configuration.sessionRate),
+      metrics: metrics, logger: logger)
     lookahead = LookaheadService(replica: replica, barrier: barrier, zones: configuration.zones)
     backfills = BackfillService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, zones: configuration.zones,
       logger: logger)
     let services = GRPCServices(
-      jobs: jobs, runs: runs, events: events, calendars: calendars, cluster: cluster,
+      jobs: jobs, runs: runs, fleet: fleet, events: events, calendars: calendars, cluster: cluster,
       lookahead: lookahead, backfills: backfills, replica: replica)
     let api = services.methods + agents.methods
     let reflection = ReflectionService(services: api.services + [HealthService.name])

@@ -174,10 +174,11 @@ public final class EtcdClient: EtcdStore {
       ResponseDecoding.headerOnly)
   }
 
-  /// Gives unused database space of the current endpoint's member back.
-  public func defragment() async throws(EtcdError) {
-    _ = try await call(
-      "defragment", "maintenance/defragment", Array("{}".utf8), .write, ResponseDecoding.headerOnly)
+  /// Gives unused database space of one member back, at one of its client URLs and nowhere else.
+  public func defragment(at url: String) async throws(EtcdError) {
+    let answer = try await gateway.callOnce(
+      "defragment", at: url, path: "maintenance/defragment", body: Array("{}".utf8), timeout: requestTimeout)
+    _ = try Self.decoded("defragment", answer, .write, ResponseDecoding.headerOnly)
   }
 
   // MARK: One way out

@@ -50,8 +50,9 @@ public protocol EtcdStore: Sendable {
   /// Takes an alarm back.
   func disarm(_ alarm: Alarm) async throws(EtcdError)
 
-  /// Gives unused database space of the current endpoint's member back; blocks that member meanwhile.
-  func defragment() async throws(EtcdError)
+  /// Gives unused database space of one member back, at one of its client URLs and nowhere else; blocks that member
+  /// meanwhile.
+  func defragment(at url: String) async throws(EtcdError)
 
   /// The same store with another deadline per request.
   func with(requestTimeout: Duration) -> Self

@@ -34,7 +34,7 @@ import Testing
       let text = await MetricsPage(
         metrics: server.metrics, replica: server.replica, pipeline: server.pipeline,
         sessions: server.sessions,
-        tls: nil
+        storage: StorageBoard(), tls: nil
       ).render()
       #expect(text.contains("rota_segments_owned 256\n"))
       #expect(text.contains("rota_lateness_seconds_count 1\n"))

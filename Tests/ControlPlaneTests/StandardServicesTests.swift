@@ -70,7 +70,11 @@ struct StandardServicesTests {
     for error in [ServiceError.unavailable("x"), .overloaded("x")] {
       #expect(try details(of: error).retryMillis == 1_000)
     }
-    for error in [ServiceError.notFound("x"), ServiceError(kind: .noSpace, message: "x")] {
+    #expect(try details(of: ServiceError(kind: .noSpace, message: "x")).retryMillis == 10_000)
+    var busy = ServiceError.overloaded("x")
+    busy.retryMillis = 2_500
+    #expect(try details(of: busy).retryMillis == 2_500)
+    for error in [ServiceError.notFound("x"), ServiceError(kind: .internalError, message: "x")] {
       #expect(rpcError(for: error).metadata.isEmpty, "waiting would not help")
     }
   }

@@ -26,7 +26,11 @@ START_SECONDS = 30.0
 live_clusters: list["Cluster"] = []
 
 # The client commands that have commands of their own.
-SUBCOMMANDS = {"backfill": ("create", "list", "get", "cancel"), "calendar": ("put", "get", "list", "delete")}
+SUBCOMMANDS = {
+    "agents": ("list", "drain", "undrain"),
+    "backfill": ("create", "list", "get", "cancel"),
+    "calendar": ("put", "get", "list", "delete"),
+}
 
 
 def binaries() -> Path:

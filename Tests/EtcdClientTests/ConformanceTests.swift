@@ -381,7 +381,7 @@ private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
       let own = try await store.status(at: url + "/")
       #expect(own.memberID == member.id && own.leader == status.leader && own.version == status.version)
       #expect(try await store.alarms().isEmpty)
-      try await store.defragment()
+      try await store.defragment(at: url)
     }
   }
 }

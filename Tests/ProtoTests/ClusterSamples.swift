@@ -15,6 +15,13 @@ extension Samples {
     info.jobs = large()
     info.runs = large()
     info.agents = large()
+    info.term = maybe { $0.term() }
+    info.brake = maybe {
+      BrakeView(
+        since: $0.time(), pausedUntil: $0.time(), runsWaiting: $0.large(), agentsLost: $0.large(),
+        agentsKnown: $0.large())
+    }
+    info.storage = maybe { $0.storage() }
     return info
   }
 
@@ -35,6 +42,37 @@ extension Samples {
     return ServerView(
       record: record, isLeader: bool(), segments: many { $0.count(255) }, clockSkewMillis: large(),
       heldBack: maybe { "h" + $0.text() })
+  }
+
+  private mutating func term() -> TermFigures {
+    var term = TermFigures(since: time())
+    term.lostAgents = large()
+    term.lostRuns = large()
+    term.reassignedRuns = large()
+    term.staleUpdates = large()
+    term.staleCheckpoints = large()
+    term.fencedWrites = large()
+    term.fencedAttempts = large()
+    term.lastRecoveryMillis = large()
+    term.maxRecoveryMillis = large()
+    term.failoverGapMillis = large()
+    term.handedOver = large()
+    term.drainedAgents = large()
+    term.unhealthyAgents = large()
+    term.avoidedAgents = large()
+    return term
+  }
+
+  private mutating func storage() -> StorageStatus {
+    var storage = StorageStatus()
+    storage.quotaBytes = large()
+    storage.databaseBytes = large()
+    storage.databaseBytesInUse = large()
+    storage.pressure = count(8)
+    storage.noSpace = bool()
+    storage.healed = large()
+    storage.message = maybe { "m" + $0.text() }
+    return storage
   }
 
   private mutating func etcdMember() -> EtcdMemberView {

@@ -125,6 +125,13 @@ struct MessageKind: Sendable, CustomTestStringConvertible {
       ListAgentsResponse(agents: $0.many { $0.agent() }, nextPageToken: $0.maybe { $0.text() })
     },
     MessageKind { $0.agent() },
+    MessageKind {
+      DrainAgentRequest(
+        agentID: $0.text(), timeoutMillis: $0.maybe { $0.millis() }, deadline: $0.maybe { $0.time() },
+        note: $0.maybe { "n" + $0.text() })
+    },
+    MessageKind { UndrainAgentRequest(agentID: $0.text()) },
+    MessageKind { UndrainAgentResponse(wasDrained: $0.bool()) },
     MessageKind { $0.agentMessage() },
     MessageKind { $0.serverMessage() },
     MessageKind {

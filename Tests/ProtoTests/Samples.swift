@@ -195,6 +195,7 @@ struct Samples {
     health.memoryAvailable = large()
     health.diskTotal = large()
     health.diskAvailable = large()
+    health.unhealthyReason = maybe { "u" + $0.text() }
     return health
   }
 
@@ -205,9 +206,16 @@ struct Samples {
     record.draining = bool()
     record.isolation = text()
     record.runAsUsers = many { $0.text() }
-    return AgentView(
+    var view = AgentView(
       record: record, slotsUsed: number(), connected: bool(), draining: record.draining,
       health: maybe { $0.health() }, incarnation: large())
+    view.healthState = maybe { $0.pick(HealthState.allCases) }
+    view.healthReason = maybe { "h" + $0.text() }
+    view.drain = maybe {
+      DrainRecord(
+        requestedAt: $0.time(), deadline: $0.maybe { $0.time() }, note: $0.maybe { "n" + $0.text() })
+    }
+    return view
   }
 
   mutating func submit() -> SubmitRequest {
@@ -281,11 +289,12 @@ struct Samples {
   }
 
   mutating func serverMessage() -> ServerMessage {
-    switch count(4) {
+    switch count(5) {
     case 0: .welcome(serverID: text(), leaderEpoch: large())
     case 1: .assign(many { $0.assignment() })
     case 2: .checkpointAck(ref(), sequence: random.next(), error: maybe { $0.text() })
     case 3: .stop(many { $0.ref() }, forget: bool(), reason: text())
+    case 4: .handOver(many { $0.ref() }, reason: text())
     default: .ack(random.next())
     }
   }

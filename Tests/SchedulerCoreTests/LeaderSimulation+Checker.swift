@@ -51,7 +51,7 @@ struct SimulationChecker {
         if !ended.keys.contains(where: { $0.job == key }), seen.keys.contains(where: { $0.job == key }) {
           fail("\(key.jobID) was removed before it ended")
         }
-      case .agent, .server, .leader, .segment, .calendar, .backfill, .listedJob: break
+      case .agent, .server, .leader, .segment, .calendar, .backfill, .drain, .listedJob: break
       }
     }
   }

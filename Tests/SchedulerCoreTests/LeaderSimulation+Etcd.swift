@@ -19,6 +19,7 @@ struct SimulatedEtcd {
   private(set) var segmentLeases: [Int: Int64] = [:]
   private(set) var calendars: [CalendarKey: Versioned<CalendarRecord>] = [:]
   private(set) var backfills: [BackfillKey: Versioned<BackfillRecord>] = [:]
+  private(set) var drains: [String: Versioned<DrainRecord>] = [:]
   private(set) var history: [Event] = []
   /// The mutation "fencing off": commits whatever the guards say.
   var ignoresGuards = false
@@ -74,6 +75,7 @@ struct SimulatedEtcd {
       ignoresEpochs || (segments[number]?.modRevision ?? 0) == revision
     case .calendarUnchanged(let key, let revision): (calendars[key]?.modRevision ?? 0) == revision
     case .backfillUnchanged(let key, let revision): (backfills[key]?.modRevision ?? 0) == revision
+    case .drainUnchanged(let id, let revision): (drains[id]?.modRevision ?? 0) == revision
     }
   }
 
@@ -85,6 +87,7 @@ struct SimulatedEtcd {
       case .segmentUnchanged(let number, _): .segment(number, segments[number])
       case .calendarUnchanged(let key, _): .calendar(key, calendars[key])
       case .backfillUnchanged(let key, _): .backfill(key, backfills[key])
+      case .drainUnchanged(let id, _): .drain(id, drains[id])
       case .runUnchanged(let key, _), .runAbsent(let key): .run(key, runs[key])
       case .jobUnchanged(let key, _), .jobAbsent(let key): .job(key, jobs[key])
       case .agentPresent(let agent), .agentGone(let agent): .agent(agent.agentID, agents[agent.agentID])
@@ -122,6 +125,11 @@ struct SimulatedEtcd {
       note(.backfill(record.key, backfills[record.key]))
     case .deleteBackfill(let key):
       if backfills.removeValue(forKey: key) != nil { note(.backfill(key, nil)) }
+    case .drain(let id, let record):
+      drains[id] = versioned(record, over: drains[id]?.createRevision)
+      note(.drain(id, drains[id]))
+    case .deleteDrain(let id):
+      if drains.removeValue(forKey: id) != nil { note(.drain(id, nil)) }
     }
   }
 
@@ -187,5 +195,6 @@ struct SimulatedEtcd {
       + segments.keys.sorted().map { .segment($0, segments[$0]) }
       + calendars.keys.sorted().map { .calendar($0, calendars[$0]) }
       + backfills.keys.sorted().map { .backfill($0, backfills[$0]) }
+      + drains.keys.sorted().map { .drain($0, drains[$0]) }
   }
 }

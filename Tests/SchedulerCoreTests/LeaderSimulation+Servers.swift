@@ -146,6 +146,7 @@ struct SimulatedServer {
     case .backfill(let key, _):
       machine?.backfillChanged(key, cache)
       firing.backfillChanged(key, cache, now: clock(now))
+    case .drain(let id, _): machine?.drainChanged(id, cache, now: now)
     case .leader: break
     }
   }
@@ -294,7 +295,7 @@ struct SimulatedServer {
       let created = cache.backfills[record.key]?.createRevision ?? revision
       return .backfill(record.key, Versioned(record, createRevision: created, modRevision: revision))
     case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
-      .deleteBackfill:
+      .deleteBackfill, .drain, .deleteDrain:
       return nil
     }
   }
@@ -311,6 +312,7 @@ extension CacheChange {
     case .segment(_, let value): value?.modRevision
     case .calendar(_, let value): value?.modRevision
     case .backfill(_, let value): value?.modRevision
+    case .drain(_, let value): value?.modRevision
     }
   }
 }
@@ -329,6 +331,7 @@ extension Proposal {
     case .deleteCalendar(let key)?: "delete calendar \(key.name)"
     case .backfill(let record)?: "backfill \(record.key.job.jobID) \(record.key.backfillID)"
     case .deleteBackfill(let key)?: "delete backfill \(key.job.jobID) \(key.backfillID)"
+    case .drain(let id, _)?, .deleteDrain(let id)?: "drain \(id)"
     case nil: ""
     }
   }
@@ -344,6 +347,8 @@ extension ServerMessage {
     case .assign(let assignments): .assign(assignments.sorted { $0.ref.sortKey < $1.ref.sortKey })
     case .stop(let refs, let forget, let reason):
       .stop(refs.sorted { $0.sortKey < $1.sortKey }, forget: forget, reason: reason)
+    case .handOver(let refs, let reason):
+      .handOver(refs.sorted { $0.sortKey < $1.sortKey }, reason: reason)
     case .welcome, .ack, .checkpointAck: self
     }
   }
@@ -353,6 +358,7 @@ extension ServerMessage {
     case .welcome: "0"
     case .assign: "1"
     case .stop(let refs, let forget, _): (forget ? "2 " : "3 ") + (refs.first?.sortKey ?? "")
+    case .handOver(let refs, _): "3 " + (refs.first?.sortKey ?? "")
     case .ack: "4"
     case .checkpointAck(let ref, let sequence, _): "5 \(ref.sortKey) \(sequence)"
     }

@@ -240,6 +240,8 @@ extension LeaderSimulation {
       if fault(10) { agents[index].machine.assign(assignments, at: moment) }
     case .stop(let refs, let forget, let reason):
       agents[index].machine.stop(refs, forget: forget, reason: reason, at: moment)
+    case .handOver(let refs, let reason):
+      agents[index].machine.handOver(refs, reason: reason, at: moment)
     case .ack(let sequence): agents[index].machine.acknowledged(sequence)
     case .checkpointAck(let ref, let sequence, let error):
       agents[index].unanswered.removeAll { $0.ref == ref && $0.sequence == sequence }
@@ -260,6 +262,7 @@ extension LeaderSimulation {
       servers[index].isDraining = false
     }
     resumeAll()
+    for id in etcd.drains.keys.sorted() { undrain(id) }
     for index in agents.indices {
       agents[index].frozenUntil = min(agents[index].frozenUntil, now + 500)
       agents[index].cutFromEtcdUntil = 0
@@ -366,6 +369,7 @@ extension LeaderSimulation {
       case .server, .leader, .listedJob: text += "leader\n"
       case .segment(let number, let owner): text += "\(number) \(owner?.record.serverID ?? "-")\n"
       case .calendar(let key, let calendar): text += "\(key.name) \(calendar?.record.generation ?? 0)\n"
+      case .drain(let id, let drain): text += "\(id) \(drain?.modRevision ?? 0)\n"
       case .backfill(let key, let backfill): text += "\(key.backfillID) \(backfill?.record.created ?? 0)\n"
       }
     }

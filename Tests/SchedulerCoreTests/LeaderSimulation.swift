@@ -71,6 +71,19 @@ struct LeaderSimulation {
     var configuration = LeaderMachine.Configuration()
     configuration.segmentCount = Self.segmentCount
     keyspace = Keyspace(segmentCount: Self.segmentCount)
+    // Small enough to happen here.
+    configuration.judge.failures = 3
+    configuration.judge.jobs = 2
+    configuration.judge.firstWaitMillis = 200
+    configuration.judge.longestWaitMillis = 800
+    if Bool.random(using: &random) {
+      configuration.brake.fleet = 2
+      configuration.brake.windowMillis = 1_000
+      configuration.brake.pauseMillis = 300
+      configuration.brake.longestPauseMillis = 600
+      configuration.brake.runsPerSecond = 20
+      configuration.brake.burst = 3
+    }
     if Bool.random(using: &random) {
       configuration.retentionMillis = 3_000
       removesEarly = true
@@ -151,7 +164,19 @@ struct LeaderSimulation {
     if chance(30) { submit() }
     if chance(4) { retryByHand() }
     if chance(3), let key = etcd.jobs.keys.sorted().randomElement(using: &random) { cancel(key) }
+    if chance(1.5), let agent = agents.randomElement(using: &random) { drain(agent.id) }
+    if chance(4), let id = etcd.drains.keys.sorted().randomElement(using: &random) { undrain(id) }
   }
+
+  /// An operator drains an agent: for ever, for a while, or as of now.
+  mutating func drain(_ id: String) {
+    let deadline = chance(70) ? time.adding(milliseconds: Int64.random(in: -10...500, using: &random)) : nil
+    _ = etcd.commit([
+      Proposal(guards: [], writes: [.drain(id, DrainRecord(requestedAt: time, deadline: deadline))])
+    ])
+  }
+
+  mutating func undrain(_ id: String) { _ = etcd.commit([Proposal(guards: [], writes: [.deleteDrain(id)])]) }
 
   mutating func submit() {
     nextJob += 1
@@ -336,6 +361,7 @@ private enum Touched: Hashable {
   case segment(Int)
   case calendar(CalendarKey)
   case backfill(BackfillKey)
+  case drain(String)
 }
 
 extension Proposal {
@@ -352,6 +378,7 @@ extension Proposal {
       case .deleteCalendar(let key): .calendar(key)
       case .backfill(let record): .backfill(record.key)
       case .deleteBackfill(let key): .backfill(key)
+      case .drain(let id, _), .deleteDrain(let id): .drain(id)
       }
     }
       + guards.compactMap { condition in
@@ -361,6 +388,7 @@ extension Proposal {
         case .segmentUnchanged(let number, _): .segment(number)
         case .calendarUnchanged(let key, _): .calendar(key)
         case .backfillUnchanged(let key, _): .backfill(key)
+        case .drainUnchanged(let id, _): .drain(id)
         case .leads, .agentPresent, .agentGone, .serverPresent: nil
         }
       }

@@ -20,8 +20,8 @@ struct AgentSession: Sendable {
 
   /// Connects to the leader and stays until something ends the session.
   ///
-  /// - Returns: why it ended. Throws only when the task is cancelled.
-  func run(with leader: LeaderFinder.Leader, group: any EventLoopGroup) async throws -> String {
+  /// - Returns: how it ended. Throws only when the task is cancelled.
+  func run(with leader: LeaderFinder.Leader, group: any EventLoopGroup) async throws -> Ending {
     var configuration = GRPCClientConfiguration(host: leader.host, port: leader.port)
     configuration.connectTimeout = .seconds(2)
     configuration.keepalive = KeepaliveConfiguration(interval: .seconds(5), timeout: .seconds(4))
@@ -47,11 +47,19 @@ struct AgentSession: Sendable {
         defer { tasks.cancelAll() }
         try await tasks.next()
       }
-      return "the session was closed"
+      return Ending(why: "the session was closed")
     } catch {
       try Task.checkCancellation()
-      return "\(error)"
+      return Ending(why: "\(error)", retryMillis: (error as? RPCError)?.retryMillis)
     }
+  }
+
+  /// How a session ended.
+  struct Ending: Sendable {
+    /// In words.
+    var why: String
+    /// When the leader wants the agent to come back, milliseconds; nil where it has not said.
+    var retryMillis: Int64?
   }
 
   private func converse(over client: GRPCClient) async throws {
@@ -163,5 +171,15 @@ struct AgentSession: Sendable {
       guard let now = try? await finder.find() else { continue }
       if now != leader { throw AgentError(.session, "another server leads now") }
     }
+  }
+}
+
+extension RPCError {
+  /// When to try again, as the server says by `google.rpc.RetryInfo`, milliseconds; not beyond reason.
+  fileprivate var retryMillis: Int64? {
+    guard let bytes = metadata.firstBinary("grpc-status-details-bin"),
+      let details = try? StatusDetails(wire: bytes), let millis = details.retryMillis, millis > 0
+    else { return nil }
+    return min(millis, AgentLimits.longestRetryMillis)
   }
 }

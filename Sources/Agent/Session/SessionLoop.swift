@@ -26,23 +26,26 @@ struct SessionLoop: Sendable {
       if leader != last { wait = AgentLimits.reconnectMinMillis }
       last = leader
       let started = ContinuousClock.now
-      let why = try await session.run(with: leader, group: group)
+      let ending = try await session.run(with: leader, group: group)
       logger.warning(
-        "no session with the leader", metadata: ["why": "\(why)", "leader": "\(leader.host):\(leader.port)"])
+        "no session with the leader",
+        metadata: ["why": "\(ending.why)", "leader": "\(leader.host):\(leader.port)"])
       if ContinuousClock.now - started > .seconds(5) {
         wait = AgentLimits.reconnectMinMillis
         poll = LeaderPoll(ttlMillis: session.ttlMillis)
       }
-      try await pause(wait, unlessReplaced: leader, &poll)
+      // Where it is asked to come back, not before: it has its turn, and others theirs.
+      let asked = ending.retryMillis.map { Duration.milliseconds($0) * Double.random(in: 1...1.2) }
+      try await pause(max(jittered(wait), asked ?? .zero), unlessReplaced: leader, &poll)
       wait = min(2 * wait, AgentLimits.reconnectMaxMillis)
     }
   }
 
   /// Waits, but not on when another server leads.
   private func pause(
-    _ millis: Int64, unlessReplaced leader: LeaderFinder.Leader, _ poll: inout LeaderPoll
+    _ length: Duration, unlessReplaced leader: LeaderFinder.Leader, _ poll: inout LeaderPoll
   ) async throws {
-    let until = ContinuousClock.now + jittered(millis)
+    let until = ContinuousClock.now + length
     while ContinuousClock.now < until {
       try await Task.sleep(for: min(until - ContinuousClock.now, jittered(poll.next())))
       if ContinuousClock.now < until, let now = await find(), now != leader { return }

@@ -12,6 +12,7 @@ struct ClusterService: Sendable {
   let replica: Replica
   let barrier: ReadBarrier
   let leaderLink: LeaderLink
+  let storage: StorageBoard
   let logger: Logger
 
   /// How the cluster stands. While etcd does not answer it is what this server saw last, and says so.
@@ -30,10 +31,12 @@ struct ClusterService: Sendable {
       try await barrier.pass()
     } catch {
       var info = await replica.clusterInfo()
+      if info.term != nil { info.storage = storage.status }
       info.etcdError = "etcd does not answer, so this may be old: \(error)"
       return info
     }
     var info = await replica.clusterInfo()
+    if info.term != nil { info.storage = storage.status }
     do throws(EtcdError) {
       info.etcdMembers = try await members()
     } catch {

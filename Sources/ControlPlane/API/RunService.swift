@@ -3,7 +3,7 @@ import Proto
 import SchedulerCore
 import Transport
 
-/// Reading runs and agents: what REST and gRPC call. What only the leader knows is forwarded to it.
+/// Reading runs: what REST and gRPC call. What only the leader knows is forwarded to it.
 struct RunService: Sendable {
   let replica: Replica
   let barrier: ReadBarrier
@@ -48,28 +48,6 @@ struct RunService: Sendable {
       request.workerID == nil || $0.attempt.agent.agentID == request.workerID
     }
     return ListExecutionsResponse(executions: executions, nextPageToken: page.nextPageToken)
-  }
-
-  // MARK: Agents
-
-  /// A page of the agents that hold a lease, with what the leader knows of them if it can be reached.
-  func listAgents(_ request: ListAgentsRequest, isForwarded: Bool) async throws -> ListAgentsResponse {
-    guard let size = Paging.size(request.pageSize) else { throw JobService.badPageSize }
-    // A token is the id of the last agent of the page before.
-    if let token = request.pageToken, !Identifier.isValid(token) { throw JobService.badPageToken }
-    try await barrier.pass()
-    guard !isForwarded, let leader = try? await replica.otherLeader() else {
-      return await replica.listAgents(after: request.pageToken, limit: size)
-    }
-    do {
-      let answer = try await leaderLink.channel(to: leader).unary(
-        "/rota.v1.Agents/List", ByteBuffer(bytes: request.wire()),
-        metadata: [LeaderLink.forwardedHeader: "1"], timeout: .seconds(2))
-      return try decode(ListAgentsResponse.self, answer)
-    } catch {
-      // The leader is changing: what etcd holds is still worth showing.
-      return await replica.listAgents(after: request.pageToken, limit: size)
-    }
   }
 
   // MARK: Logs

@@ -15,6 +15,8 @@ struct ServiceError: Error, Hashable, CustomStringConvertible {
   var field: String?
   /// A sentence for the caller.
   var message: String
+  /// When to try again, milliseconds; nil for what is usual for the kind.
+  var retryMillis: Int64?
 
   var description: String { field.map { "\($0): \(message)" } ?? message }
 

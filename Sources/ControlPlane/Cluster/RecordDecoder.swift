@@ -26,6 +26,7 @@ struct RecordDecoder: Sendable {
         .calendar(key, pair.versioned(try CalendarRecord(decoding: pair.value, key: key)))
       case .backfill(let key):
         .backfill(key, pair.versioned(try BackfillRecord(decoding: pair.value, key: key)))
+      case .drain(let id): .drain(id, pair.versioned(try DrainRecord(decoding: pair.value)))
       case .meta, .other: nil
       }
     }
@@ -68,6 +69,7 @@ extension ParsedKey {
     case .segment(let number): .segment(number, nil)
     case .calendar(let key): .calendar(key, nil)
     case .backfill(let key): .backfill(key, nil)
+    case .drain(let id): .drain(id, nil)
     case .meta, .other: nil
     }
   }

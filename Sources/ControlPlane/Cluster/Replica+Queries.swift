@@ -132,20 +132,6 @@ extension Replica {
     return RunView(record: record, revision: run.modRevision)
   }
 
-  /// A page of the agents that hold a lease, by id, after that of the token.
-  func listAgents(after token: String?, limit: Int) -> ListAgentsResponse {
-    let left = cache.agents.filter { agent in token.map { agent.key > $0 } ?? true }
-    let page = left.sorted { $0.key < $1.key }.prefix(limit)
-    let agents = page.map { id, agent in
-      AgentView(
-        record: agent.record, slotsUsed: cache.runsByAgent[id]?.count ?? 0,
-        connected: leader?.isConnected(id) ?? false,
-        draining: leader?.isDraining(id) ?? agent.record.draining, health: leader?.health(of: id),
-        incarnation: agent.createRevision)
-    }
-    return ListAgentsResponse(agents: agents, nextPageToken: left.count > limit ? page.last?.key : nil)
-  }
-
   /// The leader's record when it is another server; nil when this one leads.
   /// - Throws: `ServiceError` when nobody does.
   func otherLeader() throws(ServiceError) -> ServerRecord? {
@@ -172,6 +158,10 @@ extension Replica {
     figures.ready = leader?.readyCount ?? 0
     figures.proposalsInFlight = leader?.proposalsInFlight ?? 0
     figures.counters = leader?.counters ?? .init()
+    figures.failoverGapMillis = leader?.failoverGapMillis
+    figures.brake = leader?.braking(cache)
+    figures.unfitAgents = leader?.unfitAgents ?? (0, 0)
+    figures.drainedAgents = cache.agents.keys.count { cache.drains[$0] != nil }
     figures.firing = firing.counters
     figures.lateness = firing.lateness
     figures.segmentsOwned = firing.segmentsOwned
@@ -215,6 +205,10 @@ struct ReplicaStatistics: Sendable {
   var ready = 0
   var proposalsInFlight = 0
   var counters = LeaderMachine.Counters()
+  var failoverGapMillis: Int64?
+  var brake: (engagement: LossBrake.Engagement, waiting: Int)?
+  var unfitAgents = (unhealthy: 0, avoided: 0)
+  var drainedAgents = 0
   var firing = FiringMachine.Counters()
   var lateness = LatenessRecorder()
   var segmentsOwned = 0

@@ -36,6 +36,35 @@ extension Replica {
     info.jobs = Int64(cache.jobs.count)
     info.runs = Int64(cache.runs.count)
     info.agents = Int64(cache.agents.count)
+    info.term = termFigures()
+    info.brake = leader?.braking(cache).map { brake in
+      BrakeView(
+        since: brake.engagement.since, pausedUntil: brake.engagement.pausedUntil,
+        runsWaiting: Int64(brake.waiting), agentsLost: Int64(brake.engagement.lost),
+        agentsKnown: Int64(brake.engagement.known))
+    }
     return info
+  }
+
+  /// What this server has counted as the leader; nil where it does not lead.
+  private func termFigures() -> TermFigures? {
+    guard let leader else { return nil }
+    let counters = leader.counters
+    var term = TermFigures(since: leadsSince)
+    term.lostAgents = Int64(counters.lostAgents)
+    term.lostRuns = Int64(counters.lostRuns)
+    term.reassignedRuns = Int64(counters.reassigned)
+    term.staleUpdates = Int64(counters.staleUpdates)
+    term.staleCheckpoints = Int64(counters.staleCheckpoints)
+    term.fencedWrites = Int64(surroundings.metrics.fencedWrites.current)
+    term.fencedAttempts = Int64(counters.fencedAttempts)
+    term.lastRecoveryMillis = counters.lastRecoveryMillis
+    term.maxRecoveryMillis = counters.maxRecoveryMillis
+    term.failoverGapMillis = leader.failoverGapMillis ?? -1
+    term.handedOver = Int64(counters.handedOver)
+    term.drainedAgents = Int64(cache.agents.keys.count { cache.drains[$0] != nil })
+    term.unhealthyAgents = Int64(leader.unfitAgents.unhealthy)
+    term.avoidedAgents = Int64(leader.unfitAgents.avoided)
+    return term
   }
 }

@@ -35,6 +35,15 @@ actor Replica {
   /// This server's candidate lease; nil while it holds none.
   private var ownLease: Int64?
   private(set) var leader: LeaderMachine?
+  /// When this server began to lead.
+  private(set) var leadsSince = Timestamp.earliest
+  /// The lease of the server that leads, and when the one that led before was seen to be gone.
+  private var leadingLease: Int64?
+  private var lastLeaderLostAt: Timestamp?
+  /// What was said of the brake last.
+  var brakeWasOn = false
+  /// How long what has ended is kept now; nil for as long as was configured.
+  private var kept: LeaderMachine.Retention?
   /// Fires the schedules of the segments that this server owns, whether it leads or not.
   var firing: FiringMachine
   /// Set while firing waits since too much else does.
@@ -145,6 +154,7 @@ actor Replica {
     case .server(let id, _): leader?.serverChanged(id, cache, now: now)
     case .segment(let number, _): leader?.segmentChanged(number)
     case .backfill(let key, _): leader?.backfillChanged(key, cache)
+    case .drain(let id, _): leader?.drainChanged(id, cache, now: now)
     case .leader, .calendar: break
     }
     noticedForFiring(change, now: now)
@@ -163,6 +173,8 @@ actor Replica {
   /// the watch shows is complete up to its revision, so it holds all that earlier leaders wrote:
   /// their writes compare keys whose deletion it has passed.
   private func reviewLeadership(now: Timestamp) {
+    if let old = leadingLease, cache.leader?.lease != old { lastLeaderLostAt = now }
+    leadingLease = cache.leader?.lease
     var epoch: LeaderEpoch?
     if let oldest = cache.leader, oldest.lease == ownLease {
       epoch = LeaderEpoch(lease: oldest.lease, createRevision: oldest.candidate.createRevision)
@@ -175,13 +187,16 @@ actor Replica {
     var machine = LeaderMachine(
       epoch: epoch, serverID: surroundings.serverID, configuration: surroundings.machine,
       zones: surroundings.zones, seed: UInt64.random(in: 0 ... .max))
-    machine.start(cache, now: now)
+    if let kept { machine.keep(kept, cache) }
+    machine.start(cache, now: now, lastLeaderLostAt: lastLeaderLostAt)
     leader = machine
+    leadsSince = now
   }
 
   private func stepDown() {
     surroundings.logger.notice("this server does not lead any more")
     leader = nil
+    brakeWasOn = false
     surroundings.sessions.closeAll(reason: "this server does not lead any more")
   }
 
@@ -207,6 +222,7 @@ actor Replica {
       }
     }
     if !changes.isEmpty { surroundings.pipeline.submit(changes, term: term) }
+    tellBrake()
   }
 
   /// One timer for the earliest deadline of both machines.
@@ -230,6 +246,24 @@ actor Replica {
     timer = nil
     turn(now: .now())
   }
+
+  // MARK: Space
+
+  /// Keeps what has ended for another time, while this server leads.
+  func keep(_ retention: LeaderMachine.Retention) {
+    kept = retention
+    leader?.keep(retention, cache)
+    turn(now: .now())
+  }
+
+  /// Whether something that is too old is still there.
+  var isRemoving: Bool { leader?.isRemoving(at: .now()) ?? false }
+
+  /// Whether this server leads.
+  var leads: Bool { leader != nil }
+
+  /// Whether a server holds the leader's key, as the watch shows.
+  var knowsLeader: Bool { cache.leader != nil }
 
   // MARK: Submissions
 
@@ -348,6 +382,11 @@ extension Replica: CommitObserver {
   func settled(_ changes: [SettledChange]) async {
     let now = Timestamp.now()
     for settled in changes {
+      if case .conflict(let current, _) = settled.result,
+        settled.change.isFenced(by: current, surroundings.keyspace)
+      {
+        surroundings.metrics.fencedWrites.add(1)
+      }
       let outcome = learn(from: settled, now: now)
       if let rider = settled.origin.rider, rider.term == leader?.epoch {
         leader?.concluded(rider.id, outcome, cache, now: now)
@@ -408,7 +447,7 @@ extension Replica: CommitObserver {
           modRevision: revision))
     // Who owns a segment is decided by the watch alone, as is who leads.
     case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
-      .deleteBackfill:
+      .deleteBackfill, .drain, .deleteDrain:
       nil
     }
   }
@@ -437,6 +476,7 @@ extension CacheChange {
     case .segment(_, let value): value?.modRevision
     case .calendar(_, let value): value?.modRevision
     case .backfill(_, let value): value?.modRevision
+    case .drain(_, let value): value?.modRevision
     }
   }
 }
@@ -448,7 +488,7 @@ extension ClusterCache {
     case .job(let key): jobs.facts(of: key).map { $0.modRevision >= revision } ?? false
     case .run(let key): runs[key].map { $0.modRevision >= revision } ?? false
     case .backfill(let key): backfills[key].map { $0.modRevision >= revision } ?? false
-    case .meta, .leader, .server, .agent, .segment, .calendar, .other: false
+    case .meta, .leader, .server, .agent, .segment, .calendar, .drain, .other: false
     }
   }
 }

@@ -13,9 +13,28 @@ struct Change: Sendable {
   /// The keys that it writes.
   var writtenKeys: [String] { operations.compactMap(\.writtenKey) }
 
+  /// Whether it writes nothing but deletions.
+  var onlyRemoves: Bool {
+    operations.allSatisfy { if case .delete = $0 { true } else { false } }
+  }
+
   /// About how many bytes it adds to a transaction.
   var size: Int {
     operations.reduce(0) { $0 + $1.size } + compares.reduce(0) { $0 + $1.key.utf8.count + 16 }
+  }
+}
+
+extension Change {
+  /// Whether it was refused since its writer leads no more, or owns the segment no more.
+  /// - Parameter current: What the compared keys held; nil for one that does not exist.
+  func isFenced(by current: [String: KeyValue?], _ keyspace: Keyspace) -> Bool {
+    compares.contains { compare in
+      guard compare.key.hasPrefix(keyspace.leaders) || compare.key.hasPrefix(keyspace.segments) else {
+        return false
+      }
+      guard let pair = current[compare.key] else { return false }
+      return compare.holds(of: pair) == false
+    }
   }
 }
 
@@ -60,6 +79,7 @@ extension Keyspace {
     case .serverPresent(let id, let lease): Compare(server(id), .equal, .lease(lease))
     case .calendarUnchanged(let key, let revision): .unchanged(calendar(key), since: revision)
     case .backfillUnchanged(let key, let revision): .unchanged(backfill(key), since: revision)
+    case .drainUnchanged(let id, let revision): .unchanged(drain(id), since: revision)
     }
   }
 
@@ -77,6 +97,8 @@ extension Keyspace {
     case .deleteCalendar(let key): .delete(.key(calendar(key)))
     case .backfill(let record): .put(key: backfill(record.key), value: record.encoded())
     case .deleteBackfill(let key): .delete(.key(backfill(key)))
+    case .drain(let id, let record): .put(key: drain(id), value: record.encoded())
+    case .deleteDrain(let id): .delete(.key(drain(id)))
     }
   }
 }

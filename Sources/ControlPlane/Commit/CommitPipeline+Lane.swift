@@ -19,6 +19,7 @@ extension CommitPipeline {
         members = try await sortOut(members, observer)
       } catch {
         metrics.transactionErrors.add(1)
+        if error.code == .noSpace { metrics.noSpaceErrors.add(1) }
         members = await keepTrying(members, after: error, observer)
         if members.isEmpty { return }
         try? await Task.sleep(for: pause)
@@ -114,6 +115,15 @@ extension CommitPipeline {
   private func keepTrying(
     _ members: [Member], after error: EtcdError, _ observer: any CommitObserver
   ) async -> [Member] {
+    if error.code == .noSpace, error.outcome == .notApplied {
+      // What only removes is taken all the same, and makes room, if nothing beside it adds.
+      let removals = members.filter(\.change.onlyRemoves)
+      if !removals.isEmpty, removals.count < members.count {
+        let others = members.filter { !$0.change.onlyRemoves }
+        await settle(others.map { ($0, .failed(error.said(of: $0))) }, observer)
+        return removals
+      }
+    }
     if error.isFinal(forBatchOf: members.count) {
       // An earlier try may have been applied all the same, and then nobody may say that it was not.
       await settle(members.map { ($0, .failed(error.said(of: $0))) }, observer)

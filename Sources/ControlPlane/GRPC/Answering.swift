@@ -62,8 +62,10 @@ private func rpcError(for error: ServiceError, _ place: String) -> RPCError {
     ]
   }
   switch error.kind {
+  case .noSpace:
+    details.retryMillis = error.retryMillis ?? ServerLimits.noSpaceRetryDelay.components.seconds * 1_000
   case .overloaded, .unavailable:
-    details.retryMillis = ServerLimits.retryDelay.components.seconds * 1_000
+    details.retryMillis = error.retryMillis ?? ServerLimits.retryDelay.components.seconds * 1_000
   default: break
   }
   guard !details.violations.isEmpty || details.retryMillis != nil else {

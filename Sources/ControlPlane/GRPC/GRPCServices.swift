@@ -7,6 +7,7 @@ import Transport
 struct GRPCServices: Sendable {
   let jobs: JobService
   let runs: RunService
+  let fleet: FleetService
   let events: EventService
   let calendars: CalendarService
   let cluster: ClusterService
@@ -36,7 +37,11 @@ struct GRPCServices: Sendable {
         }
       },
       unary("/rota.v1.Agents/List") { (request: ListAgentsRequest, context) in
-        try await runs.listAgents(request, isForwarded: context.isForwarded)
+        try await fleet.list(request, isForwarded: context.isForwarded)
+      },
+      unary("/rota.v1.Agents/Drain") { (request: DrainAgentRequest, _) in try await fleet.drain(request) },
+      unary("/rota.v1.Agents/Undrain") { (request: UndrainAgentRequest, _) in
+        try await fleet.undrain(request)
       },
     ]
   }

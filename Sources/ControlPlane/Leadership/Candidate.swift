@@ -25,6 +25,8 @@ struct Candidate: Sendable {
         await Task { await leave(lease, draining: isLeaving) }.value
       } catch {
         if Task.isCancelled { return }
+        // While nobody leads, nobody else may notice.
+        if error.code == .noSpace { replica.surroundings.metrics.noSpaceErrors.add(1) }
         logger.warning("the server cannot register in etcd; trying again", metadata: ["error": "\(error)"])
         try? await Task.sleep(for: pause)
         pause = min(pause * 2, ServerLimits.retryPause.upperBound)

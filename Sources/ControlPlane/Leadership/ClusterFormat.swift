@@ -8,6 +8,8 @@ enum ClusterFormat {
   static func check(_ store: any EtcdStore, prefix: String) async throws -> Keyspace {
     let meta = Keyspace(prefix: prefix).meta
     let own = MetaRecord.current
+    // Read before anything is written: an etcd without space takes no writes, and a server has to be there to heal it.
+    if let pair = try await store.get(meta) { return try keyspace(prefix, of: pair) }
     let response = try await store.txn(
       TxnRequest(
         compares: [.absent(meta)], success: [.put(key: meta, value: own.encoded())],
@@ -16,6 +18,11 @@ enum ClusterFormat {
     guard case .range(let range)? = response.responses.first, let pair = range.kvs.first else {
       throw IncompatibleData(message: "\(meta) exists but could not be read")
     }
+    return try keyspace(prefix, of: pair)
+  }
+
+  private static func keyspace(_ prefix: String, of pair: KeyValue) throws -> Keyspace {
+    let (meta, own) = (pair.key, MetaRecord.current)
     let found: MetaRecord
     do {
       found = try MetaRecord(decoding: pair.value)

@@ -1,4 +1,5 @@
 import Certificates
+import Proto
 import SchedulerCore
 
 /// What `/metrics` shows.
@@ -7,6 +8,7 @@ struct MetricsPage: Sendable {
   let replica: Replica
   let pipeline: CommitPipeline
   let sessions: SessionRegistry
+  let storage: StorageBoard
   /// The server's own, where it speaks TLS.
   let tls: TLSCredentials?
 
@@ -38,6 +40,10 @@ struct MetricsPage: Sendable {
       states.map { ($0.rawValue, figures.activeRunsByState[$0] ?? 0) })
     page.gauge("rota_agents", "Agents that hold a lease.", figures.agents)
     page.gauge("rota_agent_sessions", "Agents connected to this server.", sessions.count)
+    page.counter(
+      "rota_agent_sessions_refused_total",
+      "Times that an agent was told to come back since too many came at once.",
+      metrics.sessionsRefused.current)
     page.gauge("rota_servers", "Servers that hold a lease.", figures.servers)
     page.counter(
       "rota_elections_total", "Times that this server became the leader.", metrics.elections.current)
@@ -56,6 +62,34 @@ struct MetricsPage: Sendable {
     page.counter("rota_assigned_total", "Assignments committed in this term.", counters.assigned)
     page.counter("rota_finished_total", "Runs ended in this term.", counters.finished)
     page.counter("rota_lost_runs_total", "Runs whose agent was lost in this term.", counters.lostRuns)
+    page.counter("rota_lost_agents_total", "Agents whose lease lapsed in this term.", counters.lostAgents)
+    page.counter(
+      "rota_reassigned_runs_total",
+      "Runs that an agent lost or gave back, and that were assigned again in this term.",
+      counters.reassigned)
+    page.counter(
+      "rota_handed_over_total", "Attempts told to end since their agent's drain was over in this term.",
+      counters.handedOver)
+    page.counter(
+      "rota_fenced_attempts_total",
+      "Attempts that agents killed since they could not trust their lease in this term.",
+      counters.fencedAttempts)
+    page.gauge(
+      "rota_recovery_last_milliseconds",
+      "From the loss of an agent until its run was assigned again: the last.",
+      counters.lastRecoveryMillis)
+    page.gauge("rota_recovery_max_milliseconds", "The longest in this term.", counters.maxRecoveryMillis)
+    page.gauge(
+      "rota_failover_gap_milliseconds",
+      "From the loss of the last leader until its work was taken up; -1: not known.",
+      figures.failoverGapMillis ?? -1)
+    page.gauge("rota_agents_drained", "Agents that hold a lease and are drained.", figures.drainedAgents)
+    page.gauge(
+      "rota_agents_unhealthy", "Agents that say that they are not well.", figures.unfitAgents.unhealthy)
+    page.gauge("rota_agents_avoided", "Agents on which attempts keep failing.", figures.unfitAgents.avoided)
+    page.gauge("rota_brake", "1 while the runs of many lost agents wait.", figures.brake == nil ? 0 : 1)
+    page.gauge("rota_brake_runs_waiting", "Runs that wait for that.", figures.brake?.waiting ?? 0)
+    page.counter("rota_brakes_total", "Times that the brake has engaged.", metrics.brakes.current)
     page.counter(
       "rota_stale_updates_total", "Agents' updates refused as stale in this term.", counters.staleUpdates)
     page.counter(
@@ -109,6 +143,9 @@ struct MetricsPage: Sendable {
 
   private func writes(_ page: inout PrometheusText) {
     page.counter(
+      "rota_fenced_writes_total", "Writes refused since the term, or a segment's ownership, had ended.",
+      metrics.fencedWrites.current)
+    page.counter(
       "rota_etcd_transactions_total", "Transactions that etcd answered.", metrics.transactions.current)
     page.counter(
       "rota_etcd_transaction_operations_total", "Operations in those transactions.",
@@ -125,6 +162,21 @@ struct MetricsPage: Sendable {
     page.gauge(
       "rota_etcd_database_bytes", "Size of etcd's database, as the leader saw it last.",
       metrics.databaseBytes.current)
+    page.gauge(
+      "rota_etcd_quota_bytes", "What it may take, as far as is known.", storage.status?.quotaBytes ?? 0)
+    page.gauge(
+      "rota_etcd_no_space", "1 while etcd takes no writes for want of space.",
+      storage.status?.noSpace == true ? 1 : 0)
+    page.gauge(
+      "rota_etcd_space_pressure",
+      "How many times the retention of what has ended is halved for want of space.",
+      storage.status?.pressure ?? 0)
+    page.counter(
+      "rota_etcd_no_space_errors_total", "Writes that etcd refused for want of space.",
+      metrics.noSpaceErrors.current)
+    page.counter(
+      "rota_etcd_no_space_healed_total", "Times that this server has made space again.",
+      metrics.noSpaceHealed.current)
     page.gauge(
       "rota_etcd_database_in_use_bytes", "Bytes of it in use.", metrics.databaseBytesInUse.current)
   }

@@ -157,6 +157,8 @@ struct RESTErrors<Context: RequestContext>: RouterMiddleware {
     }
     if failure.status == .tooManyRequests || failure.status == .serviceUnavailable {
       response.headers[.retryAfter] = "\(ServerLimits.retryDelay.components.seconds)"
+    } else if failure.status.code == 507 {
+      response.headers[.retryAfter] = "\(ServerLimits.noSpaceRetryDelay.components.seconds)"
     }
     return response
   }

@@ -93,6 +93,40 @@ extension RESTServer {
   }
 }
 
+/// Agents.
+extension RESTServer {
+  func addAgentRoutes(to group: RouterGroup<BasicRequestContext>) {
+    group.get("agents") { request, _ in
+      let query = try RESTQuery(request, allowing: ["page_size", "page_token"])
+      let page = try await fleet.list(
+        ListAgentsRequest(pageSize: try query.number("page_size"), pageToken: query["page_token"]),
+        isForwarded: false)
+      return Response.json(.ok) {
+        $0.list("agents", page.agents, next: page.nextPageToken) { $0.write(to: &$1) }
+      }
+    }
+    group.post("agents/:worker_id/drain") { request, context in
+      _ = try RESTQuery(request, allowing: [])
+      var drain = DrainAgentRequest(agentID: context.parameters.get("worker_id") ?? "")
+      try await request.optionalBody(["timeout", "deadline", "note"]) { name, reader in
+        switch name {
+        case "timeout": drain.timeoutMillis = try RequestObject.duration(&reader)
+        case "deadline": drain.deadline = try RequestObject.time(&reader)
+        default: drain.note = try reader.string()
+        }
+      }
+      return Response.json(.ok, try await fleet.drain(drain).write)
+    }
+    group.post("agents/:worker_id/undrain") { request, context in
+      _ = try RESTQuery(request, allowing: [])
+      try await request.optionalBody([]) { _, _ in }
+      let response = try await fleet.undrain(
+        UndrainAgentRequest(agentID: context.parameters.get("worker_id") ?? ""))
+      return Response.json(.ok) { $0.object { $0.member("was_drained", response.wasDrained) } }
+    }
+  }
+}
+
 /// Calendars.
 extension RESTServer {
   func addCalendarRoutes(to group: RouterGroup<BasicRequestContext>) {

@@ -13,6 +13,7 @@ struct RESTServer: Sendable {
   let configuration: ServerConfiguration
   let jobs: JobService
   let runs: RunService
+  let fleet: FleetService
   let calendars: CalendarService
   let events: EventService
   let cluster: ClusterService
@@ -22,6 +23,7 @@ struct RESTServer: Sendable {
   let metrics: ServerMetrics
   let pipeline: CommitPipeline
   let sessions: SessionRegistry
+  let storage: StorageBoard
   let logger: Logger
 
   /// Serves until graceful shutdown.
@@ -77,15 +79,7 @@ struct RESTServer: Sendable {
     }
     group.get("jobs/:job_id/runs/:run_id/logs", use: logs)
     group.get("jobs/:job_id/logs", use: logs)
-    group.get("agents") { request, _ in
-      let query = try RESTQuery(request, allowing: ["page_size", "page_token"])
-      let page = try await runs.listAgents(
-        ListAgentsRequest(pageSize: try query.number("page_size"), pageToken: query["page_token"]),
-        isForwarded: false)
-      return Response.json(.ok) {
-        $0.list("agents", page.agents, next: page.nextPageToken) { $0.write(to: &$1) }
-      }
-    }
+    addAgentRoutes(to: group)
     group.get("events", use: watchEvents)
     group.get("cluster") { request, _ in
       _ = try RESTQuery(request, allowing: [])
@@ -187,7 +181,8 @@ struct RESTServer: Sendable {
     }
     group.get("metrics") { _, _ in
       let page = MetricsPage(
-        metrics: metrics, replica: replica, pipeline: pipeline, sessions: sessions, tls: configuration.tls)
+        metrics: metrics, replica: replica, pipeline: pipeline, sessions: sessions, storage: storage,
+        tls: configuration.tls)
       let text = await page.render()
       return Response(
         status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],

@@ -10,6 +10,8 @@ struct AgentSessionService: Sendable {
   let sessions: SessionRegistry
   let logs: LogRelay
   let checkpoints: CheckpointReader
+  let gate: SessionGate
+  let metrics: ServerMetrics
   let logger: Logger
 
   var methods: [RPCMethod] {
@@ -37,6 +39,7 @@ struct AgentSessionService: Sendable {
       throw rpcError(for: ServiceError.invalid("hello.worker_id", "an identifier has \(Identifier.rule)"))
     }
     try admit(hello.agentID, "hello.worker_id", context)
+    try checkTurn()
     await waitUntilKnown(hello)
     let (id, outbox) = sessions.add()
     defer { sessions.remove(id) }
@@ -54,6 +57,15 @@ struct AgentSessionService: Sendable {
     }
     await ended(id, hello, outbox, nil)
     if let reason = outbox.closeReason { throw RPCError(.unavailable, reason) }
+  }
+
+  /// Of very many agents that come at once some are told to come back.
+  private func checkTurn() throws {
+    guard let wait = gate.enter(at: .now) else { return }
+    metrics.sessionsRefused.add(1)
+    var error = ServiceError.overloaded("too many agents connect at once; this one is asked to come back")
+    error.retryMillis = max(1, Int64(wait / Duration.milliseconds(1)))
+    throw rpcError(for: error)
   }
 
   /// An agent can be nobody else: its certificate has to name it.

@@ -61,7 +61,8 @@ public final class FakeEtcd: EtcdStore {
   /// All watches deliver a progress batch once they have caught up.
   public func sendProgress() { change { $0.progressRequests += 1 } }
 
-  /// Raises alarms.
+  /// Raises alarms. While NOSPACE is raised all that adds something is refused, as by etcd: puts, transactions with puts,
+  /// and new leases.
   public func setAlarms(_ alarms: [Alarm]) { change { $0.alarms = alarms } }
 
   /// Every request awaits this closure before it is looked at: for holding requests back. Nil removes it.
@@ -86,7 +87,7 @@ public final class FakeEtcd: EtcdStore {
   /// Writes one key.
   @discardableResult
   public func put(_ key: String, _ value: [UInt8], lease: Int64) async throws(EtcdError) -> Int64 {
-    try await perform(.put) { storage throws(EtcdError) in
+    try await perform(.put, adds: true) { storage throws(EtcdError) in
       try storage.txn(TxnRequest(success: [.put(key: key, value: value, lease: lease)])).revision
     }
   }
@@ -106,7 +107,8 @@ public final class FakeEtcd: EtcdStore {
   /// Does a transaction.
   @discardableResult
   public func txn(_ request: TxnRequest) async throws(EtcdError) -> TxnResponse {
-    try await perform(.txn) { storage throws(EtcdError) in try storage.txn(request) }
+    let adds = (request.success + request.failure).contains { if case .put = $0 { true } else { false } }
+    return try await perform(.txn, adds: adds) { storage throws(EtcdError) in try storage.txn(request) }
   }
 
   /// Starts watching.
@@ -121,7 +123,7 @@ public final class FakeEtcd: EtcdStore {
 
   /// Grants a lease.
   public func leaseGrant(ttlSeconds: Int64, id: Int64) async throws(EtcdError) -> LeaseGrant {
-    try await perform(.leaseGrant) { storage throws(EtcdError) in
+    try await perform(.leaseGrant, adds: true) { storage throws(EtcdError) in
       try storage.grant(ttlSeconds: ttlSeconds, id: id)
     }
   }
@@ -182,14 +184,14 @@ public final class FakeEtcd: EtcdStore {
   }
 
   /// Does nothing.
-  public func defragment() async throws(EtcdError) {
+  public func defragment(at url: String) async throws(EtcdError) {
     try await perform(.maintenance) { _ throws(EtcdError) in () }
   }
 
   // MARK: Mechanics
 
   private func perform<Value: Sendable>(
-    _ operation: Operation, _ body: (inout FakeStorage) throws(EtcdError) -> Value
+    _ operation: Operation, adds: Bool = false, _ body: (inout FakeStorage) throws(EtcdError) -> Value
   ) async throws(EtcdError) -> Value {
     let gate = state.withLock { state in
       state.counts[operation, default: 0] += 1
@@ -200,6 +202,10 @@ public final class FakeEtcd: EtcdStore {
     let result: Result<Value, EtcdError> = state.withLock { state in
       let fault = Self.takeFault(for: operation, from: &state)
       do throws(EtcdError) {
+        if adds, state.alarms.contains(where: { $0.kind == .noSpace }) {
+          throw EtcdError(
+            code: .noSpace, message: "etcdserver: mvcc: database space exceeded", outcome: .notApplied)
+        }
         try Self.failBefore(operation, fault, state)
         let value = try body(&state.storage)
         waiters = Self.takeWaiters(from: &state)

@@ -18,6 +18,66 @@ extension ClusterInfo {
       json.member("jobs", jobs)
       json.member("runs", runs)
       json.member("agents", agents)
+      if let term {
+        json.key("term")
+        term.write(to: &json)
+      }
+      if let brake {
+        json.key("brake")
+        brake.write(to: &json)
+      }
+      if let storage {
+        json.key("storage")
+        storage.write(to: &json)
+      }
+    }
+  }
+}
+
+extension TermFigures {
+  fileprivate func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("since", since.rfc3339)
+      json.member("lost_agents", lostAgents)
+      json.member("lost_runs", lostRuns)
+      json.member("reassigned_runs", reassignedRuns)
+      json.member("stale_updates", staleUpdates)
+      json.member("stale_checkpoints", staleCheckpoints)
+      json.member("fenced_writes", fencedWrites)
+      json.member("fenced_attempts", fencedAttempts)
+      json.member("last_recovery_milliseconds", lastRecoveryMillis)
+      json.member("max_recovery_milliseconds", maxRecoveryMillis)
+      json.member("failover_gap_milliseconds", failoverGapMillis)
+      json.member("handed_over", handedOver)
+      json.member("drained_agents", drainedAgents)
+      json.member("unhealthy_agents", unhealthyAgents)
+      json.member("avoided_agents", avoidedAgents)
+    }
+  }
+}
+
+extension BrakeView {
+  fileprivate func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("since", since.rfc3339)
+      json.member("paused_until", pausedUntil.rfc3339)
+      json.member("runs_waiting", runsWaiting)
+      json.member("agents_lost", agentsLost)
+      json.member("agents_known", agentsKnown)
+    }
+  }
+}
+
+extension StorageStatus {
+  fileprivate func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("quota_bytes", quotaBytes)
+      json.member("database_bytes", databaseBytes)
+      json.member("database_bytes_in_use", databaseBytesInUse)
+      json.member("pressure", pressure)
+      json.member("no_space", noSpace)
+      json.member("healed", healed)
+      if let message { json.member("message", message) }
     }
   }
 }

@@ -125,31 +125,3 @@ public struct LogChunk: Hashable, Sendable {
     self.attempt = attempt
   }
 }
-
-/// Asks for a page of the agents that hold a lease, by id.
-public struct ListAgentsRequest: Hashable, Sendable {
-  /// At most `Paging.maximumSize`; 0 for the default.
-  public var pageSize: Int
-  /// What the page before ended with; nil for the first.
-  public var pageToken: String?
-
-  /// Makes a request.
-  public init(pageSize: Int = 0, pageToken: String? = nil) {
-    self.pageSize = pageSize
-    self.pageToken = pageToken
-  }
-}
-
-/// A page of the agents that hold a lease.
-public struct ListAgentsResponse: Hashable, Sendable {
-  /// The agents, in the order of their ids.
-  public var agents: [AgentView]
-  /// Asks for the next page; nil on the last.
-  public var nextPageToken: String?
-
-  /// Makes a page.
-  public init(agents: [AgentView], nextPageToken: String? = nil) {
-    self.agents = agents
-    self.nextPageToken = nextPageToken
-  }
-}

@@ -176,6 +176,16 @@ extension AgentView {
       json.member("tasks", record.tasks)
       if !record.isolation.isEmpty { json.member("isolation", record.isolation) }
       if !record.runAsUsers.isEmpty { json.member("run_as_users", record.runAsUsers) }
+      if let healthState { json.member("health_state", healthState.rawValue) }
+      if let healthReason { json.member("health_reason", healthReason) }
+      if let drain {
+        json.key("drain")
+        json.object { json in
+          json.member("requested_at", drain.requestedAt.rfc3339)
+          if let deadline = drain.deadline { json.member("deadline", deadline.rfc3339) }
+          if let note = drain.note { json.member("note", note) }
+        }
+      }
       guard let health else { return }
       json.key("health")
       json.object { json in
@@ -185,6 +195,7 @@ extension AgentView {
         json.member("memory_available_bytes", health.memoryAvailable)
         json.member("disk_total_bytes", health.diskTotal)
         json.member("disk_available_bytes", health.diskAvailable)
+        if let reason = health.unhealthyReason { json.member("unhealthy_reason", reason) }
       }
     }
   }

@@ -134,6 +134,12 @@ public struct AgentView: Hashable, Sendable {
   public var health: AgentHealth?
   /// The revision at which its key was created.
   public var incarnation: Int64
+  /// Whether it is fit for new work; nil where that is not known.
+  public var healthState: HealthState?
+  /// Why it is not, or only on trial; nil when it is as good as any.
+  public var healthReason: String?
+  /// Set while somebody has it drained.
+  public var drain: DrainRecord?
 
   /// Makes a view.
   public init(

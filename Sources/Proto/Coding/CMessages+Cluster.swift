@@ -19,3 +19,12 @@ extension Rota__V1__ServerFigures: CMessage {
 extension Rota__V1__EtcdMember: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__etcd_member__init(message) }
 }
+extension Rota__V1__TermFigures: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__term_figures__init(message) }
+}
+extension Rota__V1__Brake: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__brake__init(message) }
+}
+extension Rota__V1__StorageStatus: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__storage_status__init(message) }
+}

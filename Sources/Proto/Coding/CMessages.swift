@@ -69,6 +69,24 @@ extension Rota__V1__ListAgentsResponse: CMessage {
     rota__v1__list_agents_response__init(message)
   }
 }
+extension Rota__V1__Drain: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__drain__init(message) }
+}
+extension Rota__V1__DrainAgentRequest: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) {
+    rota__v1__drain_agent_request__init(message)
+  }
+}
+extension Rota__V1__UndrainAgentRequest: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) {
+    rota__v1__undrain_agent_request__init(message)
+  }
+}
+extension Rota__V1__UndrainAgentResponse: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) {
+    rota__v1__undrain_agent_response__init(message)
+  }
+}
 extension Rota__V1__SubmitRequest: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__submit_request__init(message) }
 }

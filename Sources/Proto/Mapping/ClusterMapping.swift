@@ -26,6 +26,9 @@ extension ClusterInfo: Mapped, WireMessage {
     jobs = raw.pointee.jobs
     runs = raw.pointee.runs
     agents = raw.pointee.agents
+    term = try Decode.optional(raw.pointee.term, "term")
+    brake = try Decode.optional(raw.pointee.brake, "brake")
+    storage = try Decode.optional(raw.pointee.storage, "storage")
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__ClusterInfo>, _ arena: Arena) {
@@ -40,6 +43,9 @@ extension ClusterInfo: Mapped, WireMessage {
     raw.pointee.jobs = jobs
     raw.pointee.runs = runs
     raw.pointee.agents = agents
+    raw.pointee.term = arena.optional(term)
+    raw.pointee.brake = arena.optional(brake)
+    raw.pointee.storage = arena.optional(storage)
   }
 }
 
@@ -120,6 +126,85 @@ extension EtcdMemberView: Mapped {
     raw.pointee.database_bytes = databaseBytes
     raw.pointee.database_bytes_in_use = databaseBytesInUse
     raw.pointee.error = arena.text(error)
+  }
+}
+
+extension TermFigures: Mapped {
+  init(raw: UnsafePointer<Rota__V1__TermFigures>) throws(ProtoError) {
+    self.init(since: try Decode.requiredTime(raw.pointee.since, "since"))
+    lostAgents = raw.pointee.lost_agents
+    lostRuns = raw.pointee.lost_runs
+    reassignedRuns = raw.pointee.reassigned_runs
+    staleUpdates = raw.pointee.stale_updates
+    staleCheckpoints = raw.pointee.stale_checkpoints
+    fencedWrites = raw.pointee.fenced_writes
+    fencedAttempts = raw.pointee.fenced_attempts
+    lastRecoveryMillis = raw.pointee.last_recovery_milliseconds
+    maxRecoveryMillis = raw.pointee.max_recovery_milliseconds
+    failoverGapMillis = raw.pointee.failover_gap_milliseconds
+    handedOver = raw.pointee.handed_over
+    drainedAgents = raw.pointee.drained_agents
+    unhealthyAgents = raw.pointee.unhealthy_agents
+    avoidedAgents = raw.pointee.avoided_agents
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__TermFigures>, _ arena: Arena) {
+    raw.pointee.since = arena.time(since)
+    raw.pointee.lost_agents = lostAgents
+    raw.pointee.lost_runs = lostRuns
+    raw.pointee.reassigned_runs = reassignedRuns
+    raw.pointee.stale_updates = staleUpdates
+    raw.pointee.stale_checkpoints = staleCheckpoints
+    raw.pointee.fenced_writes = fencedWrites
+    raw.pointee.fenced_attempts = fencedAttempts
+    raw.pointee.last_recovery_milliseconds = lastRecoveryMillis
+    raw.pointee.max_recovery_milliseconds = maxRecoveryMillis
+    raw.pointee.failover_gap_milliseconds = failoverGapMillis
+    raw.pointee.handed_over = handedOver
+    raw.pointee.drained_agents = drainedAgents
+    raw.pointee.unhealthy_agents = unhealthyAgents
+    raw.pointee.avoided_agents = avoidedAgents
+  }
+}
+
+extension BrakeView: Mapped {
+  init(raw: UnsafePointer<Rota__V1__Brake>) throws(ProtoError) {
+    self.init(
+      since: try Decode.requiredTime(raw.pointee.since, "since"),
+      pausedUntil: try Decode.requiredTime(raw.pointee.paused_until, "paused_until"),
+      runsWaiting: raw.pointee.runs_waiting, agentsLost: raw.pointee.agents_lost,
+      agentsKnown: raw.pointee.agents_known)
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__Brake>, _ arena: Arena) {
+    raw.pointee.since = arena.time(since)
+    raw.pointee.paused_until = arena.time(pausedUntil)
+    raw.pointee.runs_waiting = runsWaiting
+    raw.pointee.agents_lost = agentsLost
+    raw.pointee.agents_known = agentsKnown
+  }
+}
+
+extension StorageStatus: Mapped {
+  init(raw: UnsafePointer<Rota__V1__StorageStatus>) throws(ProtoError) {
+    self.init()
+    quotaBytes = raw.pointee.quota_bytes
+    databaseBytes = raw.pointee.database_bytes
+    databaseBytesInUse = raw.pointee.database_bytes_in_use
+    pressure = Int(raw.pointee.pressure)
+    noSpace = raw.pointee.no_space != 0
+    healed = raw.pointee.healed
+    message = try Decode.optionalText(raw.pointee.message, "message")
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__StorageStatus>, _ arena: Arena) {
+    raw.pointee.quota_bytes = quotaBytes
+    raw.pointee.database_bytes = databaseBytes
+    raw.pointee.database_bytes_in_use = databaseBytesInUse
+    raw.pointee.pressure = Int32(wire: pressure)
+    raw.pointee.no_space = noSpace ? 1 : 0
+    raw.pointee.healed = healed
+    raw.pointee.message = arena.text(message)
   }
 }
 

@@ -71,6 +71,14 @@ extension Constraint.Operator: WireEnum {
   ]
 }
 
+extension HealthState: WireEnum {
+  static let wireValues: [(HealthState, Rota__V1__HealthState)] = [
+    (.healthy, ROTA__V1__HEALTH_STATE__HEALTH_STATE_HEALTHY),
+    (.unhealthy, ROTA__V1__HEALTH_STATE__HEALTH_STATE_UNHEALTHY),
+    (.avoided, ROTA__V1__HEALTH_STATE__HEALTH_STATE_AVOIDED),
+  ]
+}
+
 extension LogStream: WireEnum {
   static let wireValues: [(LogStream, Rota__V1__LogStream)] = [
     (.stdout, ROTA__V1__LOG_STREAM__LOG_STREAM_STDOUT),

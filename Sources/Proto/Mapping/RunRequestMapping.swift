@@ -128,35 +128,3 @@ extension LogChunk: Mapped, WireMessage {
     raw.pointee.attempt = Int32(wire: attempt)
   }
 }
-
-extension ListAgentsRequest: Mapped, WireMessage {
-  /// As `rota.v1.ListAgentsRequest`.
-  public static var codec: WireCodec<ListAgentsRequest> { .mapped }
-
-  init(raw: UnsafePointer<Rota__V1__ListAgentsRequest>) throws(ProtoError) {
-    self.init(
-      pageSize: Int(raw.pointee.page_size),
-      pageToken: try Decode.optionalText(raw.pointee.page_token, "page_token"))
-  }
-
-  func fill(_ raw: UnsafeMutablePointer<Rota__V1__ListAgentsRequest>, _ arena: Arena) {
-    raw.pointee.page_size = Int32(wire: pageSize)
-    raw.pointee.page_token = arena.text(pageToken)
-  }
-}
-
-extension ListAgentsResponse: Mapped, WireMessage {
-  /// As `rota.v1.ListAgentsResponse`.
-  public static var codec: WireCodec<ListAgentsResponse> { .mapped }
-
-  init(raw: UnsafePointer<Rota__V1__ListAgentsResponse>) throws(ProtoError) {
-    self.init(
-      agents: try Decode.list(raw.pointee.n_agents, raw.pointee.agents, "agents"),
-      nextPageToken: try Decode.optionalText(raw.pointee.next_page_token, "next_page_token"))
-  }
-
-  func fill(_ raw: UnsafeMutablePointer<Rota__V1__ListAgentsResponse>, _ arena: Arena) {
-    raw.pointee.agents = arena.list(agents, &raw.pointee.n_agents)
-    raw.pointee.next_page_token = arena.text(nextPageToken)
-  }
-}

@@ -164,9 +164,12 @@ extension ServerMessage: Mapped, WireMessage {
       self = .assign(try Decode.list(assign.n_assignments, assign.assignments, "assign.assignments"))
     case ROTA__V1__SERVER_MESSAGE__MESSAGE_STOP:
       guard let stop = raw.pointee.stop?.pointee else { throw Decode.missing("stop") }
-      self = .stop(
-        try Decode.list(stop.n_attempts, stop.attempts, "stop.attempts"), forget: stop.forget != 0,
-        reason: try Decode.text(stop.reason, "stop.reason"))
+      let attempts: [AttemptRef] = try Decode.list(stop.n_attempts, stop.attempts, "stop.attempts")
+      let reason = try Decode.text(stop.reason, "stop.reason")
+      // What is not the agent's any more has nothing to hand over.
+      self =
+        stop.hand_over != 0 && stop.forget == 0
+        ? .handOver(attempts, reason: reason) : .stop(attempts, forget: stop.forget != 0, reason: reason)
     case ROTA__V1__SERVER_MESSAGE__MESSAGE_ACK:
       guard let ack = raw.pointee.ack?.pointee else { throw Decode.missing("ack") }
       self = .ack(ack.sequence)
@@ -198,6 +201,13 @@ extension ServerMessage: Mapped, WireMessage {
       let stop = arena.blank(Rota__V1__Stop.self)
       stop.pointee.attempts = arena.list(attempts, &stop.pointee.n_attempts)
       stop.pointee.forget = forget ? 1 : 0
+      stop.pointee.reason = arena.text(reason)
+      raw.pointee.message_case = ROTA__V1__SERVER_MESSAGE__MESSAGE_STOP
+      raw.pointee.stop = stop
+    case .handOver(let attempts, let reason):
+      let stop = arena.blank(Rota__V1__Stop.self)
+      stop.pointee.attempts = arena.list(attempts, &stop.pointee.n_attempts)
+      stop.pointee.hand_over = 1
       stop.pointee.reason = arena.text(reason)
       raw.pointee.message_case = ROTA__V1__SERVER_MESSAGE__MESSAGE_STOP
       raw.pointee.stop = stop

@@ -23,6 +23,7 @@ extension AgentMachine {
     }
     guard unacknowledgedCount < limits.unacknowledged else {
       counters.droppedAssignments += 1
+      session?.hasDropped = true
       return
     }
     if !isTrusted(at: now) {
@@ -68,6 +69,24 @@ extension AgentMachine {
     }
   }
 
+  /// The leader wants attempts ended so that other agents can have their runs.
+  public mutating func handOver(_ refs: [AttemptRef], reason: String, at now: AgentTime) {
+    for ref in refs {
+      let key = AttemptKey(ref)
+      switch attempts[key]?.phase {
+      case .waiting?: end(key, reason: .agentStopped, error: reason, at: now)
+      case .active?: kill(key, mode: .terminate, cause: .handedOver(reason))
+      case .ended?: break
+      case nil:
+        // As in `cancel`.
+        if !memory.contains(key) {
+          end(newly: ref, reason: .agentStopped, error: "the agent does not have this attempt", at: now)
+        }
+      }
+    }
+    startWaiting(at: now)
+  }
+
   private mutating func forget(_ ref: AttemptRef) {
     let key = AttemptKey(ref)
     guard let attempt = attempts[key] else { return memory.insert(key) }
@@ -110,6 +129,9 @@ extension AgentMachine {
     if end.reason == .cancelled {
       switch attempt.cause {
       case .cancelled(let reason)?: if end.error == nil, !reason.isEmpty { end.error = reason }
+      case .handedOver(let reason)?:
+        end.reason = .agentStopped
+        if end.error == nil { end.error = reason }
       case .fenced?: end.reason = .fenced
       case .agentStopped?, nil: end.reason = .agentStopped
       }

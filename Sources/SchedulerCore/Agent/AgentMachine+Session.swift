@@ -49,6 +49,12 @@ extension AgentMachine {
     return true
   }
 
+  /// Whether the session should be replaced by another: assignments were dropped while too much was not acknowledged, and
+  /// by now there is room for them. The leader sends on a new session what the agent does not name in its hello.
+  public var wantsNewSession: Bool {
+    session?.hasDropped == true && unacknowledgedCount <= limits.unacknowledged / 2
+  }
+
   /// The session is over.
   public mutating func sessionClosed() { session = nil }
 

@@ -57,7 +57,8 @@ public struct AgentMachine: Sendable {
     public var foreignAssignments = 0
     /// Assignments of attempts that the agent has or had.
     public var duplicateAssignments = 0
-    /// Assignments dropped since too many ends were not acknowledged.
+    /// Assignments dropped since too many ends were not acknowledged. The leader sends them again on the next session,
+    /// which `wantsNewSession` asks for.
     public var droppedAssignments = 0
     /// Acknowledgements of what was never sent.
     public var badAcknowledgements = 0
@@ -159,6 +160,7 @@ public struct AgentMachine: Sendable {
   /// Why the machine had a task killed.
   enum KillCause: Hashable, Sendable {
     case cancelled(String)
+    case handedOver(String)
     case fenced
     case agentStopped
   }
@@ -196,5 +198,7 @@ public struct AgentMachine: Sendable {
     var isWriting = false
     var health: AgentHealth?
     var tellDraining = false
+    /// Whether an assignment was dropped: the leader takes it for known while the session lasts.
+    var hasDropped = false
   }
 }

@@ -18,6 +18,8 @@ public enum ServerMessage: Hashable, Sendable {
   case assign([Assignment])
   /// Attempts to stop; with `forget` they are not the agent's any more and no report is wanted.
   case stop([AttemptRef], forget: Bool, reason: String)
+  /// Attempts to end as `agentStopped`, so that other agents can have their runs.
+  case handOver([AttemptRef], reason: String)
   /// All updates up to the status with this sequence are durable, or refused for good.
   case ack(UInt64)
   /// What became of a checkpoint: it, or a newer one of the same attempt, is durable; or, with an error, it was

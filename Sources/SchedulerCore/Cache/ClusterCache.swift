@@ -37,6 +37,8 @@ public enum CacheChange: Sendable {
   case calendar(CalendarKey, Versioned<CalendarRecord>?)
   /// A backfill was written, or deleted where nil.
   case backfill(BackfillKey, Versioned<BackfillRecord>?)
+  /// An agent is drained, or not any more where nil.
+  case drain(String, Versioned<DrainRecord>?)
 }
 
 /// The warm copy of the cluster's state, with the indexes that queries need.
@@ -75,6 +77,8 @@ public struct ClusterCache: Sendable {
   public private(set) var segments = RecordTable<Int, SegmentRecord>()
   /// All calendars.
   public private(set) var calendars = RecordTable<CalendarKey, CalendarRecord>()
+  /// The agents that are drained, whether they hold a lease or not.
+  public private(set) var drains = RecordTable<String, DrainRecord>()
   /// All backfills.
   public private(set) var backfills = RecordTable<BackfillKey, BackfillRecord>()
   private var backfillsByJob: [JobKey: Set<BackfillKey>] = [:]
@@ -146,6 +150,7 @@ public struct ClusterCache: Sendable {
     case .leader(let lease, let candidate): return set(\.leaders, lease, candidate, at: revision)
     case .segment(let number, let owner): return set(\.segments, number, owner, at: revision)
     case .calendar(let key, let calendar): return set(\.calendars, key, calendar, at: revision)
+    case .drain(let id, let drain): return set(\.drains, id, drain, at: revision)
     case .backfill(let key, let backfill):
       guard set(\.backfills, key, backfill, at: revision) else { return false }
       link(key, exists: backfill != nil)
@@ -277,6 +282,7 @@ public struct ClusterCache: Sendable {
     case .segment(let number, _): segments.mark(number, generation)
     case .calendar(let key, _): calendars.mark(key, generation)
     case .backfill(let key, _): backfills.mark(key, generation)
+    case .drain(let id, _): drains.mark(id, generation)
     }
     return apply(change, at: revision)
   }
@@ -296,6 +302,7 @@ public struct ClusterCache: Sendable {
     case .segment(let number): held = segments.mark(number, generation)
     case .calendar(let key): held = calendars.mark(key, generation)
     case .backfill(let key): held = backfills.mark(key, generation)
+    case .drain(let id): held = drains.mark(id, generation)
     case .meta, .other: return true
     }
     return held.map { $0 >= modRevision } ?? false
@@ -324,6 +331,7 @@ public struct ClusterCache: Sendable {
       missing += segments.unmarked(generation).map { .segment($0, nil) }
       missing += calendars.unmarked(generation).map { .calendar($0, nil) }
       missing += backfills.unmarked(generation).map { .backfill($0, nil) }
+      missing += drains.unmarked(generation).map { .drain($0, nil) }
     } else {
       guard position.nextSlot < jobs.slotEnd else {
         jobs.endFilling()

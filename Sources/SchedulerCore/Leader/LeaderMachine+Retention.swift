@@ -1,5 +1,32 @@
 /// Retention: ended runs, and jobs with the last of theirs, are removed when their time is over.
 extension LeaderMachine {
+  /// How long what has ended is kept.
+  public struct Retention: Hashable, Sendable {
+    /// Ended jobs and runs, milliseconds.
+    public var millis: Int64
+    /// Ended runs of one job.
+    public var runsPerJob: Int
+
+    /// Makes a retention.
+    public init(millis: Int64, runsPerJob: Int) {
+      self.millis = millis
+      self.runsPerJob = runsPerJob
+    }
+  }
+
+  /// Keeps what has ended for another time, shorter while space is short; what is too old goes from the next turn on, the
+  /// oldest first.
+  public mutating func keep(_ retention: Retention, _ cache: ClusterCache) {
+    guard self.retention != retention else { return }
+    self.retention = retention
+    for slot in 0..<cache.jobs.slotEnd { scheduleExpiry(of: slot, cache) }
+  }
+
+  /// Whether something is old enough to be removed, or is being removed.
+  public func isRemoving(at now: Timestamp) -> Bool {
+    !busyJobs.isEmpty || expiries.nextDeadline.map { $0 <= now } ?? false
+  }
+
   /// Sets when the job's ended runs, and the job with them, are removed.
   mutating func scheduleExpiry(of slot: JobTable.Slot, _ cache: ClusterCache) {
     expiries.set(slot, at: expiry(of: slot, cache))
@@ -31,11 +58,11 @@ extension LeaderMachine {
       let finished = run.finishedAt ?? run.createdAt
       oldest = min(oldest ?? finished, finished)
     }
-    if ended > configuration.runsKeptPerJob { return oldest }
-    if let oldest { return oldest.adding(milliseconds: configuration.retentionMillis) }
+    if ended > retention.runsPerJob { return oldest }
+    if let oldest { return oldest.adding(milliseconds: retention.millis) }
     guard facts.status.isTerminal, let record = cache.jobs[slot]?.job.record else { return nil }
     let quietSince = record.cancelRequestedAt ?? max(record.createdAt, record.skips.lastTime ?? .earliest)
-    return quietSince.adding(milliseconds: configuration.retentionMillis)
+    return quietSince.adding(milliseconds: retention.millis)
   }
 
   /// Removes what is due for removal.
@@ -68,9 +95,9 @@ extension LeaderMachine {
     // With a fixed delay the end of the last one says when the next is due.
     var last = ended.filter { $0.record.trigger != .backfill }.max { $0.end < $1.end }
     if let end = last?.end, job.cancelRequestedAt != nil || !job.hasFixedDelayLeft(after: end) { last = nil }
-    let surplus = ended.count - configuration.runsKeptPerJob
+    let surplus = ended.count - retention.runsPerJob
     return ended.enumerated().filter { index, run in
-      let isOver = run.end.adding(milliseconds: configuration.retentionMillis) <= now
+      let isOver = run.end.adding(milliseconds: retention.millis) <= now
       return (index < surplus || isOver) && run.record.key != last?.record.key
     }.map(\.element)
   }

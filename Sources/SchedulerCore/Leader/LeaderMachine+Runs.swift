@@ -53,13 +53,18 @@ extension LeaderMachine {
     guard let owner = run.record.owner else { return }
     let key = run.record.key
     guard cache.agents[owner.agentID]?.createRevision == owner.createRevision else {
-      counters.lostRuns += 1
-      transition(run, cache, now: now, guards: [.agentGone(owner)]) { $0.loseAgent(job: job, now: now) }
-      return
+      return lostRuns.insert(key)
     }
     hold(key, by: owner, cache)
+    let cancelled = whyCancelled(run, job, cache)
+    if cancelled == nil, let current = run.record.current,
+      let reason = whyHandedOver(owner.agentID, cache, now: now)
+    {
+      // Not told besides: what it does not have it has given back.
+      return sendHandOver(current, to: owner.agentID, reason: reason)
+    }
     tell(run.record, job, cache, now: now)
-    if let reason = whyCancelled(run, job, cache), let current = run.record.current {
+    if let reason = cancelled, let current = run.record.current {
       sendStop(current, to: owner.agentID, reason: reason ?? "cancelled")
     } else {
       stopIfOverdue(run.record, job, now: now)
@@ -198,6 +203,7 @@ extension LeaderMachine {
       if let session = sessionOfAgent[old.agentID] {
         sessions[session]?.known[key] = nil
         sessions[session]?.stopsSent[key] = nil
+        sessions[session]?.handOversSent[key] = nil
       }
     }
     holders[key] = owner
@@ -235,6 +241,7 @@ extension LeaderMachine {
     record.assign(to: agent, at: now, generation: job.generation)
     busyRuns.insert(entry.run)
     hold(entry.run, by: agent, cache)
+    noteGiven(entry.run, to: agentID, cache, now: now)
     propose(
       .assign(entry.run),
       guards: [.runUnchanged(entry.run, modRevision: run.modRevision), .agentPresent(agent)],
@@ -260,6 +267,7 @@ extension LeaderMachine {
     record.assign(to: agent, at: now, generation: job.generation)
     busyRuns.insert(run.key)
     hold(run.key, by: agent, cache)
+    noteGiven(run.key, to: agentID, cache, now: now)
     let id = nextProposal
     nextProposal &+= 1
     purposes[id] = .assign(run.key)

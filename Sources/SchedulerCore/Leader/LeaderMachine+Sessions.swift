@@ -44,6 +44,8 @@ extension LeaderMachine {
     var known: [RunKey: AttemptRef] = [:]
     /// What the agent was told to stop, of the runs that it owns.
     var stopsSent: [RunKey: AttemptRef] = [:]
+    /// What the agent was told to end so that another agent can have it, of the runs that it owns.
+    var handOversSent: [RunKey: AttemptRef] = [:]
     /// Set after it fenced itself: it can reach this server but not etcd, and would end at once
     /// whatever it is given.
     var isDistrusted = false
@@ -56,6 +58,7 @@ extension LeaderMachine {
     var resumptions: [Assignment] = []
     var disowned: [AttemptRef] = []
     var stops: [(ref: AttemptRef, reason: String)] = []
+    var handOvers: [(ref: AttemptRef, reason: String)] = []
     var checkpoints: [(ref: AttemptRef, sequence: UInt64, error: String?)] = []
   }
 
@@ -177,6 +180,9 @@ extension LeaderMachine {
       for stop in outbox.stops {
         effects.append(.send(id, .stop([stop.ref], forget: false, reason: stop.reason)))
       }
+      for handOver in outbox.handOvers {
+        effects.append(.send(id, .handOver([handOver.ref], reason: handOver.reason)))
+      }
       for answer in outbox.checkpoints {
         effects.append(
           .send(id, .checkpointAck(answer.ref, sequence: answer.sequence, error: answer.error)))
@@ -203,25 +209,5 @@ extension LeaderMachine {
       bytes += size
     }
     if !part.isEmpty { effects.append(.send(id, .assign(part))) }
-  }
-
-  /// Brings what placement knows of an agent up to date.
-  mutating func refreshPool(_ id: String, _ cache: ClusterCache) {
-    guard let agent = cache.agents[id] else {
-      pool.remove(id)
-      return
-    }
-    let session = sessionOfAgent[id].flatMap { sessions[$0] }
-    let isNew = pool.incarnation(of: id) != agent.createRevision
-    pool.upsert(
-      AgentPool.Agent(
-        id: id, incarnation: agent.createRevision, traits: AgentTraits(agent.record),
-        slots: agent.record.slots,
-        connected: session != nil,
-        draining: session.map { $0.draining || $0.isDistrusted } ?? agent.record.draining,
-        health: session?.health ?? AgentHealth()))
-    guard isNew else { return }
-    let incarnation = Incarnation(agentID: id, createRevision: agent.createRevision)
-    for _ in 0..<(slotsHeld[incarnation] ?? 0) { pool.reserve(id) }
   }
 }

@@ -14,9 +14,16 @@ public struct LeaderMachine: Sendable {
     public var runsKeptPerJob = 100
     /// How many segments the cluster has.
     public var segmentCount = MetaRecord.current.segmentCount
+    /// When agents on which everything fails are avoided.
+    public var judge = AgentJudge.Rules()
+    /// What happens when many agents are lost at once.
+    public var brake = LossBrake.Rules()
 
     /// Makes the defaults.
     public init() {}
+
+    /// How long what has ended is kept while there is space.
+    public var retention: Retention { Retention(millis: retentionMillis, runsPerJob: runsKeptPerJob) }
   }
 
   /// Bounds.
@@ -74,8 +81,20 @@ public struct LeaderMachine: Sendable {
     public var assigned = 0
     /// Runs that reached a terminal state.
     public var finished = 0
+    /// Agents whose key has gone, and which had not said that they leave.
+    public var lostAgents = 0
     /// Runs given back because their agent was lost.
     public var lostRuns = 0
+    /// Assignments of runs that another attempt's agent had lost or given back.
+    public var reassigned = 0
+    /// From the moment when a lost agent's run was given back until it was assigned again, milliseconds: the last.
+    public var lastRecoveryMillis: Int64 = 0
+    /// The longest.
+    public var maxRecoveryMillis: Int64 = 0
+    /// Attempts that agents killed since they could not trust their lease.
+    public var fencedAttempts = 0
+    /// Attempts that agents were told to give back since a drain's deadline had passed.
+    public var handedOver = 0
     /// Updates refused because the attempt was not the run's current one.
     public var staleUpdates = 0
     /// Updates that said what was recorded already.
@@ -110,6 +129,9 @@ public struct LeaderMachine: Sendable {
     /// A run has waited long enough for its agent.
     case awaited(RunKey)
     case trust(SessionID)
+    case endDrain(String)
+    case judge(String)
+    case brake
     case spreadSegments
     case doubtMoves
   }
@@ -166,6 +188,19 @@ public struct LeaderMachine: Sendable {
   var effects: [Effect] = []
   /// Whether the last turn stopped at its limit of assignments.
   var hasMoreToAssign = false
+  /// Runs that wait to be given back.
+  var lostRuns = LostRuns()
+  /// Whether agents were lost since the brake was looked at.
+  var hasNewLosses = false
+  var judge: AgentJudge
+  var brake: LossBrake
+  /// How long what has ended is kept now.
+  var retention: Retention
+  /// When the last leader was seen to be gone, until its work has been taken up.
+  var succeedsSince: Timestamp?
+  /// How long nobody gave out work between the last leader and this one, milliseconds; nil where there was none, or while
+  /// that is not known.
+  public internal(set) var failoverGapMillis: Int64?
   var segmentDesk = SegmentDesk()
   var contexts: RunContexts
   var random: SplitMix64
@@ -182,6 +217,9 @@ public struct LeaderMachine: Sendable {
     self.epoch = epoch
     self.serverID = serverID
     self.configuration = configuration
+    judge = AgentJudge(rules: configuration.judge)
+    brake = LossBrake(rules: configuration.brake)
+    retention = configuration.retention
     contexts = RunContexts(zones: zones)
     random = SplitMix64(seed: seed)
     nextProposal = seed
@@ -190,8 +228,12 @@ public struct LeaderMachine: Sendable {
   // MARK: Inputs
 
   /// Takes over: looks at everything once. The cache must hold all that earlier leaders wrote.
-  public mutating func start(_ cache: ClusterCache, now: Timestamp) {
+  /// - Parameter lastLeaderLostAt: When the last leader was seen to be gone; nil where there was none.
+  public mutating func start(_ cache: ClusterCache, now: Timestamp, lastLeaderLostAt: Timestamp? = nil) {
+    succeedsSince = lastLeaderLostAt
+    countEarlierLosses(cache, now: now)
     for id in cache.agents.keys { agentChanged(id, cache, now: now) }
+    for id in cache.drains.keys { drainChanged(id, cache, now: now) }
     for slot in 0..<cache.jobs.slotEnd { scheduleExpiry(of: slot, cache) }
     segmentDesk.judge.assume(
       cache.servers.compactMap { id, server in
@@ -228,6 +270,7 @@ public struct LeaderMachine: Sendable {
   public mutating func agentChanged(_ id: String, _ cache: ClusterCache, now: Timestamp) {
     let present = cache.agents[id]
     let incarnation = present.map { Incarnation(agentID: id, createRevision: $0.createRevision) }
+    noteComingOrGoing(of: id, cache, now: now)
     if let session = sessionOfAgent[id], sessions[session]?.incarnation != incarnation {
       end(session, reason: "the lease of agent '\(id)' lapsed")
     }
@@ -245,13 +288,19 @@ public struct LeaderMachine: Sendable {
       case .retry(let key), .again(let key), .progress(let key), .overall(let key), .awaited(let key):
         reconcile(key, cache, now: now)
       case .trust(let session): trust(session, cache)
+      case .endDrain(let id): endDrain(id, cache, now: now)
+      case .judge(let id): reviewJudgement(of: id, cache)
+      // Looked at below.
+      case .brake: break
       case .spreadSegments: segmentDesk.isStale = true
       case .doubtMoves: doubtMoves(now: now)
       }
     }
     for slot in expiries.popDue(now: now, limit: Limits.deadlinesPerTurn) { expire(slot, cache, now: now) }
+    giveBackLostRuns(cache, now: now)
     spreadSegments(cache)
     assignReadyRuns(cache, now: now)
+    if ready.isEmpty && purposes.isEmpty { hasSucceeded(now: now) }
     flushSessions()
     defer { effects.removeAll(keepingCapacity: true) }
     return effects
@@ -282,15 +331,18 @@ public struct LeaderMachine: Sendable {
       busyRuns.remove(key)
       if outcome == .committed {
         counters.assigned += 1
+        noteReassignment(key, cache)
+        hasSucceeded(now: now)
         reconcile(key, cache, now: now)
       } else {
+        if let agentID = holders[key]?.agentID, judge.ended(key, on: agentID) { refreshPool(agentID, cache) }
         retract(key, until: later, cache)
       }
     case .transition(let record, let cargo):
       busyRuns.remove(record.key)
       if outcome == .committed {
         if record.state.isTerminal { counters.finished += 1 }
-        delivered(cargo)
+        delivered(cargo, cache, now: now)
         reconcile(record.key, cache, now: now)
       } else {
         restore(cargo, of: record, after: outcome)
@@ -303,8 +355,11 @@ public struct LeaderMachine: Sendable {
     }
   }
 
-  private mutating func delivered(_ cargo: Cargo) {
-    for item in cargo.news { acknowledge(item.ticket) }
+  private mutating func delivered(_ cargo: Cargo, _ cache: ClusterCache, now: Timestamp) {
+    for item in cargo.news {
+      acknowledge(item.ticket)
+      judgeEnd(of: item, cache, now: now)
+    }
     if let checkpoint = cargo.checkpoint { checkpointWritten(checkpoint) }
   }
 
@@ -345,6 +400,13 @@ public struct LeaderMachine: Sendable {
   }
   /// The session of the incarnation that owns an attempt, if it has one here.
   public func session(of agentID: String) -> SessionID? { sessionOfAgent[agentID] }
+
+  /// The last leader's work has been taken up: something was assigned, or nothing waits.
+  private mutating func hasSucceeded(now: Timestamp) {
+    guard let since = succeedsSince else { return }
+    succeedsSince = nil
+    failoverGapMillis = max(0, now.milliseconds - since.milliseconds)
+  }
 
   mutating func propose(_ purpose: Purpose, guards: [Proposal.Guard], writes: [Proposal.Write]) {
     let id = nextProposal

@@ -37,6 +37,8 @@ public struct Proposal: Hashable, Sendable {
     case calendarUnchanged(CalendarKey, modRevision: Int64)
     /// The backfill's record is the one that the proposal was made from; 0 where there is none.
     case backfillUnchanged(BackfillKey, modRevision: Int64)
+    /// The agent's drain is the one that the proposal was made from; 0 where it is not drained.
+    case drainUnchanged(String, modRevision: Int64)
   }
 
   /// A change of one key.
@@ -63,6 +65,10 @@ public struct Proposal: Hashable, Sendable {
     case backfill(BackfillRecord)
     /// Deletes a backfill.
     case deleteBackfill(BackfillKey)
+    /// Drains an agent.
+    case drain(String, DrainRecord)
+    /// Takes an agent's drain back.
+    case deleteDrain(String)
   }
 }
 

@@ -18,6 +18,11 @@ public enum RequestObject {
     try SpecDecoder(isStrict: true).stringMap(&reader)
   }
 
+  /// Reads a length of time in milliseconds: a text, or a whole number of seconds.
+  public static func duration(_ reader: inout JSONReader) throws -> Int64 {
+    try SpecDecoder(isStrict: true).duration(&reader)
+  }
+
   /// Reads a point in time: a text, or a whole number of seconds since 1970.
   public static func time(_ reader: inout JSONReader) throws -> Timestamp {
     try SpecDecoder(isStrict: true).time(&reader)

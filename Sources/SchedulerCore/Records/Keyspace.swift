@@ -6,6 +6,7 @@
 /// | `P/leader/<lease id>` | `ServerRecord`; the oldest key leads | servers | server's |
 /// | `P/servers/<server>` | `ServerRecord` | that server | server's |
 /// | `P/agents/<agent>` | `AgentRecord` | that agent | agent's |
+/// | `P/drains/<agent>` | `DrainRecord` | any server | |
 /// | `P/segments/<nnn>` | `SegmentRecord` | leader | owner's |
 /// | `P/calendars/<namespace>/<name>` | `CalendarRecord` | any server | |
 /// | `P/backfills/<nnn>/<namespace>/<job>/<backfill>` | `BackfillRecord` | any server (create, cancel); segment owner | |
@@ -37,6 +38,8 @@ public struct Keyspace: Hashable, Sendable {
   public var servers: String { prefix + "/servers/" }
   /// All agents.
   public var agents: String { prefix + "/agents/" }
+  /// The agents that are drained.
+  public var drains: String { prefix + "/drains/" }
   /// All jobs.
   public var jobs: String { prefix + "/jobs/" }
   /// All runs.
@@ -50,7 +53,9 @@ public struct Keyspace: Hashable, Sendable {
   /// All checkpoints.
   public var checkpoints: String { prefix + "/checkpoints/" }
   /// What every server keeps a copy of.
-  public var state: [String] { [calendars, jobs, runs, backfills, agents, leaders, servers, segments] }
+  public var state: [String] {
+    [calendars, drains, jobs, runs, backfills, agents, leaders, servers, segments]
+  }
   /// Those of `state` of which there may be millions: their keys go by segment.
   public var bySegment: Set<String> { [jobs, runs, backfills] }
   /// All idempotency records.
@@ -66,6 +71,8 @@ public struct Keyspace: Hashable, Sendable {
   public func serverSync(_ id: String) -> String { syncs + id }
   /// An agent's key.
   public func agent(_ id: String) -> String { agents + id }
+  /// The key of an agent's drain.
+  public func drain(_ agentID: String) -> String { drains + agentID }
   /// The key of a segment's owner.
   public func segment(_ number: Int) -> String { segments + Self.digits(of: number) }
   /// A calendar's key.
@@ -163,6 +170,8 @@ public enum ParsedKey: Hashable, Sendable {
   case calendar(CalendarKey)
   /// A backfill.
   case backfill(BackfillKey)
+  /// An agent's drain.
+  case drain(String)
   /// A key of no interest to the cluster's state.
   case other
 }
@@ -179,6 +188,7 @@ extension Keyspace {
     case ("leader", 2): return Int64(part(1), radix: 16).map { .leader(lease: $0) } ?? .other
     case ("servers", 2): return .server(part(1))
     case ("agents", 2): return .agent(part(1))
+    case ("drains", 2): return .drain(part(1))
     case ("jobs", 4): return .job(JobKey(namespace: part(2), jobID: part(3)))
     case ("runs", 5):
       return .run(RunKey(job: JobKey(namespace: part(2), jobID: part(3)), runID: part(4)))

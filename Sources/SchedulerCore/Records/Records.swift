@@ -298,6 +298,8 @@ public struct AgentHealth: Hashable, Sendable {
   public var diskTotal: Int64 = 0
   /// Free for the agent on that file system, bytes.
   public var diskAvailable: Int64 = 0
+  /// Why it wants no new work by its own judgement; nil when it is well.
+  public var unhealthyReason: String?
 
   /// Makes figures of zero.
   public init() {}

@@ -25,15 +25,17 @@ public struct AgentPool: Sendable {
     public var slots: Int
     /// Whether work can be sent to it.
     public var connected: Bool
-    /// Whether it wants no new work.
+    /// Whether it is to get no new work, by its own wish or somebody's.
     public var draining: Bool
+    /// Whether it is fit for new work.
+    public var state: HealthState
     /// Its own figures.
     public var health: AgentHealth
 
     /// Makes an agent.
     public init(
       id: String, incarnation: Int64, traits: AgentTraits = AgentTraits(), slots: Int, connected: Bool = true,
-      draining: Bool = false, health: AgentHealth = AgentHealth()
+      draining: Bool = false, state: HealthState = .healthy, health: AgentHealth = AgentHealth()
     ) {
       self.id = id
       self.incarnation = incarnation
@@ -41,6 +43,7 @@ public struct AgentPool: Sendable {
       self.slots = slots
       self.connected = connected
       self.draining = draining
+      self.state = state
       self.health = health
     }
   }
@@ -49,7 +52,7 @@ public struct AgentPool: Sendable {
     var agent: Agent
     var used = 0
 
-    var takesWork: Bool { agent.connected && !agent.draining }
+    var takesWork: Bool { agent.connected && !agent.draining && agent.state == .healthy }
     var freeSlots: Int { takesWork ? max(0, agent.slots - used) : 0 }
     /// Nil when it can take no work.
     var rank: LoadRank? {
@@ -221,6 +224,8 @@ public struct AgentPool: Sendable {
     var mismatches = Array(repeating: 0, count: requirement.constraints.count)
     var disconnected = 0
     var draining = 0
+    var unhealthy = 0
+    var avoided = 0
     var full = 0
     var free = 0
     for case let member? in members {
@@ -233,6 +238,10 @@ public struct AgentPool: Sendable {
         disconnected += 1
       } else if member.agent.draining {
         draining += 1
+      } else if member.agent.state == .unhealthy {
+        unhealthy += 1
+      } else if member.agent.state == .avoided {
+        avoided += 1
       } else if member.freeSlots == 0 {
         full += 1
       } else {
@@ -242,7 +251,8 @@ public struct AgentPool: Sendable {
     var parts = [(count: notOffered, what: requirement.notOfferedText(notOffered))]
     parts += zip(mismatches, requirement.constraints).map { (count: $0, what: $1.mismatchText) }
     parts += [
-      (disconnected, "not connected"), (draining, "draining"), (full, "with no free slot"),
+      (disconnected, "not connected"), (draining, "draining"), (unhealthy, "unhealthy"),
+      (avoided, "avoided since attempts keep failing there"), (full, "with no free slot"),
       (free, "with a free slot"),
     ]
     let text = parts.filter { $0.count > 0 }.map { "\($0.count) \($0.what)" }.joined(separator: ", ")

@@ -22,9 +22,45 @@ struct ClusterCommand: AsyncParsableCommand, EnvironmentBacked {
     Terminal.print(
       "leader: \(info.leader.map(Terminal.sanitised) ?? "none")  jobs: \(info.jobs)  runs: \(info.runs)  "
         + "agents: \(info.agents)")
+    Self.printTrouble(info)
     Self.printServers(info)
     Terminal.print("")
     Self.printMembers(info)
+    Self.printTerm(info)
+  }
+
+  /// What somebody has to know first.
+  private static func printTrouble(_ info: ClusterInfo) {
+    if let brake = info.brake {
+      Terminal.print(
+        "BRAKE since \(Texts.time(brake.since)): \(brake.agentsLost) of \(brake.agentsKnown) agents were lost at once; "
+          + "\(brake.runsWaiting) of their runs wait, until \(Texts.time(brake.pausedUntil)) at least")
+    }
+    guard let storage = info.storage, let message = storage.message else { return }
+    Terminal.print(
+      (storage.noSpace ? "ETCD TAKES NO WRITES: " : "etcd: ") + Terminal.sanitised(message)
+        + " (\(Texts.mebibytes(storage.databaseBytes)) of \(Texts.mebibytes(storage.quotaBytes)))")
+  }
+
+  private static func printTerm(_ info: ClusterInfo) {
+    guard let term = info.term else { return }
+    Terminal.print("")
+    var table = Table(["IN THIS TERM", "SINCE \(Texts.time(term.since))"])
+    let gap = term.failoverGapMillis < 0 ? "-" : "\(term.failoverGapMillis)ms"
+    for (what, value) in [
+      ("agents lost", "\(term.lostAgents)"), ("runs of lost agents", "\(term.lostRuns)"),
+      ("runs assigned again", "\(term.reassignedRuns)"),
+      ("recovery, last and longest", "\(term.lastRecoveryMillis)ms, \(term.maxRecoveryMillis)ms"),
+      ("handed over by drains", "\(term.handedOver)"),
+      ("attempts killed by fencing", "\(term.fencedAttempts)"),
+      ("stale updates, checkpoints refused", "\(term.staleUpdates), \(term.staleCheckpoints)"),
+      ("writes refused by fencing", "\(term.fencedWrites)"), ("gap after the last leader", gap),
+      (
+        "agents drained, unhealthy, avoided",
+        "\(term.drainedAgents), \(term.unhealthyAgents), \(term.avoidedAgents)"
+      ),
+    ] { table.add([what, value]) }
+    table.print()
   }
 
   private static func printServers(_ info: ClusterInfo) {

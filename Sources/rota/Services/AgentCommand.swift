@@ -19,13 +19,14 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
     EtcdOptions.environmentFlags + ClientTLSOptions.environmentFlags + LogOptions.environmentFlags + [
       "id", "data-dir", EnvironmentFlag("label", .list), "slots", "lease-ttl", "drain-timeout", "shim",
       "log-bytes", "attempt-retention", "isolation", "cgroup-parent", EnvironmentFlag("allow-run-as", .list),
-      "default-memory", "default-pids",
+      "default-memory", "default-pids", "min-free-memory", "min-free-disk", "max-load", "max-cpu",
     ]
 
   @OptionGroup(title: "etcd") var etcd: EtcdOptions
   @OptionGroup(title: "TLS") var tls: ClientTLSOptions
   @OptionGroup(title: "Logging") var log: LogOptions
   @OptionGroup(title: "Isolation") var isolation: IsolationOptions
+  @OptionGroup(title: "Health") var health: HealthOptions
 
   @Option(
     help: "The agent's id, unique in the cluster and stable; the host's name when not given. (env: ROTA_ID)")
@@ -117,7 +118,47 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
     configuration.logBytes = logBytes
     configuration.attemptRetentionMillis = attemptRetention.millis
     isolation.apply(to: &configuration)
+    configuration.health = health.policy
     configuration.version = Version.text
     return configuration
+  }
+}
+
+/// What an agent has to have to take new work.
+struct HealthOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "With less memory available, as 64MiB, the agent gets no new work; 0 for any. (env: ROTA_MIN_FREE_MEMORY)",
+      valueName: "bytes"))
+  var minFreeMemory = BytesArgument(bytes: HealthPolicy().minimumMemory)
+
+  @Option(
+    help: ArgumentHelp(
+      "The same of free space beneath the data folder. (env: ROTA_MIN_FREE_DISK)", valueName: "bytes"))
+  var minFreeDisk = BytesArgument(bytes: HealthPolicy().minimumDisk)
+
+  @Option(
+    help: ArgumentHelp(
+      "With a higher load average for each core, for a minute, the agent gets no new work; 0 for any. (env: ROTA_MAX_LOAD)",
+      valueName: "load"))
+  var maxLoad = HealthPolicy().maximumLoadPerCore
+
+  @Option(
+    help: ArgumentHelp(
+      "The same of the share of busy cores, as 0.95; 0 for any. (env: ROTA_MAX_CPU)", valueName: "share"))
+  var maxCpu = HealthPolicy().maximumCPU
+
+  func validate() throws {
+    guard maxLoad >= 0 else { throw ValidationError("--max-load must not be negative") }
+    guard (0...1).contains(maxCpu) else { throw ValidationError("--max-cpu has to be 0 to 1") }
+  }
+
+  var policy: HealthPolicy {
+    var policy = HealthPolicy()
+    policy.minimumMemory = minFreeMemory.bytes
+    policy.minimumDisk = minFreeDisk.bytes
+    policy.maximumLoadPerCore = maxLoad
+    policy.maximumCPU = maxCpu
+    return policy
   }
 }

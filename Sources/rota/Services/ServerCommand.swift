@@ -17,6 +17,7 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     EtcdOptions.environmentFlags + ServerTLSOptions.environmentFlags + LogOptions.environmentFlags + [
       "id", "http", "grpc", "advertise-http", "advertise-grpc", "lease-ttl", "retention", "runs-kept",
       "relist-interval",
+      "etcd-quota", "etcd-quota-share", "agent-rate",
     ]
 
   @OptionGroup(title: "etcd") var etcd: EtcdOptions
@@ -62,6 +63,24 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
       valueName: "time"))
   var relistInterval = DurationArgument(millis: 600_000)
 
+  @Option(
+    help: ArgumentHelp(
+      "What a member's database of etcd may take, etcd's --quota-backend-bytes, as 8GiB. (env: ROTA_ETCD_QUOTA)",
+      valueName: "bytes"))
+  var etcdQuota = BytesArgument(bytes: 2 << 30)
+
+  @Option(
+    help: ArgumentHelp(
+      "Past this part of it less of what has ended is kept. (env: ROTA_ETCD_QUOTA_SHARE)", valueName: "share")
+  )
+  var etcdQuotaShare = 0.8
+
+  @Option(
+    help: ArgumentHelp(
+      "How many agents may connect to the leader in a second; others are told when to come back. (env: ROTA_AGENT_RATE)",
+      valueName: "count"))
+  var agentRate = 1_000
+
   func validate() throws {
     if let id, !Identifier.isValid(id) {
       throw ValidationError("--id '\(id)': an identifier has \(Identifier.rule)")
@@ -71,6 +90,13 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     guard runsKept > 0 else { throw ValidationError("--runs-kept has to be 1 or more") }
     guard relistInterval.millis >= 1_000 else {
       throw ValidationError("--relist-interval has to be 1s or more")
+    }
+    guard etcdQuota.bytes >= 1 << 20 else { throw ValidationError("--etcd-quota has to be 1MiB or more") }
+    guard etcdQuotaShare > 0, etcdQuotaShare <= 1 else {
+      throw ValidationError("--etcd-quota-share has to be more than 0 and at most 1")
+    }
+    guard (1...100_000).contains(agentRate) else {
+      throw ValidationError("--agent-rate has to be 1 to 100000")
     }
     guard retention.millis >= 60_000 else { throw ValidationError("--retention has to be 1m or more") }
   }
@@ -100,6 +126,9 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     configuration.retention = .milliseconds(retention.millis)
     configuration.runsKeptPerJob = runsKept
     configuration.relistInterval = .milliseconds(relistInterval.millis)
+    configuration.etcdQuotaBytes = etcdQuota.bytes
+    configuration.etcdQuotaShare = etcdQuotaShare
+    configuration.agentsPerSecond = agentRate
     configuration.zones = try Zones.load(logger)
     return configuration
   }

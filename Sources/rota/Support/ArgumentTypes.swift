@@ -20,6 +20,8 @@ struct DurationArgument: ExpressibleByArgument, CustomStringConvertible {
 struct BytesArgument: ExpressibleByArgument, CustomStringConvertible {
   let bytes: Int64
 
+  init(bytes: Int64) { self.bytes = bytes }
+
   init?(argument: String) {
     guard let bytes = try? ByteText.parse(argument) else { return nil }
     self.bytes = bytes

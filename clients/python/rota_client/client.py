@@ -404,6 +404,19 @@ class Client:
                 return agents
             request.page_token = response.next_page_token
 
+    def drain_agent(self, worker_id: str, *, timeout: float | None = None, note: str = "") -> m.Agent:
+        """Gives an agent no new work. What it runs may finish, or, with `timeout`, go on for so many seconds before it is
+        stopped and given to other agents. It holds until `undrain_agent`, also when the agent is restarted.
+        """
+        request = m.DrainAgentRequest(worker_id=worker_id, note=note)
+        if timeout is not None:
+            request.timeout.FromTimedelta(timedelta(seconds=timeout))
+        return self._call(self._agents.Drain, request)
+
+    def undrain_agent(self, worker_id: str) -> bool:
+        """Gives an agent work again. Returns whether it was drained."""
+        return self._call(self._agents.Undrain, m.UndrainAgentRequest(worker_id=worker_id)).was_drained
+
     # Events
 
     def events(

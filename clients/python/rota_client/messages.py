@@ -3,8 +3,23 @@
 They are generated from `proto/`: run `clients/python/generate` once after a checkout.
 """
 try:
-    from ._generated.rota.v1.agents_pb2 import ListAgentsRequest, ListAgentsResponse
-    from ._generated.rota.v1.cluster_pb2 import ClusterInfo, EtcdMember, GetClusterRequest, Server, ServerFigures
+    from ._generated.rota.v1.agents_pb2 import (
+        DrainAgentRequest,
+        ListAgentsRequest,
+        ListAgentsResponse,
+        UndrainAgentRequest,
+        UndrainAgentResponse,
+    )
+    from ._generated.rota.v1.cluster_pb2 import (
+        Brake,
+        ClusterInfo,
+        EtcdMember,
+        GetClusterRequest,
+        Server,
+        ServerFigures,
+        StorageStatus,
+        TermFigures,
+    )
     from ._generated.rota.v1.events_pb2 import Change, Removed, WatchRequest, WatchResponse
     from ._generated.rota.v1.jobs_pb2 import (
         CancelJobRequest,
@@ -67,11 +82,13 @@ try:
         Backoff,
         Constraint,
         ConstraintOperator,
+        Drain,
         DstGap,
         DstOverlap,
         EndReason,
         FailureFilter,
         Frequency,
+        HealthState,
         Job,
         JobSpec,
         JobStatus,
@@ -101,6 +118,7 @@ __all__ = [
     "BackfillOrder",
     "BackfillState",
     "Backoff",
+    "Brake",
     "Calendar",
     "CalendarRange",
     "CalendarSpec",
@@ -113,6 +131,8 @@ __all__ = [
     "DeleteCalendarRequest",
     "DeleteCalendarResponse",
     "DeleteJobRequest",
+    "Drain",
+    "DrainAgentRequest",
     "DstGap",
     "DstOverlap",
     "EndReason",
@@ -127,6 +147,7 @@ __all__ = [
     "GetClusterRequest",
     "GetJobRequest",
     "GetRunRequest",
+    "HealthState",
     "Job",
     "JobSpec",
     "JobStatus",
@@ -164,6 +185,7 @@ __all__ = [
     "Server",
     "ServerFigures",
     "SkipNextRequest",
+    "StorageStatus",
     "SubmitBatchRequest",
     "SubmitBatchResponse",
     "SubmitRefusal",
@@ -171,7 +193,10 @@ __all__ = [
     "SubmitResponse",
     "SubmitResult",
     "SubmitStreamResponse",
+    "TermFigures",
     "TriggerJobRequest",
+    "UndrainAgentRequest",
+    "UndrainAgentResponse",
     "UpdateJobRequest",
     "WatchJobRequest",
     "WatchRequest",

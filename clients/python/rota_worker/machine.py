@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 
 from . import limits
+from .attempt import Attempt, Cause, Phase, Session
 from .model import (
     Assignment,
     AttemptKey,
@@ -38,47 +38,6 @@ from .model import (
 )
 
 NEVER = -(1 << 63)
-
-
-class Phase(Enum):
-    WAITING = "waiting"
-    ACTIVE = "active"
-    ENDED = "ended"
-
-
-class Cause(Enum):
-    """Why the machine had a task stopped."""
-
-    CANCELLED = "cancelled"
-    FENCED = "fenced"
-    AGENT_STOPPED = "agent stopped"
-
-
-@dataclass
-class Attempt:
-    ref: AttemptRef
-    phase: Phase
-    assignment: Assignment | None = None
-    started_ns: int | None = None
-    end: End | None = None
-    progress: Progress | None = None
-    cause: Cause | None = None
-    cause_text: str = ""
-    killed: KillMode | None = None
-    forgotten: bool = False
-    queued: bool = False
-    checkpoint: CheckpointMessage | None = None
-    """The one that is not acknowledged."""
-    checkpoints: int = 0
-
-
-@dataclass
-class Session:
-    outbox: deque[AttemptKey] = field(default_factory=deque)
-    in_flight: deque[tuple[int, list[AttemptKey]]] = field(default_factory=deque)
-    last_sequence: int = 0
-    health: Health | None = None
-    tell_draining: bool = False
 
 
 class Machine:
@@ -140,6 +99,8 @@ class Machine:
             return
         if self._unacknowledged >= limits.UNACKNOWLEDGED:
             self.counters.dropped_assignments += 1
+            if self._session is not None:
+                self._session.has_dropped = True
             return
         if not self.is_trusted(boot_ns):
             self._refuse(ref, EndReason.FENCED, "the worker's lease could not be trusted", wall_ns)
@@ -172,6 +133,19 @@ class Machine:
             self._settle(attempt, End(wall_ns, EndReason.CANCELLED, error=reason))
         elif attempt.phase is Phase.ACTIVE:
             self._kill(attempt, KillMode.TERMINATE, Cause.CANCELLED, reason)
+
+    def hand_over(self, refs: Iterable[AttemptRef], reason: str, wall_ns: int) -> None:
+        """The leader wants attempts ended so that other agents can have their runs."""
+        for ref in refs:
+            attempt = self.attempts.get(ref.key)
+            if attempt is None:
+                # As in `_cancel`.
+                if ref.key not in self._memory:
+                    self._refuse(ref, EndReason.AGENT_STOPPED, "the worker does not have this attempt", wall_ns)
+            elif attempt.phase is Phase.WAITING:
+                self._settle(attempt, End(wall_ns, EndReason.AGENT_STOPPED, error=reason))
+            elif attempt.phase is Phase.ACTIVE:
+                self._kill(attempt, KillMode.TERMINATE, Cause.AGENT_STOPPED, reason)
 
     def _forget(self, ref: AttemptRef) -> None:
         attempt = self.attempts.get(ref.key)
@@ -214,7 +188,7 @@ class Machine:
             elif attempt.cause is Cause.FENCED:
                 end = replace(end, reason=EndReason.FENCED, error="the worker's lease could not be trusted")
             else:
-                end = replace(end, reason=EndReason.AGENT_STOPPED, error=end.error or "the worker was stopped")
+                end = replace(end, reason=EndReason.AGENT_STOPPED, error=end.error or attempt.cause_text or "the worker was stopped")
         self._settle(attempt, end)
 
     def progress(self, ref: AttemptRef, progress: Progress) -> None:
@@ -357,6 +331,14 @@ class Machine:
     @property
     def has_session(self) -> bool:
         return self._session is not None
+
+    @property
+    def wants_new_session(self) -> bool:
+        """Assignments were dropped while too much was not acknowledged, and by now there is room for them: the leader sends
+        on a new session what the hello does not name.
+        """
+        dropped = self._session is not None and self._session.has_dropped
+        return dropped and self._unacknowledged <= limits.UNACKNOWLEDGED // 2
 
     def acknowledged(self, sequence: int) -> None:
         """Everything up to this status is durable, or refused for good."""

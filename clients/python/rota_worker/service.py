@@ -373,7 +373,10 @@ class Service:
                 self._machine.assign(assignments, wall, boot)
             case "stop":
                 refs = [wire.ref_from_wire(ref) for ref in message.stop.attempts]
-                self._machine.stop(refs, message.stop.forget, message.stop.reason, wall)
+                if message.stop.hand_over and not message.stop.forget:
+                    self._machine.hand_over(refs, message.stop.reason, wall)
+                else:
+                    self._machine.stop(refs, message.stop.forget, message.stop.reason, wall)
             case "ack":
                 self._machine.acknowledged(message.ack.sequence)
             case "checkpoint_ack":
@@ -388,6 +391,8 @@ class Service:
             self._news.clear()
             if self._machine.incarnation is None:
                 raise SessionEnd("the incarnation has ended")
+            if self._machine.wants_new_session:
+                raise SessionEnd("assignments were dropped while too much was not acknowledged: asking for them again")
             if messages := self._machine.take_messages():
                 return [wire.message_to_wire(message) for message in messages]
             await self._news.wait()

@@ -300,10 +300,15 @@ struct  Rota__V1__Stop
   Rota__V1__AttemptRef **attempts;
   protobuf_c_boolean forget;
   ProtobufCBinaryData reason;
+  /*
+   * They end as AGENT_STOPPED, not as CANCELLED, and go to other agents. An attempt that was told to be cancelled
+   * stays so.
+   */
+  protobuf_c_boolean hand_over;
 };
 #define ROTA__V1__STOP__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__stop__descriptor) \
-    , 0,NULL, 0, {0,NULL} }
+    , 0,NULL, 0, {0,NULL}, 0 }
 
 
 /*

@@ -19,6 +19,9 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Rota__V1__GetClusterRequest Rota__V1__GetClusterRequest;
 typedef struct Rota__V1__ClusterInfo Rota__V1__ClusterInfo;
+typedef struct Rota__V1__TermFigures Rota__V1__TermFigures;
+typedef struct Rota__V1__Brake Rota__V1__Brake;
+typedef struct Rota__V1__StorageStatus Rota__V1__StorageStatus;
 typedef struct Rota__V1__Server Rota__V1__Server;
 typedef struct Rota__V1__ServerFigures Rota__V1__ServerFigures;
 typedef struct Rota__V1__EtcdMember Rota__V1__EtcdMember;
@@ -66,10 +69,143 @@ struct  Rota__V1__ClusterInfo
   int64_t jobs;
   int64_t runs;
   int64_t agents;
+  /*
+   * What the leader has counted in its term; absent where the leader did not answer.
+   */
+  Rota__V1__TermFigures *term;
+  /*
+   * Set while lost runs wait since most of the agents were lost at once.
+   */
+  Rota__V1__Brake *brake;
+  /*
+   * How etcd's space stands, as the leader saw it last.
+   */
+  Rota__V1__StorageStatus *storage;
 };
 #define ROTA__V1__CLUSTER_INFO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__cluster_info__descriptor) \
-    , {0,NULL}, 0, 0,NULL, 0, 0,NULL, 0,NULL, {0,NULL}, 0, 0, 0 }
+    , {0,NULL}, 0, 0,NULL, 0, 0,NULL, 0,NULL, {0,NULL}, 0, 0, 0, NULL, NULL, NULL }
+
+
+/*
+ * What a leader has counted since it took over.
+ */
+struct  Rota__V1__TermFigures
+{
+  ProtobufCMessage base;
+  Google__Protobuf__Timestamp *since;
+  /*
+   * Agents whose lease lapsed.
+   */
+  int64_t lost_agents;
+  /*
+   * Runs taken from agents that were lost.
+   */
+  int64_t lost_runs;
+  /*
+   * Runs that an agent gave back or lost, and that were given to an agent again.
+   */
+  int64_t reassigned_runs;
+  /*
+   * Agents' news refused since they were of an attempt that was not the run's current one.
+   */
+  int64_t stale_updates;
+  int64_t stale_checkpoints;
+  /*
+   * Writes that etcd refused since this server's term, or its ownership of a segment, had ended.
+   */
+  int64_t fenced_writes;
+  /*
+   * Attempts that agents killed since they could not trust their lease any more.
+   */
+  int64_t fenced_attempts;
+  /*
+   * From the moment when an agent was seen to be lost until its run was given to another: the last, and the longest.
+   */
+  int64_t last_recovery_milliseconds;
+  int64_t max_recovery_milliseconds;
+  /*
+   * From the moment when the last leader's key was seen to be gone until this one had given out what waited, or, if
+   * nothing did, led; -1 where there was no leader before.
+   */
+  int64_t failover_gap_milliseconds;
+  /*
+   * Attempts that were told to end since their agent was drained, and its deadline had passed.
+   */
+  int64_t handed_over;
+  /*
+   * Agents that are out of service now, by reason.
+   */
+  int64_t drained_agents;
+  int64_t unhealthy_agents;
+  int64_t avoided_agents;
+};
+#define ROTA__V1__TERM_FIGURES__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__term_figures__descriptor) \
+    , NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+
+/*
+ * More than half of the agents were lost within half a minute: their runs wait, and then follow at a bounded rate.
+ */
+struct  Rota__V1__Brake
+{
+  ProtobufCMessage base;
+  Google__Protobuf__Timestamp *since;
+  /*
+   * Until then none of them is given back.
+   */
+  Google__Protobuf__Timestamp *paused_until;
+  /*
+   * Runs that wait.
+   */
+  int64_t runs_waiting;
+  int64_t agents_lost;
+  /*
+   * Agents that there were, with those.
+   */
+  int64_t agents_known;
+};
+#define ROTA__V1__BRAKE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__brake__descriptor) \
+    , NULL, NULL, 0, 0, 0 }
+
+
+/*
+ * How etcd's space stands.
+ */
+struct  Rota__V1__StorageStatus
+{
+  ProtobufCMessage base;
+  /*
+   * What a member's database may take, bytes, as this server was told or has learned from an alarm.
+   */
+  int64_t quota_bytes;
+  /*
+   * The largest database of a member, bytes, and the most in use in one.
+   */
+  int64_t database_bytes;
+  int64_t database_bytes_in_use;
+  /*
+   * How far retention is tightened: 0 not at all; each step halves the time and the number that ended runs are kept.
+   */
+  int32_t pressure;
+  /*
+   * Whether etcd has raised NOSPACE: nothing can be written until it is healed.
+   */
+  protobuf_c_boolean no_space;
+  /*
+   * How often that was healed by this server.
+   */
+  int64_t healed;
+  /*
+   * What is being done about it, or has to be done; empty when nothing is.
+   */
+  ProtobufCBinaryData message;
+};
+#define ROTA__V1__STORAGE_STATUS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__storage_status__descriptor) \
+    , 0, 0, 0, 0, 0, 0, {0,NULL} }
 
 
 struct  Rota__V1__Server
@@ -199,6 +335,63 @@ Rota__V1__ClusterInfo *
 void   rota__v1__cluster_info__free_unpacked
                      (Rota__V1__ClusterInfo *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__TermFigures methods */
+void   rota__v1__term_figures__init
+                     (Rota__V1__TermFigures         *message);
+size_t rota__v1__term_figures__get_packed_size
+                     (const Rota__V1__TermFigures   *message);
+size_t rota__v1__term_figures__pack
+                     (const Rota__V1__TermFigures   *message,
+                      uint8_t             *out);
+size_t rota__v1__term_figures__pack_to_buffer
+                     (const Rota__V1__TermFigures   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__TermFigures *
+       rota__v1__term_figures__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__term_figures__free_unpacked
+                     (Rota__V1__TermFigures *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Brake methods */
+void   rota__v1__brake__init
+                     (Rota__V1__Brake         *message);
+size_t rota__v1__brake__get_packed_size
+                     (const Rota__V1__Brake   *message);
+size_t rota__v1__brake__pack
+                     (const Rota__V1__Brake   *message,
+                      uint8_t             *out);
+size_t rota__v1__brake__pack_to_buffer
+                     (const Rota__V1__Brake   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Brake *
+       rota__v1__brake__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__brake__free_unpacked
+                     (Rota__V1__Brake *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__StorageStatus methods */
+void   rota__v1__storage_status__init
+                     (Rota__V1__StorageStatus         *message);
+size_t rota__v1__storage_status__get_packed_size
+                     (const Rota__V1__StorageStatus   *message);
+size_t rota__v1__storage_status__pack
+                     (const Rota__V1__StorageStatus   *message,
+                      uint8_t             *out);
+size_t rota__v1__storage_status__pack_to_buffer
+                     (const Rota__V1__StorageStatus   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__StorageStatus *
+       rota__v1__storage_status__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__storage_status__free_unpacked
+                     (Rota__V1__StorageStatus *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__Server methods */
 void   rota__v1__server__init
                      (Rota__V1__Server         *message);
@@ -264,6 +457,15 @@ typedef void (*Rota__V1__GetClusterRequest_Closure)
 typedef void (*Rota__V1__ClusterInfo_Closure)
                  (const Rota__V1__ClusterInfo *message,
                   void *closure_data);
+typedef void (*Rota__V1__TermFigures_Closure)
+                 (const Rota__V1__TermFigures *message,
+                  void *closure_data);
+typedef void (*Rota__V1__Brake_Closure)
+                 (const Rota__V1__Brake *message,
+                  void *closure_data);
+typedef void (*Rota__V1__StorageStatus_Closure)
+                 (const Rota__V1__StorageStatus *message,
+                  void *closure_data);
 typedef void (*Rota__V1__Server_Closure)
                  (const Rota__V1__Server *message,
                   void *closure_data);
@@ -302,6 +504,9 @@ void rota__v1__cluster__get(ProtobufCService *service,
 
 extern const ProtobufCMessageDescriptor rota__v1__get_cluster_request__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__cluster_info__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__term_figures__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__brake__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__storage_status__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__server__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__server_figures__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__etcd_member__descriptor;

@@ -38,6 +38,7 @@ typedef struct Rota__V1__Progress Rota__V1__Progress;
 typedef struct Rota__V1__Attempt Rota__V1__Attempt;
 typedef struct Rota__V1__ResourceUsage Rota__V1__ResourceUsage;
 typedef struct Rota__V1__Agent Rota__V1__Agent;
+typedef struct Rota__V1__Drain Rota__V1__Drain;
 typedef struct Rota__V1__AgentHealth Rota__V1__AgentHealth;
 typedef struct Rota__V1__MapEntry Rota__V1__MapEntry;
 
@@ -237,6 +238,25 @@ typedef enum _Rota__V1__EndReason {
   ROTA__V1__END_REASON__END_REASON_OUT_OF_MEMORY = 8
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__END_REASON)
 } Rota__V1__EndReason;
+/*
+ * Whether an agent is fit for new work.
+ */
+typedef enum _Rota__V1__HealthState {
+  /*
+   * Not known: it has no session with the leader.
+   */
+  ROTA__V1__HEALTH_STATE__HEALTH_STATE_UNSPECIFIED = 0,
+  ROTA__V1__HEALTH_STATE__HEALTH_STATE_HEALTHY = 1,
+  /*
+   * It says itself that it is short of something.
+   */
+  ROTA__V1__HEALTH_STATE__HEALTH_STATE_UNHEALTHY = 2,
+  /*
+   * What it was given failed, time after time, while it succeeded elsewhere.
+   */
+  ROTA__V1__HEALTH_STATE__HEALTH_STATE_AVOIDED = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__HEALTH_STATE)
+} Rota__V1__HealthState;
 
 /* --- messages --- */
 
@@ -968,6 +988,18 @@ struct  Rota__V1__Agent
    */
   ProtobufCBinaryData isolation;
   /*
+   * Whether it is fit for new work, as far as the leader knows.
+   */
+  Rota__V1__HealthState health_state;
+  /*
+   * Why it is not; empty when it is.
+   */
+  ProtobufCBinaryData health_reason;
+  /*
+   * Set while somebody has it drained.
+   */
+  Rota__V1__Drain *drain;
+  /*
    * The users that jobs may run as; `*` for all but root.
    */
   size_t n_run_as_users;
@@ -975,7 +1007,28 @@ struct  Rota__V1__Agent
 };
 #define ROTA__V1__AGENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__agent__descriptor) \
-    , {0,NULL}, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, NULL, 0, 0, NULL, 0, 0,NULL, 0,NULL, {0,NULL}, 0,NULL }
+    , {0,NULL}, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, NULL, 0, 0, NULL, 0, 0,NULL, 0,NULL, {0,NULL}, ROTA__V1__HEALTH_STATE__HEALTH_STATE_UNSPECIFIED, {0,NULL}, NULL, 0,NULL }
+
+
+/*
+ * An agent that somebody has taken out of service.
+ */
+struct  Rota__V1__Drain
+{
+  ProtobufCMessage base;
+  Google__Protobuf__Timestamp *requested_at;
+  /*
+   * When what still runs is stopped and given to other agents; absent: never.
+   */
+  Google__Protobuf__Timestamp *deadline;
+  /*
+   * Why, in the words of who asked.
+   */
+  ProtobufCBinaryData note;
+};
+#define ROTA__V1__DRAIN__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__drain__descriptor) \
+    , NULL, NULL, {0,NULL} }
 
 
 /*
@@ -999,10 +1052,14 @@ struct  Rota__V1__AgentHealth
    */
   int64_t disk_total_bytes;
   int64_t disk_available_bytes;
+  /*
+   * Why it wants no new work by its own judgement; empty when it is well.
+   */
+  ProtobufCBinaryData unhealthy_reason;
 };
 #define ROTA__V1__AGENT_HEALTH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__agent_health__descriptor) \
-    , 0, 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, {0,NULL} }
 
 
 /*
@@ -1399,6 +1456,25 @@ Rota__V1__Agent *
 void   rota__v1__agent__free_unpacked
                      (Rota__V1__Agent *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__Drain methods */
+void   rota__v1__drain__init
+                     (Rota__V1__Drain         *message);
+size_t rota__v1__drain__get_packed_size
+                     (const Rota__V1__Drain   *message);
+size_t rota__v1__drain__pack
+                     (const Rota__V1__Drain   *message,
+                      uint8_t             *out);
+size_t rota__v1__drain__pack_to_buffer
+                     (const Rota__V1__Drain   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Drain *
+       rota__v1__drain__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__drain__free_unpacked
+                     (Rota__V1__Drain *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__AgentHealth methods */
 void   rota__v1__agent_health__init
                      (Rota__V1__AgentHealth         *message);
@@ -1499,6 +1575,9 @@ typedef void (*Rota__V1__ResourceUsage_Closure)
 typedef void (*Rota__V1__Agent_Closure)
                  (const Rota__V1__Agent *message,
                   void *closure_data);
+typedef void (*Rota__V1__Drain_Closure)
+                 (const Rota__V1__Drain *message,
+                  void *closure_data);
 typedef void (*Rota__V1__AgentHealth_Closure)
                  (const Rota__V1__AgentHealth *message,
                   void *closure_data);
@@ -1522,6 +1601,7 @@ extern const ProtobufCEnumDescriptor    rota__v1__agent_loss_policy__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__job_status__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__run_state__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__end_reason__descriptor;
+extern const ProtobufCEnumDescriptor    rota__v1__health_state__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__task_limits__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__failure_filter__descriptor;
@@ -1542,6 +1622,7 @@ extern const ProtobufCMessageDescriptor rota__v1__progress__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__attempt__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__resource_usage__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__agent__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__drain__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__agent_health__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__map_entry__descriptor;
 
