@@ -103,9 +103,10 @@ def good() -> Story:
     read: dict[str, Any] = {"job": "moved", "server": "s2", "outcome": "ok", "found": True, "cancelled": False}
     story.add("op", op="read", begin=3, end=4, status="running", revision=7, runs={"r": "running"}, **read)
     story.add("op", op="read", begin=5, end=6, status="completed", revision=7, runs={"r": "completed"}, **read)
+    story.add("replaced", t=0, round=1, agent="a2", how="SIGUSR2", left=round(5.5 * SECOND), seconds=0.5, in_time=True)
     story.add("recovered", round=1, faults=["kill_agent"], seconds=3.0, bound=10.0, why="")
     story.add("census", round=1, processes={}, empty_leases=[], descriptors={"s1/1": 30})
-    story.add("round", round=1, phase="end")
+    story.add("round", round=1, phase="end", faults=["replace_agent"])
     return story
 
 
@@ -199,6 +200,15 @@ def started_twice(story: Story) -> None:
 
 def unknown_run(story: Story) -> None:
     story.task("start", "nobody/r", 1, 30.0)
+
+
+def not_adopted(story: Story) -> None:
+    value = _change(story, "/moved/r", "completed")["value"]
+    value["attempts"][-1] = {**value["attempts"][-1], "end_reason": "agent_stopped"}
+
+
+def nothing_to_adopt(story: Story) -> None:
+    next(e for e in story.events if e["kind"] == "replaced")["left"] = 90 * SECOND
 
 
 def two_fences(story: Story) -> None:
@@ -299,6 +309,8 @@ SPOILED: list[tuple[str, Callable[[Story], None], str]] = [
     ("C4", started_twice, "doubled"),
     ("C4", unknown_run, "wrong"),
     ("C4", two_fences, "doubled"),
+    ("C4", not_adopted, "wrong"),
+    ("C4", nothing_to_adopt, "wrong"),
     ("C5", ended_twice, "doubled"),
     ("C5", backwards, "wrong"),
     ("C6", stale_read, "lost"),

@@ -10,6 +10,7 @@
 | `task` | a line that a task wrote |
 | `fault` | a fault is injected or healed |
 | `process` | a process of the cluster starts, stops or is killed |
+| `replaced` | an agent's process has left, and how long after that the next one spoke; `in_time`: whether its tasks have to go on |
 | `waiting` | what does not work yet after healing |
 | `recovered` | how long after healing everything worked again |
 | `census` | which processes, leases and descriptors were there when nothing was to be done |
@@ -29,6 +30,8 @@ from typing import Any
 
 Event = dict[str, Any]
 TERMINAL = ("completed", "failed", "cancelled")
+# Why an attempt ended that its task did not end.
+AGENTS_DOING = ("agent_lost", "fenced", "agent_stopped")
 
 
 class HistoryWriter:

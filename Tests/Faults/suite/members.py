@@ -161,6 +161,12 @@ class AgentNode(Member):
         super().__init__(name, host, argv, folder, env, history)
         self.log = folder / f"{data or name}.log"
 
+    def leave(self, seconds: float = 15) -> None:
+        """SIGUSR2: it ends at once, and its tasks go on. One that has not begun to listen dies of it."""
+        self._note("leave")
+        self.send(signal.SIGUSR2)
+        self.wait(seconds)
+
 
 class WorkerNode(Member):
     """A Python worker, which offers the task `steps`."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from ..history import TERMINAL, Event, History, Life
+from ..history import AGENTS_DOING, TERMINAL, Event, History, Life
 from .violation import Violation
 
 # How a run may end, by the class of its job; `failed` of an at-most-once job has to be its agent's doing.
@@ -20,7 +20,6 @@ ALLOWED = {
     "noop": {"completed"},
     "broken": {"failed"},
 }
-AGENTS_DOING = ("agent_lost", "fenced", "agent_stopped")
 # Jobs that have exactly one run.
 SINGLE = set(ALLOWED) - {"cron", "forbid"}
 

@@ -7,11 +7,16 @@ from collections.abc import Iterator
 
 from processes import wait_until
 
-from ..members import CrowdNode
+from ..members import AgentNode, CrowdNode
 from .registry import Surroundings, fault
 
 # How long a great number of agents may take to connect.
 CROWD_SECONDS = 90
+# What an agent that is to be replaced has to do.
+LONG_TASKS = 6
+# An agent's tasks live for its TTL less a margin of a sixth, and less the third that its last renewal may be old. A process that
+# has begun within this part of the TTL has some time left to take them over.
+TRUSTED_PART = 0.3
 
 
 @fault(1, hold=(6, 9))
@@ -77,19 +82,40 @@ def one_way_cut(around: Surroundings) -> Iterator[None]:
     around.heal([agent.host], others)
 
 
-@fault(16, hold=(3, 5))
+@fault(16, hold=(4, 6))
 def replace_agent(around: Surroundings) -> Iterator[None]:
     """an agent's process is replaced while its tasks run: by SIGUSR2 or kill -9, and at once by another one"""
-    agent = around.choose(around.cluster.agents)
-    for _ in range(around.random.randrange(1, 4)):
-        if around.random.random() < 0.5:
-            agent.kill()
-        else:
-            agent.send(signal.SIGUSR2)
-            agent.wait(15)
-        around.bring_back(agent)
-        time.sleep(1)
+    cluster = around.cluster
+    agent = around.choose(cluster.agents)
+    pinned = [{"label": "name", "operator": "=", "values": [agent.name]}]
+    for _ in range(LONG_TASKS):
+        around.workload.add("one_off", {"exec": cluster.tasks.argv(12_000), "constraints": pinned})
+    time.sleep(2)
+    around.told["replaced"] = []
+    for how in [signal.SIGUSR2, *around.random.choices([signal.SIGUSR2, signal.SIGKILL], k=2)]:
+        _replace(around, agent, how)
+        time.sleep(1.5)
     yield
+
+
+def _replace(around: Surroundings, agent: AgentNode, how: signal.Signals) -> None:
+    """Ends its process, and starts the next one at once. The history has when, so that it can be seen what became of its
+    tasks: those of a process that is back in time go on."""
+    left = time.monotonic()
+    if how == signal.SIGKILL:
+        agent.kill()
+    else:
+        agent.leave()
+    spoken = agent.log.stat().st_size
+    around.bring_back(agent)
+    wait_until(lambda: agent.log.stat().st_size > spoken, 20, f"{agent.name} speaks again")
+    took = time.monotonic() - left
+    in_time = took < around.cluster.settings.agent_ttl * TRUSTED_PART
+    around.cluster.history.add(
+        "replaced", round=around.workload.number, agent=agent.name, how=how.name, left=round(left * 1e9), seconds=took,
+        in_time=in_time,
+    )  # fmt: skip
+    around.told["replaced"].append(f"{how.name}, {took:.2f} s{'' if in_time else ', too late'}")
 
 
 @fault(21, hold=(12, 15))
