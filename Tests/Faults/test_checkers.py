@@ -100,6 +100,8 @@ def good() -> Story:
     story.run("steps", "r", [record("assigned", [attempt(1, "a2", a2)]), record("completed", [attempt(1, "a2", a2, **DONE)])])
     for what, at, step in (("start", 20, 0), ("from", 20, 0), ("saved", 21, 1), ("end", 22, 0)):
         story.task(what, "steps/r", 1, at, "a2", step)
+    _failing_jobs(story, a2)
+    _losses_and_drains(story)
     read: dict[str, Any] = {"job": "moved", "server": "s2", "outcome": "ok", "found": True, "cancelled": False}
     story.add("op", op="read", begin=3, end=4, status="running", revision=7, runs={"r": "running"}, **read)
     story.add("op", op="read", begin=5, end=6, status="completed", revision=7, runs={"r": "completed"}, **read)
@@ -108,6 +110,49 @@ def good() -> Story:
     story.add("census", round=1, processes={}, empty_leases=[], descriptors={"s1/1": 30})
     story.add("round", round=1, phase="end", faults=["replace_agent"])
     return story
+
+
+def _failing_jobs(story: Story, a2: int) -> None:
+    """One whose failure is not to be retried, and one that somebody asks to be run again."""
+    failed = record("failed", [attempt(1, "a2", a2, end_time="t", end_reason="exited", exit_code=75)])
+    for kind, job in (("not_retried", "once"), ("run_again", "again")):
+        story.job(f"{kind}-1-3", job, **{"class": kind})
+        story.run(job, "r", [record("assigned", [attempt(1, "a2", a2)]), failed])
+    story.add("op", op="retry", job="again", run="r-r001", server="s1", begin=3, end=4, outcome="unknown")
+    story.add("op", op="retry", job="again", run="r-r001", server="s2", begin=5, end=6, outcome="ok")
+    begun = {**record("queued", []), "retry_of": "r", "fence": 1}
+    tried = {**record("assigned", [attempt(1, "a2", a2)]), "retry_of": "r", "fence": 2}
+    story.run("again", "r-r001", [begun, tried, {**failed, "retry_of": "r", "fence": 2}])
+
+
+def _losses_and_drains(story: Story) -> None:
+    """A run waits for its agent, is taken as lost after the brake's pause, and handed over when its next one is drained."""
+    a3, a4 = story.put("/rota/agents/a3", {}), story.put("/rota/agents/a4", {})
+    story.job("waiting-1-4", "waits", **{"class": "waiting"})
+    key = "/rota/runs/001/default/waits/r"
+    first = attempt(1, "a3", a3, assigned_at="2023-11-14T22:13:20Z")
+    story.run("waits", "r", [record("assigned", [first])])
+    created = story.revision
+    story.delete("/rota/agents/a3")
+    for _ in range(2):
+        story.put("/rota/jobs/001/default/waits", {"spec": {"user_id": "waiting-1-4"}, "created_at": CREATED}, _created(story, "waits"))
+        story.add("paused", round=1, revision=story.revision)
+    queued = {**record("queued", [{**first, **LOST}]), "waits_for_worker": "a3", "waits_until": "2023-11-14T22:13:40Z"}
+    story.put(key, {**queued, "attempt": 1, "fence": 1}, created)
+    second = attempt(2, "a4", a4, assigned_at="2023-11-14T22:13:40.5Z")
+    story.put(key, record("assigned", [queued["attempts"][0], second]), created)
+    since = story.revision
+    story.task("start", "waits/r", 2, 40, "a4")
+    story.task("beat", "waits/r", 2, 45, "a4")
+    handed = [queued["attempts"][0], {**second, "end_time": "t", "end_reason": "agent_stopped"}]
+    story.put(key, {**record("queued", handed), "waits_for_worker": "a4", "waits_until": "2023-11-14T22:14:00Z"}, created)
+    story.add("drained", round=1, agent="a4", since=since, until=story.revision, deadline=44 * SECOND, leader_killed=False)
+    a3 = story.put("/rota/agents/a3", {})
+    third = attempt(3, "a3", a3, assigned_at="2023-11-14T22:14:01Z")
+    story.put(key, record("assigned", [*handed, third]), created)
+    story.put(key, record("completed", [*handed, {**third, **DONE}]), created)
+    story.task("start", "waits/r", 3, 61, "a3")
+    story.task("end", "waits/r", 3, 62, "a3")
 
 
 def _created(story: Story, job: str) -> int:
@@ -229,6 +274,35 @@ def backwards(story: Story) -> None:
     second["value"] = {**second["value"], "state": "running"}
 
 
+def removed_too_early(story: Story) -> None:
+    story.events.remove(_change(story, "/moved/r", "completed"))
+    story.delete("/rota/runs/001/default/moved/r")
+
+
+def removed_before_its_runs(story: Story) -> None:
+    story.delete("/rota/jobs/001/default/moved")
+
+
+def removed_with_work_to_do(story: Story) -> None:
+    story.delete("/rota/runs/001/default/moved/r")
+    job = next(e for e in story.events if e["kind"] == "change" and e["key"] == "/rota/jobs/001/default/moved")
+    job["value"]["next_run_time"] = TIMES[0]
+    story.delete("/rota/jobs/001/default/moved")
+
+
+def removed(story: Story) -> None:
+    """As retention does it; who looks afterwards does not find it."""
+    story.delete("/rota/runs/001/default/moved/r")
+    story.delete("/rota/jobs/001/default/moved")
+    forgotten(story)
+
+
+def found_again(story: Story) -> None:
+    removed(story)
+    story.add("op", op="read", job="moved", server="s3", begin=9, end=10, outcome="ok", found=True, cancelled=False,
+              status="completed", revision=7, runs={"r": "completed"})  # fmt: skip
+
+
 def stale_read(story: Story) -> None:
     story.add("op", op="read", job="moved", server="s3", begin=7, end=8, outcome="ok", found=True, cancelled=False,
               status="running", revision=7, runs={"r": "running"})  # fmt: skip
@@ -269,6 +343,47 @@ def same_fence(story: Story) -> None:
 def rewritten_attempt(story: Story) -> None:
     value = _change(story, "/moved/r", "completed")["value"]
     value["attempts"] = [{**value["attempts"][0], "end_reason": "exited"}, value["attempts"][1]]
+
+
+def retried_after_all(story: Story) -> None:
+    value = _change(story, "/once/r", "failed")["value"]
+    value["attempts"] = [value["attempts"][0], {**value["attempts"][0], "attempt": 2}]
+
+
+def retry_lost(story: Story) -> None:
+    story.events = [e for e in story.events if not (e["kind"] == "change" and "/again/r-r001" in e["key"])]
+
+
+def retried_twice(story: Story) -> None:
+    story.run("again", "r-r002", [{**record("queued", []), "retry_of": "r"}])
+
+
+def retried_unasked(story: Story) -> None:
+    for event in story.events:
+        if event.get("op") == "retry":
+            event["outcome"] = "fail"
+
+
+def did_not_wait(story: Story) -> None:
+    for event in story.events:
+        if event.get("value", {}).get("waits_for_worker") == "a3":
+            event["value"]["waits_until"] = "2023-11-14T22:14:40Z"
+
+
+def given_to_a_drained_agent(story: Story) -> None:
+    next(e for e in story.events if e["kind"] == "drained")["since"] -= 1
+
+
+def taken_in_a_pause(story: Story) -> None:
+    story.add("paused", round=1, revision=story.revision)
+
+
+def not_handed_over(story: Story) -> None:
+    story.task("beat", "waits/r", 2, 55, "a4")
+
+
+def nothing_to_hand_over(story: Story) -> None:
+    next(e for e in story.events if e["kind"] == "drained")["deadline"] = 90 * SECOND
 
 
 def slow(story: Story) -> None:
@@ -313,7 +428,11 @@ SPOILED: list[tuple[str, Callable[[Story], None], str]] = [
     ("C4", nothing_to_adopt, "wrong"),
     ("C5", ended_twice, "doubled"),
     ("C5", backwards, "wrong"),
+    ("C5", removed_too_early, "lost"),
+    ("C5", removed_before_its_runs, "lost"),
+    ("C5", removed_with_work_to_do, "lost"),
     ("C6", stale_read, "lost"),
+    ("C6", found_again, "lost"),
     ("C6", forgotten, "lost"),
     ("C6", cancel_forgotten, "lost"),
     ("C6", older_checkpoint, "lost"),
@@ -321,6 +440,15 @@ SPOILED: list[tuple[str, Callable[[Story], None], str]] = [
     ("C7", given_to_a_dead_agent, "wrong"),
     ("C7", same_fence, "wrong"),
     ("C7", rewritten_attempt, "wrong"),
+    ("C1", retried_after_all, "wrong"),
+    ("C1", retry_lost, "lost"),
+    ("C1", retried_twice, "doubled"),
+    ("C1", retried_unasked, "wrong"),
+    ("C7", did_not_wait, "wrong"),
+    ("C7", given_to_a_drained_agent, "wrong"),
+    ("C7", taken_in_a_pause, "wrong"),
+    ("C8", not_handed_over, "wrong"),
+    ("C8", nothing_to_hand_over, "wrong"),
     ("C8", slow, "wrong"),
     ("C8", never_back, "wrong"),
     ("C9", orphan, "wrong"),
@@ -335,6 +463,13 @@ def test_a_bad_history_is_found(check: str, spoil: Callable[[Story], None], kind
     spoil(story)
     found = find(check, story)
     assert kind in {violation.kind for violation in found}, found
+
+
+@pytest.mark.parametrize("check", CHECKERS)
+def test_ended_jobs_may_be_removed(check: str) -> None:
+    story = good()
+    removed(story)
+    assert find(check, story) == []
 
 
 def test_a_live_round_is_not_judged_yet() -> None:

@@ -41,6 +41,15 @@ class RecordedClient:
         self.history.add("op", op="cancel", job=job, **record)
         return outcome
 
+    def retry(self, server: ServerNode, job: str, key: str) -> str | None:
+        """The run that an acknowledged request to run the newest failed one again has made; None for any other outcome."""
+        outcome, answer, record = self._call(
+            server, "POST", f"/jobs/{quote(job)}/retry", None, {"Idempotency-Key": key}
+        )
+        run: str | None = answer.json()["run_id"] if outcome == "ok" and answer else None
+        self.history.add("op", op="retry", job=job, run=run, **record)
+        return run
+
     def read(self, server: ServerNode, job: str) -> dict[str, Any] | None:
         """A job as a server shows it; None when it is not there, or nobody answers."""
         outcome, answer, record = self._call(server, "GET", f"/jobs/{quote(job)}", None, {})

@@ -11,6 +11,8 @@
 | `fault` | a fault is injected or healed |
 | `process` | a process of the cluster starts, stops or is killed |
 | `replaced` | an agent's process has left, and how long after that the next one spoke; `in_time`: whether its tasks have to go on |
+| `paused` | up to this revision the brake has held back the runs of lost agents, since the one before in its round |
+| `drained` | between these revisions an agent was drained, and when the deadline was |
 | `waiting` | what does not work yet after healing |
 | `recovered` | how long after healing everything worked again |
 | `census` | which processes, leases and descriptors were there when nothing was to be done |

@@ -18,6 +18,7 @@ from .history import HistoryWriter
 from .net import Host
 
 ETCD_CLIENT_PORT, ETCD_PEER_PORT = 2379, 2380
+QUOTA_FLAG = "--quota-backend-bytes="
 HTTP_PORT, GRPC_PORT, SIDECAR_PORT = 8080, 7070, 2379
 
 
@@ -104,6 +105,10 @@ class EtcdMember(Member):
         }
         argv = ["etcd", *(word for key, value in arguments.items() for word in (f"--{key}", value))]
         super().__init__(name, host, argv, folder, env, history)
+
+    def set_quota(self, size: int) -> None:
+        """How large its database may become, bytes, from its next start on."""
+        self.argv = [word for word in self.argv if not word.startswith(QUOTA_FLAG)] + [f"{QUOTA_FLAG}{size}"]
 
     def gateway(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """A call of the JSON gateway."""

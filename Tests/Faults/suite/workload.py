@@ -21,6 +21,8 @@ SECOND = 1_000_000
 # A client gives up on a submission after so long; the key then tells nobody any more.
 SUBMIT_PATIENCE = 45.0
 RETRY_PAUSE = 0.3
+# What a task that is to fail ends with.
+TEMPORARY_FAILURE = 75
 BACKOFF = {"list": ["500ms", "1s"], "jitter": 0.1}
 STEPS, STEP_MILLIS = 6, 800
 
@@ -36,6 +38,9 @@ class Load:
     steps: float = 0.25
     """Of a worker's tasks and of processes, so many each: both save checkpoints."""
     doomed: float = 0.2
+    chosen: float = 0.2
+    """Of jobs whose failures are not retried, of failed jobs that are run again, and of those that wait for a lost agent, so
+    many each."""
     recurring: int = 2
     """Of cron jobs and of those that forbid overlaps, so many each for the whole round."""
     reads: float = 6.0
@@ -46,7 +51,7 @@ class Load:
         """The same mix, more or less of it."""
         return Load(
             self.one_off * factor, self.retrying * factor, self.at_most_once * factor, self.cancelled * factor,
-            self.steps * factor, self.doomed * factor, self.recurring, self.reads, self.use_keys,
+            self.steps * factor, self.doomed * factor, self.chosen * factor, self.recurring, self.reads, self.use_keys,
         )  # fmt: skip
 
 
@@ -71,7 +76,8 @@ class Workload:
         rates = {
             "one_off": self.load.one_off, "retrying": self.load.retrying, "at_most_once": self.load.at_most_once,
             "cancelled": self.load.cancelled, "steps": self.load.steps, "process_steps": self.load.steps,
-            "doomed": self.load.doomed,
+            "doomed": self.load.doomed, "not_retried": self.load.chosen, "run_again": self.load.chosen,
+            "waiting": self.load.chosen,
         }  # fmt: skip
         for kind, rate in rates.items():
             if rate > 0:
@@ -90,6 +96,12 @@ class Workload:
         marker = self._marker(kind)
         self._plan(marker, kind, **plan)
         self._spawn(self._submit, marker, {**body, "user_id": marker}, Random(self.random.random()))
+
+    def submit_once(self, kind: str, body: dict[str, Any]) -> str | None:
+        """One more job, of a fault, by one call; None when that is not acknowledged."""
+        marker = self._marker(kind)
+        self._plan(marker, kind)
+        return self.client.submit(self.random.choice(self.cluster.servers), marker, {**body, "user_id": marker}, marker)
 
     def submit_twice(self) -> None:
         """A job whose first acknowledgement is lost on the way, so that it is submitted again."""
@@ -150,6 +162,14 @@ class Workload:
                 return {"exec": tasks.argv(100, failures=failures), "max_retries": failures + 1, "backoff": BACKOFF}
             case "doomed":
                 return {"exec": tasks.argv(50, failures=99), "max_retries": 1, "backoff": BACKOFF}
+            case "not_retried":
+                never = {"exit_codes": [TEMPORARY_FAILURE]}
+                return {"exec": tasks.argv(50, failures=99), "max_retries": 3, "backoff": BACKOFF, "no_retry_on": never}
+            case "run_again":
+                return {"exec": tasks.argv(50, failures=99)}
+            case "waiting":
+                wait = {"on_agent_loss": "wait", "agent_loss_wait": "20s"}
+                return {"exec": tasks.argv(random.choice([1_500, 5_000])), **wait}
             case "at_most_once":
                 return {"exec": tasks.argv(random.choice([500, 1_500, 5_000])), "on_agent_loss": "fail"}
             case "cancelled":
@@ -191,6 +211,8 @@ class Workload:
             self._acknowledged.append(job)
         if marker.startswith("cancelled"):
             self._cancel(job, random)
+        elif marker.startswith("run_again"):
+            self._run_again(job, marker, random)
 
     def _cancel(self, job: str, random: Random) -> None:
         """Cancels at about the time when the task ends."""
@@ -200,6 +222,14 @@ class Workload:
             if self.client.cancel(random.choice(self.cluster.servers), job) in ("ok", "fail"):
                 return
             time.sleep(RETRY_PAUSE)
+
+    def _run_again(self, job: str, marker: str, random: Random) -> None:
+        """Asks for it until it is acknowledged: before it has failed there is nothing to be run again."""
+        deadline = time.monotonic() + SUBMIT_PATIENCE
+        while time.monotonic() < deadline:
+            time.sleep(RETRY_PAUSE + random.random())
+            if self.client.retry(random.choice(self.cluster.servers), job, f"{marker}-again"):
+                return
 
     def _keep_reading(self, random: Random) -> None:
         while not self._over.wait(random.expovariate(self.load.reads)):

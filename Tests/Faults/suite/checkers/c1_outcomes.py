@@ -11,6 +11,9 @@ ALLOWED = {
     "one_off": {"completed"},
     "retrying": {"completed"},
     "doomed": {"failed"},
+    "not_retried": {"failed"},
+    "run_again": {"failed"},
+    "waiting": {"completed"},
     "at_most_once": {"completed", "failed"},
     "cancelled": {"completed", "cancelled"},
     "steps": {"completed"},
@@ -21,7 +24,7 @@ ALLOWED = {
     "broken": {"failed"},
 }
 # Jobs that have exactly one run.
-SINGLE = set(ALLOWED) - {"cron", "forbid"}
+SINGLE = set(ALLOWED) - {"cron", "forbid", "run_again"}
 
 
 def outcomes(history: History) -> list[Violation]:
@@ -61,6 +64,8 @@ def _judge(history: History, plan: Event, job: Life) -> list[Violation]:
     name, kind = f"{plan['class']} job {job.name}", plan["class"]
     if kind in SINGLE and len(runs) != 1:
         found.append(Violation("C1", "doubled" if runs else "lost", f"{name} has {len(runs)} runs"))
+    if kind == "run_again":
+        found += _judge_again(history, name, job, runs)
     executions = {(attempt.run, attempt.attempt): attempt for attempt in history.attempts if attempt.job == job.name}
     for run in runs:
         state = run.last["state"]
@@ -71,6 +76,8 @@ def _judge(history: History, plan: Event, job: Life) -> list[Violation]:
             found.append(Violation("C1", "wrong", f"{name}: run {run.name} is {state} ({message})"))
         elif state == "failed" and kind == "at_most_once" and _end_reason(run) not in AGENTS_DOING:
             found.append(Violation("C1", "wrong", f"{name}: failed by {_end_reason(run)} ({message})"))
+        elif kind == "not_retried" and (count := _failures(run)) != 1:
+            found.append(Violation("C1", "wrong", f"{name}: run {run.name} has failed {count} times, and may not be retried"))
         elif wrong := _wrong_reason(history, plan, run):
             found.append(Violation("C1", "wrong", f"{name}: {wrong} ({message})"))
         elif state == "completed" and kind != "noop":
@@ -78,6 +85,27 @@ def _judge(history: History, plan: Event, job: Life) -> list[Violation]:
             if execution is None or not execution.ended:
                 found.append(Violation("C1", "lost", f"{name}: run {run.name} is completed, but never ran to its end"))
     return found
+
+
+def _judge_again(history: History, name: str, job: Life, runs: list[Life]) -> list[Violation]:
+    """One run by itself, and one more where somebody asked for it, however often."""
+    tries = [op for op in history.ops("retry") if op["job"] == job.name]
+    made = {op["run"] for op in tries if op["outcome"] == "ok"}
+    again = {run.name.split("/")[1] for run in runs if "retry_of" in run.last}
+    found: list[Violation] = []
+    if len(runs) - len(again) != 1:
+        found.append(Violation("C1", "doubled" if runs else "lost", f"{name} has {len(runs) - len(again)} runs of its own"))
+    if missing := made - again:
+        found.append(Violation("C1", "lost", f"{name}: asked to run again, acknowledged as {missing}, not in etcd"))
+    if len(again) > 1:
+        found.append(Violation("C1", "doubled", f"{name}: asked once to run again, and has the runs {sorted(again)}"))
+    if again and all(op["outcome"] == "fail" for op in tries):
+        found.append(Violation("C1", "wrong", f"{name}: nobody was told to run it again, and there is {again}"))
+    return found
+
+
+def _failures(run: Life) -> int:
+    return sum(attempt.get("end_reason") == "exited" for attempt in run.last.get("attempts", []))
 
 
 def _wrong_reason(history: History, plan: Event, run: Life) -> str:

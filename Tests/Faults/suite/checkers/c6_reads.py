@@ -20,13 +20,14 @@ def _jobs(history: History) -> list[Violation]:
             known[op["job"]].append(op)
     found: list[Violation] = []
     blind = _blind(history)
+    removed = {job.name for job in history.jobs if job.deleted_at is not None}
     for read in history.ops("read"):
         if read["outcome"] != "ok" or _is_within(read, blind):
             continue
         before = [op for op in known[read["job"]] if op["end"] < read["begin"]]
         where = f"{read['job']} at {read['server']}"
         if not read["found"]:
-            if before:
+            if before and not _was_removed(read, known[read["job"]], removed):
                 found.append(Violation("C6", "lost", f"{where} was not found, after an acknowledged {before[0]['op']}"))
             continue
         for op in before:
@@ -35,6 +36,12 @@ def _jobs(history: History) -> list[Violation]:
             if op["op"] == "read" and op["found"]:
                 found += _regressions(where, op, read)
     return found
+
+
+def _was_removed(read: Event, known: list[Event], removed: set[str]) -> bool:
+    """Whether the job has been removed, as only what has ended may be (C5), and nobody has seen it after this read."""
+    later = (op for op in known if op["op"] == "read" and op["found"] and op["begin"] > read["end"])
+    return read["job"] in removed and not any(later)
 
 
 def _blind(history: History) -> list[tuple[list[str], int, int]]:

@@ -1,7 +1,9 @@
 """C7: every change of a run is by who owned it then: attempts and fences rise together, are given to incarnations that
-exist, and are taken only from those that are gone or that gave them back."""
+exist and are not drained, and are taken only from those that are gone or that gave them back; while the brake is on, from nobody
+that is only gone."""
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from ..history import Change, History
@@ -23,7 +25,40 @@ def fences(history: History) -> list[Violation]:
                 for what in _judge(history, previous, change)
             ]
             previous = change
+    return found + _given_to_drained(history) + _taken_in_pauses(history)
+
+
+def _given_to_drained(history: History) -> list[Violation]:
+    found: list[Violation] = []
+    for drain in history.by_kind["drained"]:
+        for run in history.runs:
+            seen = 0
+            for change in run.changes:
+                number = change.value.get("attempt", 0)
+                is_new, seen = number > seen, max(number, seen)
+                if is_new and drain["since"] < change.revision <= drain["until"]:
+                    if change.value["attempts"][-1]["worker_id"] == drain["agent"]:
+                        what = f"{run.name} was given to {drain['agent']} at revision {change.revision}, which is drained"
+                        found.append(Violation("C7", "wrong", what))
     return found
+
+
+def _taken_in_pauses(history: History) -> list[Violation]:
+    found: list[Violation] = []
+    pauses = history.by_kind["paused"]
+    for begin, end in zip(pauses, pauses[1:]):
+        if begin["round"] != end["round"]:
+            continue
+        for run in history.runs:
+            for before, after in zip(run.changes, run.changes[1:]):
+                if begin["revision"] < after.revision <= end["revision"] and _lost(after) > _lost(before):
+                    what = f"{run.name} was taken as lost at revision {after.revision}, while the brake was on"
+                    found.append(Violation("C7", "wrong", what))
+    return found
+
+
+def _lost(change: Change) -> int:
+    return sum(attempt.get("end_reason") == WITHOUT_AGENT for attempt in change.value.get("attempts", []))
 
 
 def _judge(history: History, before: Change | None, after: Change) -> list[str]:
@@ -33,7 +68,8 @@ def _judge(history: History, before: Change | None, after: Change) -> list[str]:
     was_number, was_fence = old.get("attempt", 0), old.get("fence", 0)
     found: list[str] = []
     if number == was_number:
-        if fence != was_fence:
+        # A run that is another one's retry begins where that one's fences stopped.
+        if before is not None and fence != was_fence:
             found.append(f"the fence went from {was_fence} to {fence} within attempt {number}")
     elif number != was_number + 1 or fence <= was_fence:
         found.append(f"attempt {was_number} with fence {was_fence} was followed by {number} with fence {fence}")
@@ -52,6 +88,9 @@ def _new_attempt(history: History, old: dict[str, Any], after: Change) -> list[s
         found.append(f"given to {agent}, whose incarnation {incarnation} was not there")
     if old.get("state") in OWNED:
         found.append(f"given to {agent} while {old['attempts'][-1]['worker_id']} had it")
+    wanted, until = old.get("waits_for_worker", agent), old.get("waits_until", "")
+    if wanted != agent and datetime.fromisoformat(attempt["assigned_at"]) < datetime.fromisoformat(until):
+        found.append(f"given to {agent} at {attempt['assigned_at']}, when it waited for {wanted} until {until}")
     return found
 
 

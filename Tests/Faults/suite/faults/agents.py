@@ -7,11 +7,9 @@ from collections.abc import Iterator
 
 from processes import wait_until
 
-from ..members import AgentNode, CrowdNode
+from ..members import AgentNode
 from .registry import Surroundings, fault
 
-# How long a great number of agents may take to connect.
-CROWD_SECONDS = 90
 # What an agent that is to be replaced has to do.
 LONG_TASKS = 6
 # An agent's tasks live for its TTL less a margin of a sixth, and less the third that its last renewal may be old. A process that
@@ -134,31 +132,3 @@ def two_agents_with_one_id(around: Surroundings) -> Iterator[None]:
     yield
     twin.stop(15)
     cluster.extra.remove(twin)
-
-
-@fault(20, hold=(5, 8), bound=60)
-def crowd(around: Surroundings) -> Iterator[None]:
-    """a great number of agents connects, loses its leader, connects again at once, and lapses at once"""
-    cluster = around.cluster
-    leader = cluster.expect_leader()
-    around.reserve(leader)
-    count = cluster.settings.crowd
-    crowd = CrowdNode(count, cluster.spare_host, cluster.etcd_urls, cluster.folder, cluster.env, cluster.history)
-    cluster.extra.append(crowd)
-    crowd.start()
-    around.told["connected"] = _seconds_until_connected(crowd, count)
-    leader.kill()
-    around.bring_back(leader)
-    time.sleep(cluster.settings.server_ttl + 1)
-    around.told["connected again"] = _seconds_until_connected(crowd, count)
-    yield
-    lease = int(crowd.state["lease"])
-    crowd.kill()
-    cluster.extra.remove(crowd)
-    cluster.etcdctl("lease", "revoke", f"{lease:x}")
-
-
-def _seconds_until_connected(crowd: CrowdNode, count: int) -> float:
-    begun = time.monotonic()
-    wait_until(lambda: crowd.state.get("connected", 0) >= count, CROWD_SECONDS, f"{count} agents have sessions", every=0.2)
-    return round(time.monotonic() - begun, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from ..cluster import NotPossible
 from .registry import Surroundings, fault
 
 
@@ -31,21 +30,3 @@ def cancel_at_the_end(around: Surroundings) -> Iterator[None]:
         around.workload.submit_and_cancel()
         time.sleep(0.05)
     yield
-
-
-@fault(20, hold=(6, 8), bound=60)
-def all_agents_lapse(around: Surroundings) -> Iterator[None]:
-    """every agent is cut off from etcd at once, and all come back at once"""
-    around.need_cuts()
-    cluster = around.cluster
-    free = [agent for agent in cluster.agents if agent.name not in cluster.reserved]
-    if len(free) < len(cluster.agents):
-        raise NotPossible("another fault has some of the agents")
-    hosts = [agent.host for agent in free]
-    for agent in free:
-        around.reserve(agent)
-    around.cut(hosts, around.etcd_hosts)
-    yield
-    around.heal(hosts, around.etcd_hosts)
-
-

@@ -67,18 +67,6 @@ def _without_majority(around: Surroundings) -> Iterator[None]:
         around.bring_back(member)
 
 
-@fault(11, hold=(6, 10), bound=90)
-def no_space(around: Surroundings) -> Iterator[None]:
-    """etcd's NOSPACE alarm: submissions are refused, results are kept"""
-    member = around.cluster.etcd[0]
-    around.reserve(member)
-    number = member.gateway("/v3/maintenance/status", {})["header"]["member_id"]
-    member.gateway("/v3/maintenance/alarm", {"action": "ACTIVATE", "memberID": number, "alarm": "NOSPACE"})
-    yield
-    # The leader may have healed it: then there is nothing to disarm.
-    member.gateway("/v3/maintenance/alarm", {"action": "DEACTIVATE", "memberID": number, "alarm": "NOSPACE"})
-
-
 @fault(15, hold=(8, 12), bound=45)
 def slow_disk(around: Surroundings) -> Iterator[None]:
     """fsync takes 2 s at all members of etcd"""
