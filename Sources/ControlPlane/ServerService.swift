@@ -164,15 +164,15 @@ private struct ServerParts: Sendable {
         keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
         changes: changes, eventLoop: group.next(), logger: logger, serverID: configuration.serverID,
         machine: machine, zones: configuration.zones))
+    let barrier = ReadBarrier(
+      store: store, replica: replica, keyspace: keyspace, serverID: configuration.serverID)
     feeder = CacheFeeder(
-      store: store, replica: replica, decoder: decoder, relistInterval: configuration.relistInterval,
-      metrics: metrics, logger: logger)
+      store: store, replica: replica, barrier: barrier, decoder: decoder,
+      relistInterval: configuration.relistInterval, metrics: metrics, logger: logger)
     housekeeping = Housekeeping(
       store: store, replica: replica, metrics: metrics, board: storage, pressure: configuration.pressure,
       retention: configuration.machine.retention, logger: logger)
     leaderLink = LeaderLink(group: group, tls: configuration.tls, logger: logger)
-    let barrier = ReadBarrier(
-      store: store, replica: replica, keyspace: keyspace, serverID: configuration.serverID)
     jobs = JobService(
       replica: replica, pipeline: pipeline, barrier: barrier, store: store, keyspace: keyspace,
       idempotencyLeases: LeaseBucket(store: store), metrics: metrics, zones: configuration.zones,

@@ -77,11 +77,11 @@ import Testing
         try await store.put(keyspace.run(run.key), run.encoded())
         keys.append(key)
       }
-      func list(isWarm: Bool) async throws -> Int {
+      func list(_ purpose: Listing.Purpose) async throws -> Int {
         let revision = try await store.range(RangeRequest(.key(keyspace.meta))).revision
         let listing = Listing(
           store: store, replica: server.replica, decoder: await server.replica.surroundings.decoder,
-          revision: revision, pageSize: 7, isWarm: isWarm)
+          revision: revision, pageSize: 7, purpose: purpose)
         await server.replica.beginListing()
         _ = try await listing.run()
         var removed = 0
@@ -90,14 +90,14 @@ import Testing
         return removed
       }
       #expect(await server.replica.cache.jobs.isEmpty, "the watch has dropped all")
-      #expect(try await list(isWarm: false) == 0)
+      #expect(try await list(.fill) == 0)
       #expect(await server.replica.cache.jobs.count == 60)
       #expect(await server.replica.cache.activeRuns.count == 60)
       var job = JobRecord(key: keys[3], uid: "changed", spec: JobSpec(task: .noop), createdAt: .now())
       job.nextRunTime = .latest
       try await store.put(keyspace.job(keys[3]), job.encoded())
       try await store.delete(.key(keyspace.job(keys[4])))
-      #expect(try await list(isWarm: true) == 1)
+      #expect(try await list(.heal) == 1)
       #expect(await server.replica.job(keys[3])?.job.record == job)
       #expect(await server.replica.job(keys[4]) == nil)
       #expect(await server.replica.cache.jobs.count == 59)

@@ -7,9 +7,9 @@ import Testing
 
 /// A server that owns segments: what it gets, fires and may not write.
 @Suite struct SegmentFiringTests {
-  private func soon() -> SubmitRequest {
+  private func soon(millis: Int64 = 300) -> SubmitRequest {
     var spec = JobSpec(task: .noop)
-    spec.executionTime = Timestamp.now().adding(milliseconds: 300)
+    spec.executionTime = Timestamp.now().adding(milliseconds: millis)
     return SubmitRequest(spec: spec)
   }
 
@@ -56,7 +56,7 @@ import Testing
       try await patiently("it owns all") {
         await server.replica.firing.segmentsOwned == server.keyspace.segmentCount
       }
-      let key = try await server.jobs.submit(soon()).job.key
+      let key = try await server.jobs.submit(soon(millis: 3_000)).job.key
       try await patiently("it is known") { await server.replica.cache.jobs[key] != nil }
       server.store.stallWatches(true)
       let segment = server.keyspace.segment(of: key)

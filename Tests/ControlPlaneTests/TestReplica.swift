@@ -20,6 +20,7 @@ final class TestReplica: Sendable {
   let backfills: BackfillService
   let changes: ChangeHub
   let events: EventService
+  let feeder: CacheFeeder
   private let tasks: [Task<Void, Never>]
 
   init(_ store: FakeEtcd, id: String = "s1", ring: ChangeRing.Bounds = .init()) {
@@ -51,12 +52,12 @@ final class TestReplica: Sendable {
       replica: replica, barrier: barrier, hub: changes, decoder: decoder,
       history: EventHistory(
         store: store, hub: changes, barrier: barrier, keyspace: keyspace, metrics: metrics))
-    let feeder = CacheFeeder(
-      store: store, replica: replica, decoder: decoder, relistInterval: .seconds(600), metrics: metrics,
-      logger: logger)
+    feeder = CacheFeeder(
+      store: store, replica: replica, barrier: barrier, decoder: decoder, relistInterval: .seconds(600),
+      metrics: metrics, logger: logger)
     tasks = [
       Task { await pipeline.run(observer: replica) },
-      Task { await feeder.run() },
+      Task { [feeder] in await feeder.run() },
     ]
   }
 

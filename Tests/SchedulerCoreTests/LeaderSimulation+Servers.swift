@@ -301,22 +301,6 @@ struct SimulatedServer {
   }
 }
 
-extension CacheChange {
-  fileprivate var modRevision: Int64? {
-    switch self {
-    case .job(_, let value): value?.modRevision
-    case .listedJob(_, let value): value.modRevision
-    case .run(_, let value): value?.modRevision
-    case .agent(_, let value): value?.modRevision
-    case .server(_, let value), .leader(_, let value): value?.modRevision
-    case .segment(_, let value): value?.modRevision
-    case .calendar(_, let value): value?.modRevision
-    case .backfill(_, let value): value?.modRevision
-    case .drain(_, let value): value?.modRevision
-    }
-  }
-}
-
 extension Proposal {
   /// The same for the same proposal, whatever its number.
   fileprivate var sortKey: String {

@@ -1,18 +1,28 @@
 import EtcdClient
 import SchedulerCore
 
-/// Brings everything that etcd holds at one revision to a replica.
+/// Brings everything that etcd holds at one revision to a replica, or compares.
 ///
 /// Large prefixes are listed in pieces of whole segments, some at a time: etcd 3.4 counts all keys from a page's
 /// first to the end of its range, so paging through a million keys in one range would cost the square of their
 /// number. A replica that is warm gets the keys and revisions alone; values only of the pages where it lacks one.
 struct Listing: Sendable {
+  /// What it is for.
+  enum Purpose {
+    /// To fill a copy that is empty.
+    case fill
+    /// To bring a copy up to date that no watch does at the time.
+    case heal
+    /// To see whether a watch, which goes on meanwhile, has brought everything: nothing is applied.
+    case compare
+  }
+
   let store: any EtcdStore
   let replica: Replica
   let decoder: RecordDecoder
   let revision: Int64
   let pageSize: Int64
-  let isWarm: Bool
+  let purpose: Purpose
 
   /// Returns how many records the watch should have brought before and had not.
   func run() async throws(EtcdError) -> Int {
@@ -56,11 +66,9 @@ struct Listing: Sendable {
     var missed = 0
     do throws(EtcdError) {
       try await store.list(
-        range, pageSize: pageSize, revision: revision, keysOnly: isWarm
+        range, pageSize: pageSize, revision: revision, keysOnly: purpose != .fill
       ) { page throws(EtcdError) in
-        if let values = try await self.values(of: page) {
-          missed += await replica.apply(listed: values.compactMap(decoder.listed), at: revision)
-        }
+        missed += try await take(page)
       }
     } catch {
       return .failure(error)
@@ -68,12 +76,28 @@ struct Listing: Sendable {
     return .success(missed)
   }
 
-  /// The page with its values; nil where the replica has all of them.
-  private func values(of page: [KeyValue]) async throws(EtcdError) -> [KeyValue]? {
-    guard isWarm, let first = page.first, let last = page.last else { return page }
+  /// Returns how many of a page's records the replica should have had and had not.
+  private func take(_ page: [KeyValue]) async throws(EtcdError) -> Int {
+    guard purpose != .fill, let first = page.first, let last = page.last else {
+      return await replica.apply(listed: page.compactMap(decoder.listed), at: revision)
+    }
     let keys = page.map { (key: decoder.keyspace.parse($0.key), modRevision: $0.modRevision) }
-    if await replica.confirm(listed: keys) { return nil }
+    let lacking = await replica.confirm(listed: keys)
+    if lacking.isEmpty { return 0 }
+    if purpose == .compare {
+      return try await isReadable(any: lacking.map { page[$0].key }) ? lacking.count : 0
+    }
     let range = KeyRange(start: Array(first.key.utf8), end: Array(last.key.utf8) + [0])
-    return try await store.range(RangeRequest(range, revision: revision)).kvs
+    let values = try await store.range(RangeRequest(range, revision: revision)).kvs
+    return await replica.apply(listed: values.compactMap(decoder.listed), at: revision)
+  }
+
+  /// Whether one of the keys has a record that can be read; what cannot be, no watch could bring.
+  private func isReadable(any keys: [String]) async throws(EtcdError) -> Bool {
+    for key in keys {
+      let values = try await store.range(RangeRequest(.key(key), revision: revision)).kvs
+      if values.contains(where: { decoder.listed($0) != nil }) { return true }
+    }
+    return false
   }
 }

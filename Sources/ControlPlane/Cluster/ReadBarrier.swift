@@ -21,18 +21,21 @@ actor ReadBarrier {
   }
 
   /// Returns once the cache shows everything that was committed before the call.
-  func pass() async throws(ServiceError) {
+  /// - Returns: A revision up to which it does, which etcd had after the call began.
+  @discardableResult
+  func pass() async throws(ServiceError) -> Int64 {
     let revision: Int64
     switch await currentRevision() {
     case .success(let value): revision = value
     case .failure(let error): throw .unavailable("etcd cannot be read: \(error)")
     }
-    if await replica.reached(revision, within: ServerLimits.barrierNudge) { return }
+    if await replica.reached(revision, within: ServerLimits.barrierNudge) { return revision }
     // Another user's writes move etcd's revision without an event for us: a write of our own will.
     let target = await nudge() ?? revision
     guard await replica.reached(target, within: ServerLimits.barrierPatience) else {
       throw .unavailable("this server's copy of the cluster's state is behind etcd; try another server")
     }
+    return revision
   }
 
   /// A revision that etcd had after the call began.

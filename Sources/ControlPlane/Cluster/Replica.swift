@@ -96,13 +96,15 @@ actor Replica {
   /// Begins a listing of everything.
   func beginListing() { cache.beginListing() }
 
-  /// Notes that the listing has come to these keys. Returns whether all of them are held as of their revisions.
-  func confirm(listed keys: [(key: ParsedKey, modRevision: Int64)]) -> Bool {
-    var isWhole = true
-    for (key, modRevision) in keys where !cache.confirm(listed: key, modRevision: modRevision) {
-      isWhole = false
+  /// Notes that the listing has come to these keys. Returns which of them are not held as of their revisions, by their
+  /// places.
+  func confirm(listed keys: [(key: ParsedKey, modRevision: Int64)]) -> [Int] {
+    var lacking: [Int] = []
+    for (place, listed) in keys.enumerated()
+    where !cache.confirm(listed: listed.key, modRevision: listed.modRevision) {
+      lacking.append(place)
     }
-    return isWhole
+    return lacking
   }
 
   /// After a listing at `revision`: takes out what it has not brought. One step of bounded length, so that others
@@ -125,6 +127,17 @@ actor Replica {
     advance(to: revision, now: now)
     surroundings.changes.restart(after: revision)
   }
+
+  /// Begins a comparison of what is held with a listing, while the watch goes on.
+  func beginComparison() { cache.beginComparison() }
+
+  /// As `sweep`, but only counts.
+  func countUnlisted(_ position: inout ClusterCache.SweepPosition, at revision: Int64) -> Int? {
+    cache.countUnlisted(&position, at: revision)
+  }
+
+  /// Ends a comparison. Returns whether what it found can be believed.
+  func endComparison() -> Bool { cache.endComparison() }
 
   private func advance(to revision: Int64, now: Timestamp) {
     cache.advance(to: revision)
@@ -459,24 +472,6 @@ extension CommitPipeline.Origin {
     switch self {
     case .leader(let term, let id): CommitPipeline.Rider(term: term, id: id)
     case .firing(_, let rider), .caller(_, let rider): rider
-    }
-  }
-}
-
-extension CacheChange {
-  /// The record's own revision; nil for a deletion.
-  var modRevision: Int64? {
-    switch self {
-    case .job(_, let value): value?.modRevision
-    case .listedJob(_, let value): value.modRevision
-    case .run(_, let value): value?.modRevision
-    case .agent(_, let value): value?.modRevision
-    case .server(_, let value): value?.modRevision
-    case .leader(_, let value): value?.modRevision
-    case .segment(_, let value): value?.modRevision
-    case .calendar(_, let value): value?.modRevision
-    case .backfill(_, let value): value?.modRevision
-    case .drain(_, let value): value?.modRevision
     }
   }
 }

@@ -4,4 +4,6 @@ public enum CacheLimits {
   public static let recentJobs = 1_024
   /// Slots of jobs that one step of a sweep looks at.
   public static let slotsPerSweep: JobTable.Slot = 50_000
+  /// Deletions that are remembered while the copy is compared with a listing; with more the comparison says nothing.
+  public static let deletionsRemembered = 200_000
 }

@@ -17,30 +17,6 @@ public struct Versioned<Record: Sendable>: Sendable {
 
 extension Versioned: Equatable where Record: Equatable {}
 
-/// A change of one key, decoded: a watch event, an entry of a listing, or one's own commit.
-public enum CacheChange: Sendable {
-  /// A job was written, or deleted where nil.
-  case job(JobKey, Versioned<JobRecord>?)
-  /// A job was listed: packed at once, since nothing is likely to happen to it soon.
-  case listedJob(JobKey, Versioned<PackedJob>)
-  /// A run was written, or deleted where nil.
-  case run(RunKey, Versioned<RunRecord>?)
-  /// An agent's key was written, or is gone where nil.
-  case agent(String, Versioned<AgentRecord>?)
-  /// A server's key was written, or is gone where nil.
-  case server(String, Versioned<ServerRecord>?)
-  /// A candidate's key was written, or is gone where nil.
-  case leader(lease: Int64, Versioned<ServerRecord>?)
-  /// A segment has another owner, or none where nil.
-  case segment(Int, Versioned<SegmentRecord>?)
-  /// A calendar was written, or deleted where nil.
-  case calendar(CalendarKey, Versioned<CalendarRecord>?)
-  /// A backfill was written, or deleted where nil.
-  case backfill(BackfillKey, Versioned<BackfillRecord>?)
-  /// An agent is drained, or not any more where nil.
-  case drain(String, Versioned<DrainRecord>?)
-}
-
 /// The warm copy of the cluster's state, with the indexes that queries need.
 ///
 /// It may be told the same thing twice and, of one key, old news after new: a change counts only if
@@ -95,6 +71,8 @@ public struct ClusterCache: Sendable {
   private var orphans: [JobKey: Set<String>] = [:]
   /// Of the listing that has begun last.
   private var generation: Generation = 0
+  /// What has been deleted since a comparison with a listing began; nil while there is none.
+  private var deletedSince: Set<ParsedKey>?
 
   /// Makes an empty cache.
   /// - Parameters:
@@ -126,6 +104,9 @@ public struct ClusterCache: Sendable {
   /// - Parameter revision: The revision at which it was made; of a listing, the listing's.
   @discardableResult
   public mutating func apply(_ change: CacheChange, at revision: Int64) -> Bool {
+    if let known = deletedSince?.count, known < CacheLimits.deletionsRemembered, let key = change.deletedKey {
+      deletedSince?.insert(key)
+    }
     switch change {
     case .job(let key, let job):
       let slot = jobs.slot(of: key)
@@ -287,7 +268,8 @@ public struct ClusterCache: Sendable {
     return apply(change, at: revision)
   }
 
-  /// Notes that the listing under way has come to a key. Returns whether what is held of it is as new.
+  /// Notes that the listing under way has come to a key. Returns whether what is held of it is as new, or was deleted
+  /// since `beginComparison`.
   public mutating func confirm(listed key: ParsedKey, modRevision: Int64) -> Bool {
     let held: Int64?
     switch key {
@@ -305,7 +287,20 @@ public struct ClusterCache: Sendable {
     case .drain(let id): held = drains.mark(id, generation)
     case .meta, .other: return true
     }
-    return held.map { $0 >= modRevision } ?? false
+    return held.map { $0 >= modRevision } ?? deletedSince?.contains(key) ?? false
+  }
+
+  /// Begins a comparison with a listing at a later revision, while changes go on being applied.
+  public mutating func beginComparison() {
+    beginListing()
+    deletedSince = []
+  }
+
+  /// Ends a comparison.
+  /// - Returns: Whether all deletions since it began could be remembered; if not it may have found differences that are none.
+  public mutating func endComparison() -> Bool {
+    defer { deletedSince = nil }
+    return deletedSince.map { $0.count < CacheLimits.deletionsRemembered } ?? false
   }
 
   /// Where the sweep after a listing has come to.
@@ -321,6 +316,23 @@ public struct ClusterCache: Sendable {
   /// bounded length: to be called until it returns nil.
   /// - Returns: The deletions that were made.
   public mutating func sweep(_ position: inout SweepPosition, at revision: Int64) -> [CacheChange]? {
+    guard let unlisted = nextUnlisted(&position) else {
+      jobs.endFilling()
+      return nil
+    }
+    return unlisted.filter { apply(listed: $0, at: revision) }
+  }
+
+  /// How many records are held that a listing at `revision` has not brought, though they are of that revision or older.
+  /// One step, as of `sweep`.
+  public func countUnlisted(_ position: inout SweepPosition, at revision: Int64) -> Int? {
+    nextUnlisted(&position)?.count { deletion in
+      deletion.deletedKey.flatMap { modRevision(of: $0) }.map { $0 <= revision } ?? false
+    }
+  }
+
+  /// The deletions of what is held and not marked with the current listing's number.
+  private func nextUnlisted(_ position: inout SweepPosition) -> [CacheChange]? {
     var missing: [CacheChange] = []
     if !position.hasSweptOthers {
       position.hasSweptOthers = true
@@ -333,16 +345,29 @@ public struct ClusterCache: Sendable {
       missing += backfills.unmarked(generation).map { .backfill($0, nil) }
       missing += drains.unmarked(generation).map { .drain($0, nil) }
     } else {
-      guard position.nextSlot < jobs.slotEnd else {
-        jobs.endFilling()
-        return nil
-      }
+      guard position.nextSlot < jobs.slotEnd else { return nil }
       let end = min(jobs.slotEnd, position.nextSlot + CacheLimits.slotsPerSweep)
       let slots = jobs.unmarked(generation, in: position.nextSlot..<end)
       missing += slots.compactMap { jobs.key(at: $0) }.map { .job($0, nil) }
       position.nextSlot = end
     }
-    return missing.filter { apply(listed: $0, at: revision) }
+    return missing
+  }
+
+  /// The revision of what is held of a key; nil where nothing is.
+  private func modRevision(of key: ParsedKey) -> Int64? {
+    switch key {
+    case .job(let key): jobs.facts(of: key)?.modRevision
+    case .run(let key): runs[key]?.modRevision
+    case .agent(let id): agents[id]?.modRevision
+    case .server(let id): servers[id]?.modRevision
+    case .leader(let lease): leaders[lease]?.modRevision
+    case .segment(let number): segments[number]?.modRevision
+    case .calendar(let key): calendars[key]?.modRevision
+    case .backfill(let key): backfills[key]?.modRevision
+    case .drain(let id): drains[id]?.modRevision
+    case .meta, .other: nil
+    }
   }
 
   // MARK: Status
