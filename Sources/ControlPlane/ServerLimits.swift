@@ -42,6 +42,10 @@ enum ServerLimits {
   /// How long a server that leaves waits for its segments to move, and how often it looks.
   static let drainPatience: Duration = .seconds(1)
   static let drainPause: Duration = .milliseconds(10)
+  /// How long a server that has given its lease back waits to see that, before it sends agents to the next leader; and
+  /// how often it looks.
+  static let handOverPatience: Duration = .milliseconds(500)
+  static let handOverPause: Duration = .milliseconds(1)
   /// How long a member of etcd may take to answer before it is shown as one that does not.
   static let memberPatience: Duration = .seconds(1)
   /// How long the leader may take to show the cluster before the server that was asked does it alone.

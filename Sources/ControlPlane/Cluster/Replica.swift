@@ -22,12 +22,6 @@ actor Replica {
     let zones: TimeZones
   }
 
-  private struct RevisionWaiter {
-    let id: UInt64
-    let revision: Int64
-    let continuation: CheckedContinuation<Void, Never>
-  }
-
   let surroundings: Surroundings
   /// Only what is on this actor may read it: a copy outside would have the next change copy all of it.
   private(set) var cache: ClusterCache
@@ -35,6 +29,7 @@ actor Replica {
   /// This server's candidate lease; nil while it holds none.
   private var ownLease: Int64?
   private(set) var leader: LeaderMachine?
+  private var isResigning = false
   /// When this server began to lead.
   private(set) var leadsSince = Timestamp.earliest
   /// The lease of the server that leads, and when the one that led before was seen to be gone.
@@ -50,8 +45,7 @@ actor Replica {
   var firingWaitsUntil: Timestamp?
   private var segmentsTold = 0
   private var timer: (scheduled: Scheduled<Void>, at: Timestamp)?
-  private var revisionWaiters: [RevisionWaiter] = []
-  private var nextWaiter: UInt64 = 0
+  private var waiters = RevisionWaiters()
   private var watchers: [JobKey: [UInt64: AsyncStream<Void>.Continuation]] = [:]
   private var nextWatcher: UInt64 = 0
 
@@ -141,11 +135,7 @@ actor Replica {
 
   private func advance(to revision: Int64, now: Timestamp) {
     cache.advance(to: revision)
-    let due = revisionWaiters.filter { $0.revision <= cache.revision }
-    if !due.isEmpty {
-      revisionWaiters.removeAll { $0.revision <= cache.revision }
-      for waiter in due { waiter.continuation.resume() }
-    }
+    waiters.release(upTo: cache.revision)
     reviewLeadership(now: now)
     turn(now: now)
     if firing.segmentsOwned != segmentsTold {
@@ -182,6 +172,25 @@ actor Replica {
     turn(now: .now())
   }
 
+  /// Stands no more, to give the lease back: nothing is decided from now on. Agents keep their sessions until
+  /// `endSessions`, when another server may lead already.
+  func resign() {
+    isResigning = true
+    stand(lease: nil)
+  }
+
+  /// Whether the watch shows the key of that candidate.
+  func showsCandidate(_ lease: Int64) -> Bool { cache.leaders[lease] != nil }
+
+  /// Sends the agents to the next leader, after `resign`.
+  func endSessions() {
+    isResigning = false
+    guard leader == nil else { return }
+    surroundings.sessions.closeAll(reason: Self.leadsNoMore)
+  }
+
+  private static let leadsNoMore = "this server does not lead any more"
+
   /// Leads exactly while the watched state says that this server's candidate key is the oldest. What
   /// the watch shows is complete up to its revision, so it holds all that earlier leaders wrote:
   /// their writes compare keys whose deletion it has passed.
@@ -210,7 +219,7 @@ actor Replica {
     surroundings.logger.notice("this server does not lead any more")
     leader = nil
     brakeWasOn = false
-    surroundings.sessions.closeAll(reason: "this server does not lead any more")
+    if !isResigning { surroundings.sessions.closeAll(reason: Self.leadsNoMore) }
   }
 
   // MARK: Turns
@@ -342,23 +351,17 @@ actor Replica {
   /// Waits until all changes up to a revision are in the cache; false when that takes too long.
   func reached(_ revision: Int64, within patience: Duration) async -> Bool {
     guard cache.revision < revision else { return true }
-    let id = nextWaiter
-    nextWaiter += 1
+    let id = waiters.newID()
     let patienceEnd = surroundings.eventLoop.scheduleTask(in: TimeAmount(patience)) {
       Task { await self.stopWaiting(id) }
       return
     }
-    await withCheckedContinuation {
-      revisionWaiters.append(RevisionWaiter(id: id, revision: revision, continuation: $0))
-    }
+    await withCheckedContinuation { waiters.add(id, revision, $0) }
     patienceEnd.cancel()
     return cache.revision >= revision
   }
 
-  private func stopWaiting(_ id: UInt64) {
-    guard let index = revisionWaiters.firstIndex(where: { $0.id == id }) else { return }
-    revisionWaiters.remove(at: index).continuation.resume()
-  }
+  private func stopWaiting(_ id: UInt64) { waiters.release(id) }
 
   /// Signals once for each batch of changes of a job or its runs, and once at the start.
   func changes(of key: JobKey) -> AsyncStream<Void> {

@@ -119,8 +119,15 @@ struct Candidate: Sendable {
 
   private func leave(_ lease: Int64, draining: Bool) async {
     if draining { await drain(lease) }
-    await replica.stand(lease: nil)
+    await replica.resign()
     await revoke(lease)
+    // Agents that were sent away before would look for the next leader in vain, and wait.
+    let clock = ContinuousClock()
+    let end = clock.now + ServerLimits.handOverPatience
+    while await replica.showsCandidate(lease), clock.now < end {
+      try? await Task.sleep(for: ServerLimits.handOverPause)
+    }
+    await replica.endSessions()
   }
 
   /// Has the leader give this server's segments away, as long as there is another server to take them.
