@@ -19,7 +19,7 @@ enum AgentLimits {
   static let startsPerTurn = 16
   /// How often processes that outlived their shim are looked for, milliseconds.
   static let orphanCheckMillis: Int32 = 100
-  /// How long tasks of an earlier life may take to die by themselves before they are killed.
+  /// How long tasks of an earlier life may take to die by themselves before they are killed, if trust in the lease lasts.
   static let strayGrace: Duration = .seconds(15)
   /// The same while other tasks of that life go on and wait for the lease to be renewed.
   static let strayGraceBesideAdopted: Duration = .seconds(1)

@@ -83,20 +83,22 @@ public final class AgentService: Service {
   ) async throws -> [AdoptedTask] {
     let saved = SavedIncarnation.load(folder.incarnationFile)
     // Another id has another key. Past the end of trust the shims are killing everything.
-    let mayGoOn = saved?.agentID == configuration.id && trust.trustedUntil > Clocks.boot()
+    let trusted = trust.trustedUntil
+    let mayGoOn = saved?.agentID == configuration.id && trusted > Clocks.boot()
     let adopted = await Adoption(folder: folder, logger: logger).takeOver(
       recovered, incarnation: mayGoOn ? saved?.createRevision : nil)
     if adopted.isEmpty { trust.trustedUntil = 0 }
     let goOn = Set(adopted.map(\.folder))
     let rest = recovered.begun.compactMap { folder.folder(of: $0) }.filter { !goOn.contains($0) }
-    try await end(rest, in: folder, sparing: goOn, isolation)
+    try await end(rest, in: folder, sparing: goOn, trusted: trusted, isolation)
     return adopted
   }
 
   /// Makes sure that nothing else of an earlier process of this agent still runs. Its shims are told to kill their
-  /// tasks; what is left after a while is killed here.
+  /// tasks; what is left after a while is killed here. Past the end of trust in the earlier process's lease nothing gets a while:
+  /// what has lost its shim would live on when the lease lapses, and its run begins elsewhere.
   private func end(
-    _ attempts: [AttemptFolder], in folder: DataFolder, sparing adopted: Set<AttemptFolder>,
+    _ attempts: [AttemptFolder], in folder: DataFolder, sparing adopted: Set<AttemptFolder>, trusted: Int64,
     _ isolation: Isolation
   ) async throws {
     let kept = Array(adopted)
@@ -111,7 +113,7 @@ public final class AgentService: Service {
     {
       unreached = Adoption.dismiss(unreached)
       let waited = ContinuousClock.now - start
-      if waited > grace {
+      if waited > grace || Clocks.boot() >= trusted {
         if !isKilling { logger.warning("tasks of the agent's earlier process are still alive; killing them") }
         isKilling = true
         _ = StrayProcesses.kill(under: folder.attempts, sparing: paths)

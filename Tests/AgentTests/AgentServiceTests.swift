@@ -1,4 +1,5 @@
 import EtcdClient
+import Glibc
 import Logging
 import NIOCore
 import NIOPosix
@@ -276,6 +277,35 @@ struct AgentServiceTests {
       #expect(StrayProcesses.find(under: path + "/attempts").isEmpty, "before the next incarnation begins")
       let update = try await leader.update { $0.end != nil }
       #expect(update.ref == ref && update.end?.reason == .fenced && update.startedAt != nil)
+    }
+    await leader.stop()
+  }
+
+  @Test func whatHasLostItsShimDiesBeforeTheLeaseLapses() async throws {
+    let leader = Leader(epoch: 1)
+    try await announce(try await leader.start(), lease: "1")
+    try await withAgent(leaving: true) {
+      let hello = try await leader.hello()
+      // It has a session of its own, so that it does not die with the shim.
+      let script = "setsid sleep 1000 & sleep 1000"
+      let work = makeWork("a", .shell(script: script, interpreter: []), incarnation: hello.incarnation)
+      try await leader.say(.assign([work]))
+      try await leader.started.next { $0.ref == work.ref ? () : nil }
+    }
+    let attempts = temporary.path + "/attempts"
+    for pid in StrayProcesses.find(under: attempts) {
+      // Its task dies with it.
+      let environment = (try? Files.read("/proc/\(pid)/environ", limit: 1 << 20)) ?? []
+      let isShim = String(decoding: environment, as: UTF8.self).contains(StrayProcesses.shimVariable + "=")
+      if isShim { kill(pid, SIGKILL) }
+    }
+    try await Task.sleep(for: .milliseconds(200))
+    #expect(!StrayProcesses.find(under: attempts).isEmpty, "the shim's child lives")
+    let begun = ContinuousClock.now
+    try await withAgent {
+      _ = try await leader.hello()
+      #expect(StrayProcesses.find(under: attempts).isEmpty)
+      #expect(ContinuousClock.now - begun < AgentLimits.strayGrace)
     }
     await leader.stop()
   }

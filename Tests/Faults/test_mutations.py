@@ -2,7 +2,9 @@
 and the checker that attacks the promise says so."""
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +13,10 @@ from pathlib import Path
 import pytest
 
 import suite  # noqa: F401  (finds what is shared with the end-to-end tests)
+from processes import processes_of
 from suite.cluster import Cluster, Settings
 from suite.faults import FAULTS, Fault, Surroundings
+from suite.faults.agents import replace
 from suite.faults.registry import make_fault
 from suite.history import HistoryWriter
 from suite.members import binaries
@@ -144,3 +148,26 @@ def forget_journal(around: Surroundings) -> Iterator[None]:
     yield
     for agent in around.cluster.agents:
         around.heal([agent.host], around.server_hosts)
+
+
+def test_adoption_off(tmp_path: Path) -> None:
+    """Tasks do not go on once their shims die with the agent's process, as they do in a container."""
+    fault = make_fault(replace_without_shims, 16, hold=(3, 3))
+    failed = checks_that_fail(tmp_path, fault, Settings(), {"C4"}, Load(one_off=8))
+    assert "C4" in failed
+
+
+def replace_without_shims(around: Surroundings) -> Iterator[None]:
+    """an agent's process is replaced, and somebody kills the shims that it has left"""
+    agent = around.choose(around.cluster.agents)
+    for _ in range(12):
+        around.workload.add("one_off", {"exec": around.cluster.tasks.argv(8_000)})
+    time.sleep(2)
+
+    def kill_shims() -> None:
+        for pid, argv in processes_of(str(agent.data)).items():
+            if "rota-shim" in argv:
+                os.kill(pid, signal.SIGKILL)
+
+    replace(around, agent, signal.SIGUSR2, kill_shims)
+    yield

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from processes import wait_until
 
@@ -89,14 +89,15 @@ def replace_agent(around: Surroundings) -> Iterator[None]:
     for _ in range(LONG_TASKS):
         around.workload.add("one_off", {"exec": cluster.tasks.argv(12_000), "constraints": pinned})
     time.sleep(2)
-    around.told["replaced"] = []
     for how in [signal.SIGUSR2, *around.random.choices([signal.SIGUSR2, signal.SIGKILL], k=2)]:
-        _replace(around, agent, how)
+        replace(around, agent, how)
         time.sleep(1.5)
     yield
 
 
-def _replace(around: Surroundings, agent: AgentNode, how: signal.Signals) -> None:
+def replace(
+    around: Surroundings, agent: AgentNode, how: signal.Signals, meanwhile: Callable[[], None] = lambda: None
+) -> None:
     """Ends its process, and starts the next one at once. The history has when, so that it can be seen what became of its
     tasks: those of a process that is back in time go on."""
     left = time.monotonic()
@@ -104,6 +105,7 @@ def _replace(around: Surroundings, agent: AgentNode, how: signal.Signals) -> Non
         agent.kill()
     else:
         agent.leave()
+    meanwhile()
     spoken = agent.log.stat().st_size
     around.bring_back(agent)
     wait_until(lambda: agent.log.stat().st_size > spoken, 20, f"{agent.name} speaks again")
@@ -113,7 +115,7 @@ def _replace(around: Surroundings, agent: AgentNode, how: signal.Signals) -> Non
         "replaced", round=around.workload.number, agent=agent.name, how=how.name, left=round(left * 1e9), seconds=took,
         in_time=in_time,
     )  # fmt: skip
-    around.told["replaced"].append(f"{how.name}, {took:.2f} s{'' if in_time else ', too late'}")
+    around.told.setdefault("replaced", []).append(f"{how.name}, {took:.2f} s{'' if in_time else ', too late'}")
 
 
 @fault(21, hold=(12, 15))
