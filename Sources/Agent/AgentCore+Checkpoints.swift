@@ -18,6 +18,7 @@ extension AgentCore {
 
   /// A content is about to be sent.
   ///
+  /// - Parameter saved: what the task's folder said to be durable, before that was taken back.
   /// - Returns: whether it is to be sent: the session is the present one, and it is not durable already.
   func checkpointReady(
     _ request: AgentMachine.CheckpointRequest, _ mark: CheckpointMark, saved: CheckpointMark?, on id: UInt64
@@ -25,16 +26,24 @@ extension AgentCore {
     guard isPresent(id) else { return false }
     // Something else that is on its way, or may be, would replace it.
     if sentCheckpoints[request.ref] == nil, let saved, saved.isOfSameContent(as: mark) {
-      checkpointNotSent(request, on: id)
+      checkpointNotSent(request, saved: saved, on: id)
       return false
     }
     sentCheckpoints[request.ref] = SentCheckpoint(sequence: request.sequence, mark: mark)
     return true
   }
 
-  /// There was nothing that could be sent.
-  func checkpointNotSent(_ request: AgentMachine.CheckpointRequest, on id: UInt64) {
+  /// There was nothing that could be sent, so what was durable is.
+  func checkpointNotSent(
+    _ request: AgentMachine.CheckpointRequest, saved: CheckpointMark?, on id: UInt64
+  ) {
+    // A later session looks at the file again, and what it sends must not be contradicted.
     guard isPresent(id) else { return }
+    if var saved {
+      // The task can have written anything there.
+      saved.error = nil
+      tell(request.ref, saved)
+    }
     machine.checkpointNotSent(request)
     settle()
   }

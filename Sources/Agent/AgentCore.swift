@@ -88,14 +88,16 @@ actor AgentCore: LeaseOwner {
     let goOn = Set(adopted.map(\.task.ref))
     let found = recovered.begun.filter { !goOn.contains($0) }.map { ref in
       let task = recovered.running[ref]
-      var end = folder.folder(of: ref).flatMap { folder -> AttemptEnd? in
-        let end = ShimReport.result(in: folder)?.end(folder: folder, timeoutMillis: task?.timeoutMillis)
-        return end.map { executor?.isolation.conclude($0, folder: folder) ?? $0 }
-      }
-      if end?.reason == .cancelled { end?.reason = .agentStopped }
       let unknown = AttemptEnd(
         endedAt: Clocks.wall(), reason: .agentStopped, error: "the agent was restarted while it ran")
-      return AttemptUpdate(ref: ref, startedAt: task?.startedAt, end: end ?? unknown)
+      guard let attempt = folder.folder(of: ref) else {
+        return AttemptUpdate(ref: ref, startedAt: task?.startedAt, end: unknown)
+      }
+      let written = ShimReport.result(in: attempt)?.end(folder: attempt, timeoutMillis: task?.timeoutMillis)
+      var end = written ?? unknown
+      if end.reason == .cancelled { end.reason = .agentStopped }
+      end = executor?.isolation.conclude(end, folder: attempt) ?? end
+      return AttemptUpdate(ref: ref, startedAt: task?.startedAt, end: end)
     }
     writeJournal { journal throws(AgentError) in try journal.append(ended: found) }
     let saved = SavedIncarnation.load(folder.incarnationFile)

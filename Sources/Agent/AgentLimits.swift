@@ -19,8 +19,9 @@ enum AgentLimits {
   static let startsPerTurn = 16
   /// How often processes that outlived their shim are looked for, milliseconds.
   static let orphanCheckMillis: Int32 = 100
-  /// How long tasks of an earlier life may take to die by themselves before they are killed, if trust in the lease lasts.
-  static let strayGrace: Duration = .seconds(15)
+  /// How long shims of an earlier life may take to kill their tasks before all of it is killed, if trust in the lease lasts. What has no
+  /// shim is not waited for.
+  static let strayGrace: Duration = .seconds(5)
   /// The same while other tasks of that life go on and wait for the lease to be renewed.
   static let strayGraceBesideAdopted: Duration = .seconds(1)
   /// How long killed processes may take to disappear.
@@ -43,8 +44,8 @@ enum AgentLimits {
   static let mountTableBytes = 4 << 20
 
   // Adoption.
-  /// How long shims may take to answer a new process of the agent.
-  static let adoptionWait: Duration = .seconds(2)
+  /// The longest that shims may take to answer a new process of the agent; half of what is left of the lease, if that is less.
+  static let adoptionWait: Duration = .seconds(10)
   /// How long tasks that are being started may take to be written down before the agent leaves for an upgrade.
   static let leaveWait: Duration = .seconds(2)
 

@@ -62,7 +62,7 @@ public final class AgentService: Service {
     ) { deliver.yield($0) }
     await core.use(executor)
     await core.recover(recovered, adopted: adopted)
-    isolation.removeLeftovers()
+    isolation.removeLeftovers(except: Set(adopted.map(\.folder.path)))
 
     // The pump outlives everything else: only through it the core hears that the last tasks are dead.
     let failure = await withTaskGroup(of: Void.self) { pump in
@@ -86,49 +86,15 @@ public final class AgentService: Service {
     let trusted = trust.trustedUntil
     let mayGoOn = saved?.agentID == configuration.id && trusted > Clocks.boot()
     let adopted = await Adoption(folder: folder, logger: logger).takeOver(
-      recovered, incarnation: mayGoOn ? saved?.createRevision : nil)
+      recovered, incarnation: mayGoOn ? saved?.createRevision : nil, trustedUntil: trusted)
     if adopted.isEmpty { trust.trustedUntil = 0 }
     let goOn = Set(adopted.map(\.folder))
     let rest = recovered.begun.compactMap { folder.folder(of: $0) }.filter { !goOn.contains($0) }
-    try await end(rest, in: folder, sparing: goOn, trusted: trusted, isolation)
+    try await EarlierLife(
+      attempts: folder.attempts, spared: Set(goOn.map(\.path)), trustedUntil: trusted, isolation: isolation,
+      logger: logger
+    ).end(rest)
     return adopted
-  }
-
-  /// Makes sure that nothing else of an earlier process of this agent still runs. Its shims are told to kill their
-  /// tasks; what is left after a while is killed here. Past the end of trust in the earlier process's lease nothing gets a while:
-  /// what has lost its shim would live on when the lease lapses, and its run begins elsewhere.
-  private func end(
-    _ attempts: [AttemptFolder], in folder: DataFolder, sparing adopted: Set<AttemptFolder>, trusted: Int64,
-    _ isolation: Isolation
-  ) async throws {
-    let kept = Array(adopted)
-    let paths = Set(kept.map(\.path))
-    var unreached = attempts
-    let start = ContinuousClock.now
-    // The tasks that go on need their lease renewed.
-    let grace = adopted.isEmpty ? AgentLimits.strayGrace : AgentLimits.strayGraceBesideAdopted
-    var isKilling = false
-    while !StrayProcesses.find(under: folder.attempts, sparing: paths).isEmpty
-      || !isolation.leftovers(except: kept).isEmpty
-    {
-      unreached = Adoption.dismiss(unreached)
-      let waited = ContinuousClock.now - start
-      if waited > grace || Clocks.boot() >= trusted {
-        if !isKilling { logger.warning("tasks of the agent's earlier process are still alive; killing them") }
-        isKilling = true
-        _ = StrayProcesses.kill(under: folder.attempts, sparing: paths)
-        isolation.killLeftovers(except: kept)
-      }
-      guard waited < grace + AgentLimits.strayKillWait else {
-        let found = StrayProcesses.find(under: folder.attempts, sparing: paths)
-        let left = found.map { "pid \($0)" } + isolation.leftovers(except: kept)
-        throw AgentError(
-          .strayProcess,
-          "processes of the agent's earlier life do not die (\(left.joined(separator: ", "))); "
-            + "the agent must not start beside them")
-      }
-      try await Task.sleep(for: .milliseconds(20))
-    }
   }
 
   // MARK: At work

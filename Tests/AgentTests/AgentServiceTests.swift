@@ -25,7 +25,8 @@ struct AgentServiceTests {
     let heard = Inbox<Heard>()
     /// The hellos, on their own: two tasks of a test may listen at a time.
     let hellos = Inbox<AgentHello>()
-    let started = Inbox<AttemptUpdate>()
+    /// On their own as well.
+    let updates = Inbox<AttemptUpdate>()
     let checkpoints = Inbox<CheckpointReport>()
     private let session = Mutex<ResponseWriter?>(nil)
     private let logs = Mutex<ResponseWriter?>(nil)
@@ -43,7 +44,7 @@ struct AgentServiceTests {
             try await self.say(.welcome(serverID: "server-1", leaderEpoch: self.epoch))
             self.hellos.add(hello)
           case .status(let status):
-            for update in status.updates where update.startedAt != nil { self.started.add(update) }
+            for update in status.updates { self.updates.add(update) }
             self.heard.add(.status(status))
           case .checkpoint(let report): self.checkpoints.add(report)
           }
@@ -89,10 +90,18 @@ struct AgentServiceTests {
       }
     }
 
+    /// Waits until a task has started. Throws when it never will.
+    func start(of ref: AttemptRef) async throws {
+      let update = try await updates.next { $0.ref == ref ? $0 : nil }
+      if update.startedAt == nil { throw AgentError(.system, "it has not started: \(update)") }
+    }
+
     func log() async throws -> LogReply {
       try await heard.next { if case .log(let reply) = $0 { reply } else { nil } }
     }
   }
+
+  static let leaseTTLSeconds: Int64 = 15
 
   let temporary: TemporaryFolder
   let etcd = FakeEtcd()
@@ -111,6 +120,8 @@ struct AgentServiceTests {
     var configuration = AgentConfiguration(id: "agent-1", dataFolder: temporary.path)
     configuration.shimPath = try Shim.path.get()
     configuration.drainMillis = 300
+    // A busy machine may keep it from being renewed for some time.
+    configuration.leaseTTLSeconds = Self.leaseTTLSeconds
     let agent = AgentService(configuration: configuration, etcd: etcd, logger: Logger(label: "agent"))
     let services = ServiceGroup(
       configuration: ServiceGroupConfiguration(
@@ -200,7 +211,7 @@ struct AgentServiceTests {
         let hello = try await leader.hello()
         let work = makeWork("a", .exec(argv: ["sleep", "1000"]), incarnation: hello.incarnation)
         try await leader.say(.assign([work]))
-        try await leader.started.next { $0.ref == work.ref ? () : nil }
+        try await leader.start(of: work.ref)
       }
       try await group.waitForAll()
     }
@@ -237,7 +248,7 @@ struct AgentServiceTests {
       incarnations.add(hello.incarnation)
       let work = makeWork("a", .shell(script: script, interpreter: []), incarnation: hello.incarnation)
       try await leader.say(.assign([work]))
-      try await leader.started.next { $0.ref == work.ref ? () : nil }
+      try await leader.start(of: work.ref)
     }
     let incarnation = try await incarnations.next { $0 }
     let ref = makeRef("a", incarnation: incarnation)
@@ -265,7 +276,7 @@ struct AgentServiceTests {
       let hello = try await leader.hello()
       let work = makeWork("a", .exec(argv: ["sleep", "1000"]), incarnation: hello.incarnation)
       try await leader.say(.assign([work]))
-      try await leader.started.next { $0.ref == work.ref ? () : nil }
+      try await leader.start(of: work.ref)
       left.add(work.ref)
     }
     let ref = try await left.next { $0 }
@@ -290,22 +301,18 @@ struct AgentServiceTests {
       let script = "setsid sleep 1000 & sleep 1000"
       let work = makeWork("a", .shell(script: script, interpreter: []), incarnation: hello.incarnation)
       try await leader.say(.assign([work]))
-      try await leader.started.next { $0.ref == work.ref ? () : nil }
+      try await leader.start(of: work.ref)
     }
     let attempts = temporary.path + "/attempts"
-    for pid in StrayProcesses.find(under: attempts) {
-      // Its task dies with it.
-      let environment = (try? Files.read("/proc/\(pid)/environ", limit: 1 << 20)) ?? []
-      let isShim = String(decoding: environment, as: UTF8.self).contains(StrayProcesses.shimVariable + "=")
-      if isShim { kill(pid, SIGKILL) }
-    }
+    // Its task dies with it.
+    for shim in StrayProcesses.list(under: attempts) where shim.isShim { kill(shim.pid, SIGKILL) }
     try await Task.sleep(for: .milliseconds(200))
     #expect(!StrayProcesses.find(under: attempts).isEmpty, "the shim's child lives")
     let begun = ContinuousClock.now
     try await withAgent {
       _ = try await leader.hello()
       #expect(StrayProcesses.find(under: attempts).isEmpty)
-      #expect(ContinuousClock.now - begun < AgentLimits.strayGrace)
+      #expect(ContinuousClock.now - begun < .seconds(Self.leaseTTLSeconds))
     }
     await leader.stop()
   }
@@ -337,6 +344,48 @@ struct AgentServiceTests {
       #expect(last.data == Array("three".utf8))
       let update = try await leader.update { $0.end != nil }
       #expect(update.end?.exitCode == 1 && update.end?.outputTail.starts(with: Array("zero".utf8)) == true)
+    }
+    await leader.stop()
+  }
+
+  /// A task that goes back to what it had saved before has to have it saved again.
+  @Test func nothingIsCalledSavedWhileAnotherIsOnItsWay() async throws {
+    let leader = Leader(epoch: 1)
+    try await announce(try await leader.start(), lease: "1")
+    let script = """
+      save() { printf $1 > tmp; mv tmp $ROTA_CHECKPOINT_FILE; }
+      one="$(printf one | sha256sum | cut -c 1-64) 3"
+      save one
+      while ! grep -q "$one" $ROTA_CHECKPOINT_FILE.saved; do sleep 0.02; done
+      save two
+      while [ ! -e sent ]; do sleep 0.02; done
+      save one
+      sleep 0.3
+      [ ! -e $ROTA_CHECKPOINT_FILE.saved ] || exit 9
+      touch unsaved
+      while ! grep -q "$one" $ROTA_CHECKPOINT_FILE.saved; do sleep 0.02; done
+      : > $ROTA_CHECKPOINT_FILE
+      while ! grep -q "$one" $ROTA_CHECKPOINT_FILE.saved; do sleep 0.02; done
+      """
+    let root = temporary.path + "/attempts"
+    try await withAgent {
+      let hello = try await leader.hello()
+      let work = makeWork("a", .shell(script: script, interpreter: []), incarnation: hello.incarnation)
+      try await leader.say(.assign([work]))
+      let folder = try #require(AttemptFolder(ref: work.ref, root: root)).work
+      for wanted in ["one", "two", "one"] {
+        let report = try await leader.checkpoints.next { $0 }
+        #expect(report.data == Array(wanted.utf8))
+        if wanted == "two" {
+          try Files.write(folder + "/sent", [])
+          while Files.status(folder + "/unsaved") == nil, !StrayProcesses.find(under: root).isEmpty {
+            try await Task.sleep(for: .milliseconds(20))
+          }
+        }
+        try await leader.say(.checkpointAck(work.ref, sequence: report.sequence, error: nil))
+      }
+      let update = try await leader.update { $0.end != nil }
+      #expect(update.end?.exitCode == 0, "\(String(describing: update.end))")
     }
     await leader.stop()
   }

@@ -87,4 +87,54 @@ struct CheckpointFolderTests {
     #expect(throws: AgentError.self) { try folder.tell(CheckpointMark(of: [1])) }
     #expect(Files.names(in: elsewhere).isEmpty)
   }
+
+  @Test func whatIsSavedIsTakenBackBeforeAnotherIsRead() throws {
+    try folder.create(holding: [1])
+    folder.takeBackSaved()
+    #expect(folder.saved == nil && data == [1])
+    folder.takeBackSaved()
+    try folder.tell(CheckpointMark(of: [1]))
+    #expect(folder.saved == CheckpointMark(of: [1]))
+  }
+
+  /// The agent's umask does not shut the task's user out, and all is that user's to change.
+  @Test func aUsersFilesAreTheUsers() throws {
+    guard geteuid() == 0 else { return }
+    let account = UserAccount(uid: 4_242, groups: [4_343])
+    try folder.create(holding: [1, 2], for: account)
+    try folder.tell(CheckpointMark(unread: 9, error: "too long"))
+    for name in ["", "/data", "/data.saved", "/data.error"] {
+      let status = try #require(Files.status(folder.path + name))
+      #expect(status.st_uid == 4_242 && status.st_gid == 4_343, "\(name)")
+    }
+    #expect(try #require(Files.status(folder.path)).st_mode & 0o7777 == 0o700)
+    #expect(try #require(Files.status(folder.path + "/data.saved")).st_mode & 0o7777 == 0o644)
+    #expect(data == [1, 2])
+    // With one name, yet somebody else's: as a file whose other name was deleted.
+    #expect(chown(folder.file, 0, 0) == 0)
+    #expect(refusal()?.contains("does not belong to the task's user") == true)
+  }
+
+  /// What stands where the agent writes is replaced or left; nothing behind it is touched.
+  @Test func whatIsInTheWayIsTheTasksOwnLoss() throws {
+    try folder.create(holding: [])
+    let victim = temporary.path + "/victim"
+    try Files.write(victim, [9])
+    #expect(link(victim, folder.path + "/.data.saved") == 0)
+    #expect(link(victim, folder.path + "/data.saved") == 0)
+    try folder.tell(CheckpointMark(of: [1]))
+    #expect(try Files.read(victim) == [9] && folder.saved == CheckpointMark(of: [1]))
+    #expect(mkfifo(folder.path + "/.data.error", 0o600) == 0)
+    try folder.tell(CheckpointMark(unread: 1, error: "no"))
+    for name in ["data.saved", ".data.saved"] {
+      unlink(folder.path + "/" + name)
+      try Files.makeFolders(folder.path + "/" + name)
+      #expect(throws: AgentError.self) { try folder.tell(CheckpointMark(of: [1])) }
+      #expect(folder.saved == nil)
+      FolderTree.delete(folder.path + "/" + name)
+    }
+    unlink(folder.file)
+    try Files.makeFolders(folder.file)
+    #expect(refusal()?.contains("plain file") == true)
+  }
 }

@@ -48,7 +48,8 @@ final class FakeCgroups: CgroupFiles {
   }
 
   func removeFolder(_ path: String) -> Bool {
-    guard processes(in: path).isEmpty else { return false }
+    let hasFolders = Files.names(in: path).contains { Files.isFolder(path + "/" + $0) }
+    guard processes(in: path).isEmpty, !hasFolders else { return false }
     FolderTree.delete(path)
     return true
   }

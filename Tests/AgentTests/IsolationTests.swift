@@ -227,6 +227,54 @@ import Testing
     #expect(isolation.leftovers().isEmpty && isolation.kill(attempt))
   }
 
+  /// The next process of an agent finds the control groups of the attempts that go on, and leaves them alone until they end.
+  @Test func groupsOfTasksThatGoOnAreKept() throws {
+    let temporary = try TemporaryFolder()
+    let folder = try DataFolder(path: temporary.path + "/data")
+    let kernel = FakeCgroups()
+    let root = temporary.path + "/cgroup"
+    try kernel.fill(root, [.memory, .pids])
+    let mount = CgroupMount(version: .v2, controllers: [], path: root, own: root)
+    func process() throws -> Isolation {
+      try Isolation.open(
+        AgentConfiguration(id: "a", dataFolder: folder.path), dataFolder: folder.path, files: kernel,
+        mounts: [mount], logger: Logger(label: "test"))
+    }
+    let first = try process()
+    func begin(_ run: String) throws -> (attempt: AttemptFolder, group: String) {
+      let attempt = try #require(folder.folder(of: makeRef(run)))
+      try attempt.create()
+      let confinement = try first.prepare(
+        spec { $0.limits = TaskLimits(memoryBytes: 64 << 20, pids: 9) }, folder: attempt)
+      return (attempt, confinement.cgroups[0])
+    }
+    let (kept, dead, stray) = (try begin("kept"), try begin("dead"), try begin("stray"))
+    // It has ended just now, and its end is not heard yet.
+    for group in [kept.group, dead.group] {
+      try Files.write(group + "/memory.events", Array("oom_kill 1\n".utf8))
+    }
+    // Nobody has a number like that.
+    try Files.write(stray.group + "/cgroup.procs", Array("999999999\n".utf8))
+    first.close()
+
+    let second = try process()
+    let spared: Set = [kept.attempt.path]
+    #expect(second.leftovers(except: spared).count == 1 && second.leftovers().count == 1)
+    #expect(second.leftovers(except: [stray.attempt.path]).isEmpty)
+    second.killLeftovers(except: spared)
+    #expect(try Files.read(stray.group + "/cgroup.kill") == Array("1".utf8))
+    #expect(try Files.read(kept.group + "/cgroup.kill") == [])
+    #expect(second.conclude(end(code: 137), folder: dead.attempt).reason == .outOfMemory)
+    second.removeLeftovers(except: spared)
+    #expect(Files.isFolder(kept.group) && Files.isFolder(stray.group) && !Files.isFolder(dead.group))
+    // What could not be removed is tried again.
+    try Files.write(stray.group + "/cgroup.procs", [])
+    second.sweep()
+    #expect(!Files.isFolder(stray.group))
+    #expect(second.conclude(end(code: 137), folder: kept.attempt).reason == .outOfMemory)
+    #expect(!Files.isFolder(kept.group))
+  }
+
   @Test func whatIsNotThereIsNotPromised() throws {
     for mode in [IsolationMode.cgroupV1, .cgroupV2] {
       let error = #expect(throws: AgentError.self) { try isolation { $0.isolation = mode } }

@@ -24,8 +24,9 @@ enum Shim {
       .deletingLastPathComponent()
     let folder = root.appending(path: "Sources/rota-shim").path
     let sources = Files.names(in: folder).filter { $0.hasSuffix(".c") }.map { folder + "/" + $0 }
-    // One file per user, however often the tests run.
-    let program = "/tmp/rota-shim-for-tests-\(getuid())"
+    // One file for each state of the sources: runs of other checkouts must not exchange it under this one's tests.
+    let program = "/tmp/rota-shim-for-tests-\(getuid())-\(try digest(of: folder))"
+    if access(program, X_OK) == 0 { return program }
     let fresh = program + ".\(getpid())"
     let compiler = Process()
     compiler.executableURL = URL(filePath: "/usr/bin/env")
@@ -35,6 +36,12 @@ enum Shim {
     guard compiler.terminationStatus == 0 else { throw AgentError(.system, "rota-shim does not compile") }
     guard rename(fresh, program) == 0 else { throw Files.failure("rename to", program) }
     return program
+  }
+
+  private static func digest(of folder: String) throws -> String {
+    let sources = try Files.names(in: folder).sorted().filter { $0.hasSuffix(".c") || $0.hasSuffix(".h") }
+      .map { try Files.read(folder + "/" + $0) ?? [] }
+    return String(CheckpointMark(of: Array(sources.joined())).digest.prefix(16))
   }
 }
 

@@ -7,7 +7,9 @@ import SchedulerCore
 ///     data.saved   the agent's: which content is durable
 ///     data.error   the agent's: which content was refused, and why; absent after a success
 ///
-/// The task may do there what it likes: nothing is opened through a link, and nothing but a plain file is read.
+/// The task may do there what it likes, as a user of its own while the agent is root. So the folder is opened once for each look,
+/// and all else from there; nothing is opened through a link or waits; nothing is read but a plain file of the task's user with
+/// one name; and what is written is a new file, renamed to its place.
 struct CheckpointFolder: Sendable {
   /// Absolute path.
   let path: String
@@ -34,15 +36,14 @@ struct CheckpointFolder: Sendable {
   /// - Parameter account: whose task it is; nil for one of the agent's own user.
   func create(holding checkpoint: [UInt8], for account: UserAccount? = nil) throws(AgentError) {
     try Files.makeFolders(path)
-    if !checkpoint.isEmpty {
-      let mark = Array(CheckpointMark(of: checkpoint).line.utf8)
-      try Files.write(file, checkpoint, mode: 0o640)
-      try Files.write(path + "/" + Self.savedName, mark, mode: 0o644)
-    }
-    guard let account else { return }
-    if hasData { try Files.give(file, to: account) }
-    // Last: from then on it is the task's.
-    try Files.give(path, to: account)
+    // First: what is made in it then belongs to the same user.
+    if let account { try Files.give(path, to: account) }
+    guard !checkpoint.isEmpty else { return }
+    let folder = try open()
+    defer { close(folder) }
+    try replace(Self.dataName, checkpoint, mode: 0o640, in: folder)
+    try replace(
+      Self.savedName, Array(CheckpointMark(of: checkpoint).line.utf8), mode: Self.markMode, in: folder)
   }
 
   /// Whether there is something to look at.
@@ -51,36 +52,48 @@ struct CheckpointFolder: Sendable {
   /// Reads what the task has written. An empty file is none: there is no empty checkpoint, and a file that is being written
   /// anew begins so.
   func read() -> Content {
-    guard let folder = open() else { return .nothing }
+    guard let folder = try? open() else { return .nothing }
     defer { close(folder) }
-    let descriptor = openat(folder, Self.dataName, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    let descriptor = openat(folder, Self.dataName, Self.readFlags)
     guard descriptor >= 0 else {
       return errno == ENOENT ? .nothing : refused(0, "it cannot be opened: \(Files.reason())")
     }
     defer { close(descriptor) }
     var status = stat()
-    guard fstat(descriptor, &status) == 0 else {
+    guard fstat(descriptor, &status) == 0, let owner = owner(of: folder) else {
       return refused(0, "it cannot be looked at: \(Files.reason())")
     }
     // Another name of somebody else's file would be a way to read it.
     guard status.st_mode & S_IFMT == S_IFREG, status.st_nlink <= 1 else {
       return refused(0, "it is not a plain file with one name")
     }
+    guard owner.isAgent || status.st_uid == owner.user else {
+      return refused(0, "it does not belong to the task's user")
+    }
     let limit = RunLimits.checkpointBytes
     guard status.st_size <= limit else { return tooLong(Int(status.st_size)) }
-    var bytes = [UInt8](repeating: 0, count: limit + 1)
-    var count = 0
-    while count < bytes.count {
+    guard let bytes = take(limit + 1, from: descriptor) else {
+      return refused(0, "it cannot be read: \(Files.reason())")
+    }
+    // It may have grown since.
+    guard bytes.count <= limit else { return tooLong(bytes.count) }
+    return bytes.isEmpty ? .nothing : .data(bytes)
+  }
+
+  /// At most `count` bytes; nil when they cannot be read.
+  private func take(_ count: Int, from descriptor: Int32) -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: count)
+    var done = 0
+    while done < count {
       let got = bytes.withUnsafeMutableBytes { buffer in
-        Glibc.read(descriptor, buffer.baseAddress.map { $0 + count }, buffer.count - count)
+        Glibc.read(descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done)
       }
       if got < 0 && errno == EINTR { continue }
-      guard got >= 0 else { return refused(0, "it cannot be read: \(Files.reason())") }
+      guard got >= 0 else { return nil }
       if got == 0 { break }
-      count += got
+      done += got
     }
-    guard count <= limit else { return tooLong(count) }
-    return count == 0 ? .nothing : .data(Array(bytes[..<count]))
+    return Array(bytes[..<done])
   }
 
   private func tooLong(_ bytes: Int) -> Content {
@@ -93,41 +106,77 @@ struct CheckpointFolder: Sendable {
 
   // MARK: Marks
 
+  /// Everybody may read them.
+  private static let markMode: mode_t = 0o644
+
   /// Which content is durable, as far as the folder says.
   var saved: CheckpointMark? {
-    guard let folder = open() else { return nil }
+    guard let folder = try? open() else { return nil }
     defer { close(folder) }
-    let descriptor = openat(folder, Self.savedName, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    let descriptor = openat(folder, Self.savedName, Self.readFlags)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: AgentLimits.checkpointMarkBytes)
-    let count = Glibc.read(descriptor, &bytes, bytes.count)
-    return count > 0 ? CheckpointMark(line: Array(bytes[..<count])) : nil
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return take(AgentLimits.checkpointMarkBytes, from: descriptor).flatMap { CheckpointMark(line: $0) }
+  }
+
+  /// Says for now that nothing is durable. Before a content is read to be sent: from then on what is durable may become
+  /// another one, and a task that wrote the earlier one again must not take that for saved.
+  func takeBackSaved() {
+    guard let folder = try? open() else { return }
+    defer { close(folder) }
+    unlinkat(folder, Self.savedName, 0)
   }
 
   /// Tells the task what became of a checkpoint. Readers see the old file or the new one, whole.
   func tell(_ mark: CheckpointMark) throws(AgentError) {
-    guard let folder = open() else { throw Files.failure("open", path) }
+    let folder = try open()
     defer { close(folder) }
-    try replace(mark.error == nil ? Self.savedName : Self.errorName, mark, in: folder)
+    let name = mark.error == nil ? Self.savedName : Self.errorName
+    try replace(name, Array(mark.line.utf8), mode: Self.markMode, in: folder)
     if mark.error == nil { unlinkat(folder, Self.errorName, 0) }
   }
 
-  private func replace(_ name: String, _ mark: CheckpointMark, in folder: Int32) throws(AgentError) {
-    let temporary = "." + name
-    unlinkat(folder, temporary, 0)
-    // The task may be another user, and has to be able to read it.
-    let descriptor = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o644)
-    guard descriptor >= 0 else { throw Files.failure("create", path + "/" + temporary) }
-    defer { close(descriptor) }
-    try Files.writeAll(descriptor, Array(mark.line.utf8), path: path + "/" + temporary)
-    guard renameat(folder, temporary, folder, name) == 0 else {
-      throw Files.failure("rename to", path + "/" + name)
-    }
+  // MARK: Files of somebody else's folder
+
+  /// Neither a link nor a pipe nor a lease on the file (fcntl(2)) holds it up.
+  private static let readFlags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+
+  private func open() throws(AgentError) -> Int32 {
+    let folder = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    guard folder >= 0 else { throw Files.failure("open", path) }
+    return folder
   }
 
-  private func open() -> Int32? {
-    let folder = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-    return folder >= 0 ? folder : nil
+  /// Whose an open folder is.
+  private func owner(of folder: Int32) -> (user: uid_t, group: gid_t, isAgent: Bool)? {
+    var status = stat()
+    guard fstat(folder, &status) == 0 else { return nil }
+    return (status.st_uid, status.st_gid, status.st_uid == geteuid())
+  }
+
+  /// Puts a new file, which belongs to the folder's owner, in the place of what has the name.
+  private func replace(
+    _ name: String, _ bytes: [UInt8], mode: mode_t, in folder: Int32
+  ) throws(AgentError) {
+    let temporary = "." + name
+    unlinkat(folder, temporary, 0)
+    let descriptor = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard descriptor >= 0 else { throw Files.failure("create", path + "/" + temporary) }
+    defer { close(descriptor) }
+    do throws(AgentError) {
+      try Files.writeAll(descriptor, bytes, path: path + "/" + temporary)
+      // Whatever the agent's umask is. By the descriptor: the name may mean another file by now.
+      guard let owner = owner(of: folder), fchmod(descriptor, mode) == 0,
+        owner.isAgent || fchown(descriptor, owner.user, owner.group) == 0
+      else { throw Files.failure("give to the task's user", path + "/" + temporary) }
+      guard renameat(folder, temporary, folder, name) == 0 else {
+        throw Files.failure("rename to", path + "/" + name)
+      }
+    } catch {
+      unlinkat(folder, temporary, 0)
+      throw error
+    }
   }
 }

@@ -31,13 +31,19 @@ struct Adoption: Sendable {
 
   /// Takes over what can be. The rest has ended, or is to be dismissed.
   ///
-  /// - Parameter incarnation: the one that the attempts have to belong to; nil when nothing may be taken over.
-  func takeOver(_ recovered: ResultJournal.Recovered, incarnation: Int64?) async -> [AdoptedTask] {
+  /// - Parameters:
+  ///   - incarnation: the one that the attempts have to belong to; nil when nothing may be taken over.
+  ///   - trustedUntil: until when they are; CLOCK_BOOTTIME, nanoseconds.
+  func takeOver(
+    _ recovered: ResultJournal.Recovered, incarnation: Int64?, trustedUntil: Int64
+  ) async -> [AdoptedTask] {
     let candidates = recovered.begun.compactMap { ref -> Candidate? in
       guard ref.incarnation == incarnation, let task = recovered.running[ref] else { return nil }
       return folder.folder(of: ref).map { Candidate(task: task, folder: $0) }
     }
-    return await talk(to: candidates)
+    let left = Duration.nanoseconds(max(0, trustedUntil - Clocks.boot()))
+    // One that does not answer must not take the others' time, in which their lease has to be renewed.
+    return await talk(to: candidates, for: min(left / 2, AgentLimits.adoptionWait))
   }
 
   /// Tells the shims of attempts to kill their tasks, as far as they can be reached.
@@ -51,10 +57,10 @@ struct Adoption: Sendable {
     }
   }
 
-  private func talk(to candidates: [Candidate]) async -> [AdoptedTask] {
+  private func talk(to candidates: [Candidate], for patience: Duration) async -> [AdoptedTask] {
     var open = candidates
     var adopted: [AdoptedTask] = []
-    let deadline = ContinuousClock.now + AgentLimits.adoptionWait
+    let deadline = ContinuousClock.now + patience
     while !open.isEmpty {
       let isLate = ContinuousClock.now >= deadline
       var waiting: [Candidate] = []

@@ -128,7 +128,7 @@ final class ShimLoop {
       confinement: confinement)
     watchCheckpoints(of: assignment.ref, folder)
     do throws(AgentError) {
-      add(try ShimProcess(assignment, spec: spec.framed, folder: folder, launcher: settings.launcher))
+      add(try .start(assignment, spec: spec.framed, folder: folder, launcher: settings.launcher))
     } catch {
       checkpoints.remove(assignment.ref)
       throw error

@@ -1,5 +1,6 @@
 import Glibc
 import SchedulerCore
+import Synchronization
 
 /// A running `rota-shim`. Belongs to the reactor's thread.
 final class ShimProcess {
@@ -18,10 +19,22 @@ final class ShimProcess {
   var taskPID: pid_t?
   var hasEnded = false
 
+  /// Held while a pipe has ends that a program started by somebody else in this process would inherit: with a copy of the
+  /// control pipe in another process, a shim would not notice that its agent is gone.
+  private static let spawning = Mutex<Void>(())
+
   /// Starts a shim; the caller has made the attempt's folder.
   ///
   /// - Throws: `AgentError` with what the operating system said.
-  init(_ assignment: Assignment, spec: [UInt8], folder: AttemptFolder, launcher: ShimLauncher)
+  static func start(
+    _ assignment: Assignment, spec: [UInt8], folder: AttemptFolder, launcher: ShimLauncher
+  ) throws(AgentError) -> ShimProcess {
+    try spawning.withLock { _ throws(AgentError) in
+      try ShimProcess(assignment, spec: spec, folder: folder, launcher: launcher)
+    }
+  }
+
+  private init(_ assignment: Assignment, spec: [UInt8], folder: AttemptFolder, launcher: ShimLauncher)
     throws(AgentError)
   {
     ref = assignment.ref

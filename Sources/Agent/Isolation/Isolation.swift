@@ -109,7 +109,7 @@ final class Isolation: Sendable {
         .configuration,
         "the job asks for limits, and this agent is told to hold no task to any (--isolation none)")
     }
-    if let tree, let name = name(of: folder) {
+    if let tree, let name = name(of: folder.path) {
       do throws(AgentError) { confinement.cgroups = try tree.make(name, limits) } catch {
         throw AgentError(.system, "cannot hold the task to its limits: \(error.message)")
       }
@@ -120,9 +120,9 @@ final class Isolation: Sendable {
   }
 
   /// An attempt's control groups are named by its folder, which a later process of the agent finds, too.
-  private func name(of folder: AttemptFolder) -> String? {
-    guard let inode = Files.status(folder.path)?.st_ino else { return nil }
-    let parts = folder.path.split(separator: "/").suffix(3)
+  private func name(of folder: String) -> String? {
+    guard let inode = Files.status(folder)?.st_ino else { return nil }
+    let parts = folder.split(separator: "/").suffix(3)
     return "\(inode)." + parts.map { $0.prefix(AgentLimits.cgroupNamePart) }.joined(separator: ".")
   }
 
@@ -130,20 +130,20 @@ final class Isolation: Sendable {
 
   /// What an attempt's end means in the light of what the kernel has counted; its control groups go.
   func conclude(_ end: AttemptEnd, folder: AttemptFolder) -> AttemptEnd {
-    guard let tree, let name = name(of: folder), let findings = tree.findings(name) else { return end }
+    guard let tree, let name = name(of: folder.path), let findings = tree.findings(name) else { return end }
     if !tree.remove(name) { lingering.withLock { _ = $0.insert(name) } }
     return findings.explain(end)
   }
 
   /// Removes what was made for an attempt that did not start after all.
   func discard(_ folder: AttemptFolder) {
-    guard let tree, let name = name(of: folder), !tree.remove(name) else { return }
+    guard let tree, let name = name(of: folder.path), !tree.remove(name) else { return }
     lingering.withLock { _ = $0.insert(name) }
   }
 
   /// Kills what is in an attempt's control groups; true when nothing was left to kill.
   func kill(_ folder: AttemptFolder) -> Bool {
-    guard let tree, let name = name(of: folder) else { return true }
+    guard let tree, let name = name(of: folder.path) else { return true }
     return tree.kill(name)
   }
 
@@ -160,22 +160,28 @@ final class Isolation: Sendable {
 
   /// The attempts of an earlier life that have processes in their control groups.
   ///
-  /// - Parameter kept: folders of attempts that go on.
-  func leftovers(except kept: [AttemptFolder] = []) -> [String] {
+  /// - Parameter kept: paths of folders of attempts that go on.
+  func leftovers(except kept: Set<String> = []) -> [String] {
     guard let tree else { return [] }
-    let names = Set(kept.compactMap { name(of: $0) })
-    return tree.names().subtracting(names).filter { !tree.processes(of: $0).isEmpty }.sorted()
+    return left(except: kept).filter { !tree.processes(of: $0).isEmpty }.sorted()
   }
 
   /// Kills them.
-  func killLeftovers(except kept: [AttemptFolder] = []) {
+  func killLeftovers(except kept: Set<String> = []) {
     for name in leftovers(except: kept) { _ = tree?.kill(name) }
   }
 
-  /// Removes the control groups that an earlier life left behind; those with processes in them stay.
-  func removeLeftovers() {
-    guard let tree else { return }
-    for name in tree.names() { _ = tree.remove(name) }
+  /// Removes the control groups that an earlier life left behind. Those of attempts that go on stay even when nothing is in them:
+  /// the task may have ended just now, and what the kernel has counted of it has yet to be read.
+  func removeLeftovers(except kept: Set<String> = []) {
+    for name in left(except: kept) where tree?.remove(name) == false {
+      lingering.withLock { _ = $0.insert(name) }
+    }
+  }
+
+  private func left(except kept: Set<String>) -> Set<String> {
+    guard let tree else { return [] }
+    return tree.names().subtracting(kept.compactMap { name(of: $0) })
   }
 
   /// Removes the agent's own folders, once no attempt has any.
