@@ -72,7 +72,7 @@ def test_cancel(pair):
 def test_the_server_may_come_from_the_environment(pair):
     argv = [str(binaries() / "rota"), "agents", "-o", "json"]
     env = {**pair.env, "ROTA_SERVER": pair.servers[1].grpc}
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "a1" in done.stdout
 
@@ -87,7 +87,7 @@ def test_a_server_that_is_not_there(pair):
 
 def test_version_help_and_completions(pair):
     rota = str(binaries() / "rota")
-    run = lambda *words: subprocess.run([rota, *words], env=pair.env, capture_output=True, text=True, timeout=20)
+    run = lambda *words: subprocess.run([rota, *words], env=pair.env, capture_output=True, text=True, timeout=60)
     assert re.search(r"\d+\.\d+\.\d+", run("version").stdout)
     usage = run("--help").stdout
     for command in ("server", "agent", "dev", "submit", "jobs", "job", "runs", "logs", "cancel", "agents", "version"):

@@ -426,10 +426,12 @@ def test_certificates_are_replaced_without_a_restart():
 def test_a_server_that_others_can_reach_needs_tls_or_a_word(tmp_path):
     env = clean_environment(tmp_path.name)
 
-    def run(*flags: str, variables: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        *flags: str, variables: dict[str, str] | None = None, patience: float = 20
+    ) -> subprocess.CompletedProcess[str]:
         argv = [binaries() / "rota", "server", "--id", "s1", "--etcd", f"127.0.0.1:{free_port()}", *flags]
         try:
-            return subprocess.run(argv, env={**env, **(variables or {})}, capture_output=True, text=True, timeout=3)
+            return subprocess.run(argv, env={**env, **(variables or {})}, capture_output=True, text=True, timeout=patience)
         except subprocess.TimeoutExpired as error:
             # It waits for etcd: the addresses were fine.
             return subprocess.CompletedProcess(argv, 0, "", (error.stderr or b"").decode())
@@ -438,12 +440,12 @@ def test_a_server_that_others_can_reach_needs_tls_or_a_word(tmp_path):
         done = run(*flags)
         assert done.returncode == 2, (flags, done.stderr)
         assert flags[0] in done.stderr and "--tls-cert" in done.stderr and "--insecure" in done.stderr, done.stderr
-    assert run("--http", "127.1.2.3:0", "--grpc", "localhost:0").returncode == 0
-    assert run("--http", "0.0.0.0:0", "--insecure").returncode == 0
-    assert run("--http", "0.0.0.0:0", variables={"ROTA_INSECURE": "true"}).returncode == 0
+    assert run("--http", "127.1.2.3:0", "--grpc", "localhost:0", patience=3).returncode == 0
+    assert run("--http", "0.0.0.0:0", "--insecure", patience=3).returncode == 0
+    assert run("--http", "0.0.0.0:0", variables={"ROTA_INSECURE": "true"}, patience=3).returncode == 0
     assert run("--http", "0.0.0.0:0", variables={"ROTA_INSECURE": "false"}).returncode == 2
     pair = Certificates(binaries() / "rota", tmp_path / "certs").issue("server", "s1")
-    assert run("--http", "0.0.0.0:0", *pair.server_flags()).returncode == 0
+    assert run("--http", "0.0.0.0:0", *pair.server_flags(), patience=3).returncode == 0
 
     agent = Certificates(binaries() / "rota", tmp_path / "more").issue("agent", "a1")
     done = run(*agent.server_flags())

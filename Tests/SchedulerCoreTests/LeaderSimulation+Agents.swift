@@ -44,6 +44,8 @@ struct SimulatedAgent {
   var unanswered: [CheckpointReport] = []
   /// Attempts that have ended here: a thread that was left behind may speak in their name.
   var past: [AttemptRef] = []
+  /// The process is gone, its tasks go on: the next one has yet to adopt them.
+  var isReplaced = false
   /// The mutation "no self-fencing".
   var neverFences = false
 
@@ -165,7 +167,8 @@ struct SimulatedAgent {
       let end = AttemptEnd(endedAt: Timestamp(milliseconds: now), reason: .exited, exitCode: 0)
       return events.append(.ended(assignment.ref, end))
     }
-    var length = Int64.random(in: 1...400, using: &random)
+    // Where agents do not fence themselves: long enough to be seen when they should be dead.
+    var length = Int64.random(in: 1...(neverFences ? 1_600 : 400), using: &random)
     var end = Self.randomEnd(&random)
     if let timeout = assignment.spec.timeoutMillis, timeout < length {
       length = timeout
@@ -193,12 +196,49 @@ struct SimulatedAgent {
 
   // MARK: Restarts
 
-  /// The process is killed: its shims kill the tasks, the machine is lost, the disk stays.
+  /// The process goes and leaves its tasks to their shims, which end them when the lease is not trusted any more.
+  mutating func leaveTasks() {
+    isReplaced = true
+    unanswered = []
+  }
+
+  /// The next process takes over from the disk and from the shims, of which some cannot be reached: what they had is killed,
+  /// and seen dead. How tasks have ended meanwhile the shims say. It has yet to see whether its incarnation is still there.
+  mutating func adopt(now: Int64, _ random: inout SplitMix, _ checker: inout SimulationChecker) {
+    isReplaced = false
+    let epoch = machine.leaderEpoch
+    machine = AgentMachine(limits: AgentMachine.Limits(slots: slots))
+    machine.leaseTrusted(until: trustedUntil, at: Self.moment(now))
+    var ends: [ExecutorEvent] = []
+    for ref in begun {
+      let end = events.first { if case .ended(ref, _) = $0 { true } else { false } }
+      let place = tasks.firstIndex { $0.assignment.ref == ref }
+      if end != nil || place != nil, Int.random(in: 0..<6, using: &random) != 0 {
+        machine.adopted(ref, startedAt: Timestamp(milliseconds: now))
+        if let end { ends.append(end) }
+        if let place { tasks[place].hasReportedStart = true }
+        checker.adopted()
+        continue
+      }
+      if let place {
+        checker.end(ref, succeeded: false)
+        tasks.remove(at: place)
+      }
+      let lost = AttemptEnd(endedAt: Timestamp(milliseconds: now), reason: .agentStopped, error: "restarted")
+      journal.append(AttemptUpdate(ref: ref, end: lost))
+    }
+    begun.removeAll { ref in journal.contains { $0.ref == ref } }
+    events = ends
+    machine.recovered(journal, leaderEpoch: epoch)
+  }
+
+  /// The process is killed, and its tasks with it, as in a container: the machine is lost, the disk stays.
   mutating func crash(now: Int64, _ checker: inout SimulationChecker) {
     for task in tasks { checker.end(task.assignment.ref, succeeded: false) }
     tasks = []
     unanswered = []
     events = []
+    isReplaced = false
     trustedUntil = .min
     let epoch = machine.leaderEpoch
     machine = AgentMachine(limits: AgentMachine.Limits(slots: slots))

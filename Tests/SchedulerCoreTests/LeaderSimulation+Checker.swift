@@ -28,6 +28,9 @@ struct SimulationChecker {
   var retriedByHand = 0
   private(set) var retries = 0
   private(set) var waits = 0
+  private(set) var adoptions = 0
+  /// What tasks do, for other checkers; nil where nobody wants it.
+  var diary: SimulationDiary?
 
   mutating func fail(_ text: String) { violations.append(text) }
 
@@ -143,6 +146,8 @@ struct SimulationChecker {
     }
   }
 
+  mutating func adopted() { adoptions += 1 }
+
   private mutating func removed(_ key: RunKey) {
     if seen[key]?.state.isTerminal != true {
       fail("\(key.job.jobID): removed while \(seen[key]?.state as Any)")
@@ -182,12 +187,14 @@ struct SimulationChecker {
       }
     }
     resumed[ref.run, default: []].append((ref.attempt, from))
+    diary?.started(ref, on: agent, from: from)
     for saved in saved[ref.run] ?? [] { compare(saved, ref.attempt, from) }
   }
 
   /// An agent was told that a checkpoint is durable.
   mutating func acknowledged(_ mark: Saved) {
     saved[mark.ref.run, default: []].append(mark)
+    diary?.saved(mark)
     for (attempt, from) in resumed[mark.ref.run] ?? [] { compare(mark, attempt, from) }
   }
 
@@ -201,7 +208,7 @@ struct SimulationChecker {
   }
 
   mutating func end(_ ref: AttemptRef, succeeded: Bool, saysNever: Bool = false) {
-    executing[ref] = nil
+    if let agent = executing.removeValue(forKey: ref) { diary?.ended(ref, on: agent, succeeded: succeeded) }
     if saysNever { saidNever.insert(ref) }
     if succeeded { self.succeeded.insert(ref) }
   }

@@ -9,10 +9,12 @@ extension LeaderSimulation {
     agents[index].fence(now: now)
     agents[index].reap(now: now, &checker)
     if fault(0.8) { return crashAgent(index) }
+    if fault(0.8), !agents[index].isReplaced { return replaceAgent(index) }
     if fault(1.2) { agents[index].frozenUntil = now + Int64.random(in: 100...1_800, using: &random) }
     if fault(1.2) { agents[index].cutFromEtcdUntil = now + Int64.random(in: 100...1_800, using: &random) }
     if fault(0.3) { agents[index].machine.drain(at: SimulatedAgent.moment(now)) }
     guard agents[index].frozenUntil <= now else { return }
+    if agents[index].isReplaced { agents[index].adopt(now: now, &random, &checker) }
     // The machine fences before anything else is believed.
     agents[index].machine.tick(at: SimulatedAgent.moment(now))
     if chance(80) { reportStarts(index) }
@@ -49,6 +51,10 @@ extension LeaderSimulation {
       // The process was restarted within its lease.
       agents[index].machine.newIncarnation(held)
       renew(index)
+    } else if agent.saved != nil {
+      // What it has adopted is nobody's any more.
+      agents[index].loseIncarnation(now: now)
+      agents[index].saved = nil
     } else if held == nil, agent.machine.activeCount == 0, agent.tasks.isEmpty, chance(50) {
       let revision = etcd.register(agent.record)
       agents[index].saved = revision
@@ -69,6 +75,12 @@ extension LeaderSimulation {
   mutating func crashAgent(_ index: Int) {
     agents[index].crash(now: now, &checker)
     agents[index].frozenUntil = now + Int64.random(in: 10...1_500, using: &random)
+    leave(index)
+  }
+
+  mutating func replaceAgent(_ index: Int) {
+    agents[index].leaveTasks()
+    agents[index].frozenUntil = now + Int64.random(in: 5...600, using: &random)
     leave(index)
   }
 

@@ -39,6 +39,8 @@ struct LeaderSimulation {
 
   var random: SplitMix
   var now: Int64 = 1_000_000
+  /// Whether the story ends with the first violation; if not, others may see what comes of it.
+  var endsAtViolation = true
   var etcd = SimulatedEtcd()
   var servers: [SimulatedServer] = []
   var agents: [SimulatedAgent] = []
@@ -114,10 +116,10 @@ struct LeaderSimulation {
 
   /// Runs the whole story. What went wrong is in the result; empty means nothing.
   mutating func run() -> [String] {
-    for _ in 0..<Self.chaosSteps where checker.violations.isEmpty { step() }
+    for _ in 0..<Self.chaosSteps where goesOn { step() }
     heal()
     var quiet = 0
-    for _ in 0..<Self.healingSteps where checker.violations.isEmpty && quiet < 3 {
+    for _ in 0..<Self.healingSteps where goesOn && quiet < 3 {
       step()
       quiet = isQuiet ? quiet + 1 : 0
     }
@@ -128,8 +130,11 @@ struct LeaderSimulation {
     return checker.violations
   }
 
+  private var goesOn: Bool { checker.violations.isEmpty || !endsAtViolation }
+
   mutating func step() {
     now += Int64.random(in: 1...40, using: &random)
+    checker.diary?.now = now
     for index in agents.indices { stepAgent(index) }
     lapseLeases()
     if isChaos { stepUsers() }
@@ -183,6 +188,7 @@ struct LeaderSimulation {
     var spec = JobSpec(task: chance(30) ? .noop : .exec(argv: ["true"]))
     randomFailurePolicy(of: &spec)
     spec.priority = Int.random(in: 1...100, using: &random)
+    spec.userID = "m\(nextJob)"
     if chance(20) { spec.constraints = [Constraint(label: "zone", op: .equal, values: ["even"])] }
     if chance(3) { spec.constraints = [Constraint(label: "gpu", op: .exists)] }
     let key = JobKey(namespace: "default", jobID: "j\(nextJob)")
@@ -198,9 +204,12 @@ struct LeaderSimulation {
         key: RunKey(job: key, runID: runID(for: time)), scheduledTime: time, createdAt: time)
       proposal.guards.append(.runAbsent(run.key))
       proposal.writes = [.job(job), .run(run)]
-      if chance(50), admit(run, of: job, proposal) { return }
+      if chance(50), admit(run, of: job, proposal) {
+        checker.diary?.submitted(job, isKnown: false)
+        return
+      }
     }
-    _ = etcd.commit(proposal)
+    if case .committed = etcd.commit(proposal) { checker.diary?.submitted(job, isKnown: true) }
     checker.review(etcd)
   }
 

@@ -12,6 +12,7 @@ struct LeaderSimulationTests {
     var retries = 0
     var waits = 0
     var retriedByHand = 0
+    var adoptions = 0
     var count = 0
     seeds.forEach(in: part) { seed in
       count += 1
@@ -23,6 +24,7 @@ struct LeaderSimulationTests {
       retries += world.checker.retries
       waits += world.checker.waits
       retriedByHand += world.checker.retriedByHand
+      adoptions += world.checker.adoptions
       return violations
     }
     // The stories are worth telling.
@@ -30,7 +32,7 @@ struct LeaderSimulationTests {
     #expect(commits > 100 * count)
     #expect(resumptions > count)
     #expect(retries > count && retriedByHand > count && waits > count / 4)
-    #expect(takeovers > count)
+    #expect(takeovers > count && adoptions > count / 2)
   }
 
   @Test func aSeedTellsTheSameStoryAgain() {

@@ -378,8 +378,8 @@ def test_output_that_the_disk_refuses_is_dropped(start, tmp_path):
 def test_log_directory_removed_while_running(start, tmp_path):
     logs = tmp_path / "logs"
     logs.mkdir()
-    shim = start(["sh", "-c", "echo up; read line < fifo; seq 100000; exit 6"], d=tmp_path, o=logs / "out", l=1000)
     os.mkfifo(tmp_path / "fifo")
+    shim = start(["sh", "-c", "echo up; read line < fifo; seq 100000; exit 6"], d=tmp_path, o=logs / "out", l=1000)
     shim.started()
     wait_until(lambda: (logs / "out").read_bytes() == b"up\n")
     (logs / "out").unlink()

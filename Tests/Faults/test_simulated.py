@@ -1,0 +1,36 @@
+"""The checkers of faults on simulated stories, which the Swift tests have written (`DiarySimulationTests`): two sets of
+checkers that know nothing of each other look at the same clusters."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from suite.checkers import check
+from suite.history import History, load
+
+FOLDER = Path(os.environ.get("ROTA_SIMULATION_HISTORIES", "."))
+# What is switched off, and who has to notice.
+MUTATIONS = {"guardsIgnored": {"C5", "C7"}, "agentsNeverFence": {"C2"}, "checkpointsUnguarded": {"C6"}}
+
+
+def histories(kind: str) -> dict[str, History]:
+    found = {file.stem: load(file) for file in sorted(FOLDER.glob(f"{kind}-*.jsonl"))}
+    if not found:
+        pytest.fail(f"no histories are in ROTA_SIMULATION_HISTORIES={FOLDER}; scripts/test-swift writes them, and runs this")
+    return found
+
+
+def test_nothing_is_wrong_with_them() -> None:
+    found = histories("none")
+    wrong = {name: [str(violation) for violation in check(history)] for name, history in found.items()}
+    assert not {name: texts for name, texts in wrong.items() if texts}
+    # They are worth looking at.
+    assert sum(len(history.attempts) for history in found.values()) > 20 * len(found)
+    assert sum(len(attempt.steps) > 2 for history in found.values() for attempt in history.attempts) > len(found)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_what_is_switched_off_is_noticed(mutation: str) -> None:
+    noticed = {violation.check for history in histories(mutation).values() for violation in check(history)}
+    assert noticed & MUTATIONS[mutation], f"only {noticed or 'nobody'} noticed"
