@@ -10,8 +10,6 @@ from suite.checkers import check
 from suite.history import History, load
 
 FOLDER = Path(os.environ.get("ROTA_SIMULATION_HISTORIES", "."))
-# What is switched off, and who has to notice.
-MUTATIONS = {"guardsIgnored": {"C5", "C7"}, "agentsNeverFence": {"C2"}, "checkpointsUnguarded": {"C6"}}
 
 
 def histories(kind: str) -> dict[str, History]:
@@ -30,7 +28,6 @@ def test_nothing_is_wrong_with_them() -> None:
     assert sum(len(attempt.steps) > 2 for history in found.values() for attempt in history.attempts) > len(found)
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS)
-def test_what_is_switched_off_is_noticed(mutation: str) -> None:
-    noticed = {violation.check for history in histories(mutation).values() for violation in check(history)}
-    assert noticed & MUTATIONS[mutation], f"only {noticed or 'nobody'} noticed"
+def test_transactions_without_guards_are_noticed() -> None:
+    noticed = {violation.check for history in histories("guardsIgnored").values() for violation in check(history)}
+    assert noticed >= {"C5", "C7"}

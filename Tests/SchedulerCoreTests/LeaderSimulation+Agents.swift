@@ -167,8 +167,7 @@ struct SimulatedAgent {
       let end = AttemptEnd(endedAt: Timestamp(milliseconds: now), reason: .exited, exitCode: 0)
       return events.append(.ended(assignment.ref, end))
     }
-    // Where agents do not fence themselves: long enough to be seen when they should be dead.
-    var length = Int64.random(in: 1...(neverFences ? 1_600 : 400), using: &random)
+    var length = Int64.random(in: 1...400, using: &random)
     var end = Self.randomEnd(&random)
     if let timeout = assignment.spec.timeoutMillis, timeout < length {
       length = timeout

@@ -194,7 +194,8 @@ struct SimulationChecker {
   /// An agent was told that a checkpoint is durable.
   mutating func acknowledged(_ mark: Saved) {
     saved[mark.ref.run, default: []].append(mark)
-    diary?.saved(mark)
+    // The task may be gone by now, and says nothing any more.
+    if executing[mark.ref] != nil { diary?.saved(mark) }
     for (attempt, from) in resumed[mark.ref.run] ?? [] { compare(mark, attempt, from) }
   }
 

@@ -9,7 +9,7 @@ extension LeaderSimulation {
     agents[index].fence(now: now)
     agents[index].reap(now: now, &checker)
     if fault(0.8) { return crashAgent(index) }
-    if fault(0.8), !agents[index].isReplaced { return replaceAgent(index) }
+    if fault(2), !agents[index].isReplaced { return replaceAgent(index) }
     if fault(1.2) { agents[index].frozenUntil = now + Int64.random(in: 100...1_800, using: &random) }
     if fault(1.2) { agents[index].cutFromEtcdUntil = now + Int64.random(in: 100...1_800, using: &random) }
     if fault(0.3) { agents[index].machine.drain(at: SimulatedAgent.moment(now)) }

@@ -12,7 +12,11 @@ struct SimulationDiary {
   init(keyspace: Keyspace) {
     self.keyspace = keyspace
     lines.append(#"{"t":0,"kind":"begin","seed":"simulated"}"#)
-    lines.append(#"{"t":0,"kind":"round","phase":"begin","round":1,"faults":["simulated"]}"#)
+    lines.append(Self.round("begin", at: 0))
+  }
+
+  private static func round(_ phase: String, at time: Int64) -> String {
+    #"{"t":\#(time),"kind":"round","phase":"\#(phase)","round":1,"faults":["simulated"]}"#
   }
 
   /// Nanoseconds; no two alike, since there is an order within a millisecond, too.
@@ -58,7 +62,7 @@ struct SimulationDiary {
   /// - Parameter isOver: Whether the story came to its end, so that everything had to.
   func history(of etcd: SimulatedEtcd, isOver: Bool) -> String {
     var all = lines
-    if isOver { all.append(#"{"t":\#((now + 1) * 1_000_000),"kind":"round","phase":"end","round":1,"faults":["simulated"]}"#) }
+    if isOver { all.append(Self.round("end", at: (now + 1) * 1_000_000)) }
     all += etcd.history.compactMap { event in
       switch event.change {
       case .job(let key, let job): line(event, keyspace.job(key), job?.createRevision, job?.record.encoded())

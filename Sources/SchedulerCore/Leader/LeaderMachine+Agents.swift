@@ -10,6 +10,14 @@ extension LeaderMachine {
 
     mutating func insert(_ key: RunKey) { if keys.insert(key).inserted { order.append(key) } }
 
+    /// What was seen at once gets an order.
+    mutating func sort() {
+      guard !keys.isEmpty else { return }
+      let sorted = keys.sorted()
+      self = LostRuns()
+      for key in sorted { insert(key) }
+    }
+
     mutating func popFirst() -> RunKey? {
       let key = order.popFirst()
       if let key { keys.remove(key) }

@@ -240,6 +240,7 @@ public struct LeaderMachine: Sendable {
         server.record.figures.map { (id, $0) }
       }, now: now)
     for key in cache.activeRuns { reconcile(key, cache, now: now) }
+    lostRuns.sort()
   }
 
   /// A job was written or deleted.
@@ -275,7 +276,8 @@ public struct LeaderMachine: Sendable {
       end(session, reason: "the lease of agent '\(id)' lapsed")
     }
     refreshPool(id, cache)
-    for key in cache.runsByAgent[id] ?? [] where cache.runs[key]?.record.owner != incarnation {
+    // In an order, since those that are lost come back in it.
+    for key in (cache.runsByAgent[id] ?? []).sorted() where cache.runs[key]?.record.owner != incarnation {
       reconcile(key, cache, now: now)
     }
     for key in awaited.runs(for: id) { reconcile(key, cache, now: now) }
