@@ -43,6 +43,27 @@ struct HousekeepingTests {
     }
   }
 
+  /// What others than Rota have written no watch of Rota's brings.
+  @Test func foreignHistoryIsRemovedToo() async throws {
+    try await withReplica { test in
+      _ = try await test.stand()
+      try await eventually("it leads") { await test.replica.leads }
+      for number in 0..<100 { try await test.store.put("/foreign", [UInt8(number)]) }
+      let filled = test.store.revision
+      #expect(await test.replica.revision < filled)
+      test.store.setAlarms([Self.alarm])
+      test.metrics.noSpaceErrors.add(1)
+      let keeping = Task { await keeper(test, StorageBoard()).run() }
+      defer { keeping.cancel() }
+      for _ in 0..<200 where try await !test.store.alarms().isEmpty {
+        try await Task.sleep(for: .milliseconds(50))
+      }
+      await #expect(throws: EtcdError.self) {
+        try await test.store.range(RangeRequest(.key("/foreign"), revision: filled - 1))
+      }
+    }
+  }
+
   @Test func whoDoesNotLeadLeavesItToTheLeader() async throws {
     try await withReplica { test in
       let lease = try await test.store.leaseGrant(ttlSeconds: 60).id

@@ -300,13 +300,18 @@ def test_flags_say_the_same_as_json(pair):
     assert "wait 10m" in shown and "2h" in shown
     done = pair.rota("submit", "-o", "json", "--retry-on", "429,5xx", "--http", "http://127.0.0.1:1/")
     assert json.loads(done.stdout)["retry_on"] == {"http_statuses": ["429", "5xx"]}
+    done = pair.rota("submit", "-o", "json", "--max-retries", "9", "--backoff", "10s..10m", "--", "true")
+    waits = json.loads(done.stdout)["backoff"]
+    assert (waits["initial"], waits["multiplier"], waits["max"]) == ("10s", 2, "10m")
     # What is not given stays; words take away.
     flags = ["--on-agent-loss", "wait", "--retry-on", "any", "--no-retry-on", "none"]
     assert pair.rota("update", job["job_id"], *flags).returncode == 0
     changed = pair.rest.get(f"/jobs/{job['job_id']}").json()
     assert "retry_on" not in changed and "no_retry_on" not in changed and "agent_loss_wait" not in changed
     assert changed["on_agent_loss"] == "wait" and changed["max_retries"] == 3
-    for flag, value in (("--retry-on", "soon"), ("--retry-on", "1,,2"), ("--on-agent-loss", "fail=1m")):
+    for flag, value in (
+        ("--retry-on", "soon"), ("--retry-on", "1,,2"), ("--on-agent-loss", "fail=1m"), ("--backoff", "10s.."),
+    ):
         done = pair.rota("submit", flag, value, "--", "true")
         assert done.returncode == 2 and flag in done.stderr, done.stderr
     done = pair.rota("submit", "--retry-on", "256", "--", "true")

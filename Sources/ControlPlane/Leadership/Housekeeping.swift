@@ -147,8 +147,7 @@ struct Housekeeping: Sendable {
     note(members.sizes, care.pressure, noSpace: true, message: "no space is left; history is being removed")
     await apply(care.pressure, from: before)
     await waitForRemoval()
-    // All of it: a watch that is behind lists again.
-    try await compact(keeping: 0, physical: true)
+    try await compactAll()
     // What has become free is counted with etcd's next commit.
     try? await Task.sleep(for: ServerLimits.removalPause)
     var sizes = try await memberSizes().sizes
@@ -185,9 +184,18 @@ struct Housekeeping: Sendable {
       && ContinuousClock.now < end && !Task.isCancelled
   }
 
-  private func compact(keeping revisions: Int64, physical: Bool = false) async throws(EtcdError) {
+  private func compact(keeping revisions: Int64) async throws(EtcdError) {
     // What this server's own watch has not seen yet is never compacted away.
-    let target = min(try await store.status().revision, await replica.revision) - revisions
+    try await compact(upTo: min(try await store.status().revision, await replica.revision) - revisions)
+  }
+
+  /// A watch that is behind lists again. This server's own may be, of all that others than Rota have written, and without
+  /// space it gets no further: nothing of Rota's can be written.
+  private func compactAll() async throws(EtcdError) {
+    try await compact(upTo: try await store.status().revision, physical: true)
+  }
+
+  private func compact(upTo target: Int64, physical: Bool = false) async throws(EtcdError) {
     guard target > 0 else { return }
     do throws(EtcdError) {
       try await store.with(requestTimeout: ServerLimits.maintenancePatience).compact(

@@ -9,7 +9,10 @@ struct FailureOptions: ParsableArguments {
   var maxRetries: Int?
 
   @Option(
-    help: ArgumentHelp("The waits before retries, as 1m,5m; the last one for more.", valueName: "times"))
+    help: ArgumentHelp(
+      """
+      The waits before retries: as 1m,5m, the last one for more; or as 10s..1h, each twice as long as the one before.
+      """, valueName: "times"))
   var backoff: String?
 
   @Option(
@@ -40,12 +43,7 @@ struct FailureOptions: ParsableArguments {
   /// Changes what is given. The task has to be there: numbers are statuses for a request, exit codes for the others.
   func apply(to spec: inout JobSpec) throws {
     if let maxRetries { spec.maxRetries = maxRetries }
-    if let backoff {
-      let waits = try backoff.split(separator: ",").map { wait in
-        try SpecOptions.reading("--backoff") { try DurationText.parse(String(wait)) }
-      }
-      spec.backoff = Backoff(curve: .list(waits))
-    }
+    if let backoff { spec.backoff = try Self.waits(backoff) }
     if let retryOn { spec.retryOn = try Self.filter("--retry-on", retryOn, nothing: "any", spec.task.kind) }
     if let noRetryOn {
       spec.noRetryOn = try Self.filter("--no-retry-on", noRetryOn, nothing: "none", spec.task.kind)
@@ -55,6 +53,19 @@ struct FailureOptions: ParsableArguments {
       spec.onAgentLoss = onAgentLoss.policy
       spec.agentLossWaitMillis = onAgentLoss.waitMillis
     }
+  }
+
+  private static func waits(_ text: String) throws -> Backoff {
+    func millis(_ wait: some StringProtocol) throws -> Int64 {
+      try SpecOptions.reading("--backoff") { try DurationText.parse(String(wait)) }
+    }
+    guard let dots = text.firstRange(of: "..") else {
+      return Backoff(curve: .list(try text.split(separator: ",").map(millis)))
+    }
+    return Backoff(
+      curve: .exponential(
+        initialMillis: try millis(text[..<dots.lowerBound]),
+        multiplier: Backoff.ExponentialDefaults.multiplier, maxMillis: try millis(text[dots.upperBound...])))
   }
 
   private static func filter(

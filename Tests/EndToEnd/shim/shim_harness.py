@@ -168,13 +168,21 @@ class NextAgent(Shim):
         folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
         self.socket = socket.socket(socket.AF_UNIX)
         try:
-            self.socket.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+            # A socket's file is there a moment before anybody listens.
+            wait_until(lambda: self._connects(f"/proc/self/fd/{folder}/{os.path.basename(path)}"), what="a shim that listens")
         finally:
             os.close(folder)
         self.shim = shim
         self.control = self.status = self.socket.fileno()
         self.buffer = b""
         self.lines = []
+
+    def _connects(self, path):
+        try:
+            self.socket.connect(path)
+        except ConnectionRefusedError:
+            return False
+        return True
 
     def peer(self):
         """The process at the other end, by the kernel's word."""
