@@ -18,8 +18,13 @@ public struct ServerConfiguration: Sendable {
   public var advertiseHTTP: HostPort?
   /// TLS for gRPC and REST, and towards other servers; nil for none.
   public var tls: TLSCredentials?
-  /// The TTL of the server's lease, seconds: how long a takeover takes after a crash.
+  /// How long others wait at most for this server after a crash, seconds; 2 at least.
   public var leaseTTLSeconds: Int64 = 5
+  /// The TTL of the lease itself, seconds. etcd looks for lapsed leases twice a second, and agents need a moment to find
+  /// the next leader: that comes on top.
+  var grantedTTLSeconds: Int64 {
+    max(ServerLimits.shortestLeaseSeconds, leaseTTLSeconds - ServerLimits.takeoverSeconds)
+  }
   /// The time zones that schedules may name.
   public var zones = TimeZones.utcOnly
   /// How long ended jobs and runs are kept.

@@ -42,6 +42,10 @@ enum ServerLimits {
   /// How long a server that leaves waits for its segments to move, and how often it looks.
   static let drainPatience: Duration = .seconds(1)
   static let drainPause: Duration = .milliseconds(10)
+  /// What of the time that others wait for a lost server is left for what follows its lease's end; and the shortest lease:
+  /// etcd grants none for less, with its usual election timeout.
+  static let takeoverSeconds: Int64 = 1
+  static let shortestLeaseSeconds: Int64 = 2
   /// How long a server that has given its lease back waits to see that, before it sends agents to the next leader; and
   /// how often it looks.
   static let handOverPatience: Duration = .milliseconds(500)

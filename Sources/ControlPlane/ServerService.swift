@@ -36,7 +36,7 @@ public final class ServerService: Service {
       storage: parts.storage, logger: logger)
     let candidate = Candidate(
       store: store, replica: parts.replica, keyspace: keyspace, record: record,
-      ttlSeconds: configuration.leaseTTLSeconds, logger: logger)
+      ttlSeconds: configuration.grantedTTLSeconds, logger: logger)
     logger.notice(
       "the server is up",
       metadata: [

@@ -47,7 +47,8 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
 
   @Option(
     help: ArgumentHelp(
-      "How long the others wait for a lost server, whole seconds. (env: ROTA_LEASE_TTL)", valueName: "time"))
+      "How long the others wait at most for a lost server, whole seconds; its lease is a second shorter. (env: ROTA_LEASE_TTL)",
+      valueName: "time"))
   var leaseTtl = DurationArgument(millis: 5_000)
 
   @Option(help: ArgumentHelp("How long ended jobs are kept. (env: ROTA_RETENTION)", valueName: "time"))
