@@ -80,7 +80,8 @@ extension EtcdError {
   /// What etcd's own error says, by gRPC code (google.rpc.Code) and message text
   /// (`etcd/api/v3rpc/rpctypes/error.go`, the same texts since 3.0).
   static func codeForServer(grpcCode: Int, message: String) -> (code: Code, refused: Bool) {
-    for (text, code) in knownTexts where message.contains(text) { return (code, true) }
+    // What takes the last space is written, and refused all the same (`quotaApplierV3` in etcd's apply.go).
+    for (text, code) in knownTexts where message.contains(text) { return (code, code != .noSpace) }
     switch grpcCode {
     case 1: return (.cancelled, false)
     case 3, 9, 12: return (.invalid, true)
@@ -96,7 +97,7 @@ extension EtcdError {
     }
   }
 
-  /// Texts with which etcd refuses a request before applying it.
+  /// Texts with which etcd refuses a request.
   private static let knownTexts: [(String, Code)] = [
     ("required revision has been compacted", .compacted),
     ("required revision is a future revision", .futureRevision),

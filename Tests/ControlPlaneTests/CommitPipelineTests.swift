@@ -90,12 +90,17 @@ extension CommitResult {
     #expect(try await store.get("/again")?.modRevision == result.revision)
   }
 
-  @Test func `a refusal after a try of unknown outcome does not say that nothing was written`() async throws {
+  @Test func `what took the last space is found to be written`() async throws {
+    store.inject(.takeLastSpace, on: [.txn])
+    let result = try await withPipeline { await $0.commit(put("/last", "mine")) }
+    #expect(try await store.get("/last")?.modRevision == result.revision)
+  }
+
+  @Test func `no space after a lost answer does not hide that it was written`() async throws {
     store.inject(.loseResponse, on: [.txn])
     store.inject(.failBefore(.noSpace), on: [.txn])
-    let error = try await withPipeline { await $0.commit(put("/perhaps", "mine")) }.error
-    #expect(error?.code == .noSpace && error?.outcome == .unknown)
-    #expect(try await store.get("/perhaps") != nil)
+    let result = try await withPipeline { await $0.commit(put("/perhaps", "mine")) }
+    #expect(try await store.get("/perhaps")?.modRevision == result.revision)
   }
 
   @Test func `a refusal of the first try says that nothing was written`() async throws {

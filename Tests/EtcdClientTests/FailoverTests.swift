@@ -97,7 +97,7 @@ import Testing
     ),
     (503, #"{"error":"etcdserver: request timed out","code":14}"#, "timeout", true),
     (500, "oops", "other", true),
-    (429, #"{"error":"etcdserver: mvcc: database space exceeded","code":8}"#, "no_space", false),
+    (429, #"{"error":"etcdserver: mvcc: database space exceeded","code":8}"#, "no_space", true),
     (429, #"{"error":"etcdserver: too many requests","code":8}"#, "overloaded", false),
     (400, #"{"message":"etcdserver: request is too large","code":3}"#, "request_too_large", false),
     (403, #"{"message":"etcdserver: permission denied","code":7}"#, "permission_denied", false),

@@ -19,8 +19,9 @@ extension CommitPipeline {
         members = try await sortOut(members, observer)
       } catch {
         metrics.transactionErrors.add(1)
-        if error.code == .noSpace { metrics.noSpaceErrors.add(1) }
-        members = await keepTrying(members, after: error, observer)
+        members =
+          error.code == .noSpace
+          ? await withoutSpace(members, error, observer) : await keepTrying(members, after: error, observer)
         if members.isEmpty { return }
         try? await Task.sleep(for: pause)
         pause = min(pause * 2, ServerLimits.retryPause.upperBound)
@@ -53,9 +54,10 @@ extension CommitPipeline {
 
   /// Reads the keys of a transaction whose compares failed, settles the members that are to blame or
   /// turn out to have succeeded before, and returns the others.
-  private func sortOut(_ members: [Member], _ observer: any CommitObserver) async throws(EtcdError)
-    -> [Member]
-  {
+  /// - Parameter mayBeApplied: Whether the transaction itself may have been applied.
+  private func sortOut(
+    _ members: [Member], mayBeApplied: Bool = false, _ observer: any CommitObserver
+  ) async throws(EtcdError) -> [Member] {
     let keys = Set(members.flatMap { $0.change.compares.map(\.key) + $0.change.writtenKeys })
     let (current, revision) = try await read(Array(keys))
     var settled: [(Member, CommitResult)] = []
@@ -63,7 +65,9 @@ extension CommitPipeline {
     for member in members {
       if member.change.compares.allSatisfy({ $0.holds(of: current[$0.key] ?? nil) }) {
         left.append(member)
-      } else if member.maybeApplied, let revision = Self.revision(of: member.change, ifIn: current) {
+      } else if mayBeApplied || member.maybeApplied,
+        let revision = Self.revision(of: member.change, ifIn: current)
+      {
         settled.append((member, .committed(revision)))
       } else {
         let own = Set(member.change.compares.map(\.key) + member.change.writtenKeys)
@@ -111,19 +115,30 @@ extension CommitPipeline {
 
   // MARK: Errors
 
+  /// After etcd has said that there is no space: what took the last of it was written nevertheless, so what is stored
+  /// decides. Settles what is over, and returns what is to be tried again: what only removes, which is taken all the same,
+  /// and makes room, if nothing beside it adds.
+  private func withoutSpace(
+    _ members: [Member], _ error: EtcdError, _ observer: any CommitObserver
+  ) async -> [Member] {
+    metrics.noSpaceErrors.add(1)
+    let left: [Member]
+    do throws(EtcdError) { left = try await sortOut(members, mayBeApplied: true, observer) } catch {
+      var error = error
+      error.outcome = .unknown
+      return await keepTrying(members, after: error, observer)
+    }
+    let removals = left.filter(\.change.onlyRemoves)
+    let isMixed = removals.count < members.count
+    let refused = isMixed ? left.filter { !$0.change.onlyRemoves } : left
+    await settle(refused.map { ($0, .failed(error.said(of: $0))) }, observer)
+    return isMixed ? removals : []
+  }
+
   /// After an error: settles what is over, and returns what is to be tried again.
   private func keepTrying(
     _ members: [Member], after error: EtcdError, _ observer: any CommitObserver
   ) async -> [Member] {
-    if error.code == .noSpace, error.outcome == .notApplied {
-      // What only removes is taken all the same, and makes room, if nothing beside it adds.
-      let removals = members.filter(\.change.onlyRemoves)
-      if !removals.isEmpty, removals.count < members.count {
-        let others = members.filter { !$0.change.onlyRemoves }
-        await settle(others.map { ($0, .failed(error.said(of: $0))) }, observer)
-        return removals
-      }
-    }
     if error.isFinal(forBatchOf: members.count) {
       // An earlier try may have been applied all the same, and then nobody may say that it was not.
       await settle(members.map { ($0, .failed(error.said(of: $0))) }, observer)
@@ -160,7 +175,7 @@ extension EtcdError {
   /// Whether trying the same transaction again is pointless.
   fileprivate func isFinal(forBatchOf count: Int) -> Bool {
     switch code {
-    case .noSpace, .permissionDenied, .unauthenticated, .corrupt: outcome == .notApplied
+    case .permissionDenied, .unauthenticated, .corrupt: outcome == .notApplied
     default: isAboutMembers && count == 1
     }
   }

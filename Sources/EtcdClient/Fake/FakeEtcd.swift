@@ -20,6 +20,8 @@ public final class FakeEtcd: EtcdStore {
     case loseRequest
     /// It happens, and the caller does not know.
     case loseResponse
+    /// It happens, takes the last space, and is refused: the caller does not know.
+    case takeLastSpace
   }
 
   struct State {
@@ -204,12 +206,15 @@ public final class FakeEtcd: EtcdStore {
       do throws(EtcdError) {
         if adds, state.alarms.contains(where: { $0.kind == .noSpace }) {
           throw EtcdError(
-            code: .noSpace, message: "etcdserver: mvcc: database space exceeded", outcome: .notApplied)
+            code: .noSpace, message: "etcdserver: mvcc: database space exceeded", outcome: .unknown)
         }
         try Self.failBefore(operation, fault, state)
         let value = try body(&state.storage)
         waiters = Self.takeWaiters(from: &state)
         if case .loseResponse? = fault { throw Self.lost(operation) }
+        if case .takeLastSpace? = fault {
+          throw EtcdError(code: .noSpace, message: "\(operation): injected fault", outcome: .unknown)
+        }
         return .success(value)
       } catch {
         return .failure(error)
@@ -240,7 +245,7 @@ public final class FakeEtcd: EtcdStore {
     case .failBefore(let code):
       throw EtcdError(code: code, message: "\(operation): injected fault", outcome: .notApplied)
     case .loseRequest: throw lost(operation)
-    case .loseResponse, nil: break
+    case .loseResponse, .takeLastSpace, nil: break
     }
   }
 
