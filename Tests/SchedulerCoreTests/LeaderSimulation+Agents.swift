@@ -223,6 +223,8 @@ struct SimulatedAgent {
         checker.end(ref, succeeded: false)
         tasks.remove(at: place)
       }
+      // Its shim would have said how it ended.
+      checker.unheard(ref)
       let lost = AttemptEnd(endedAt: Timestamp(milliseconds: now), reason: .agentStopped, error: "restarted")
       journal.append(AttemptUpdate(ref: ref, end: lost))
     }
@@ -234,6 +236,8 @@ struct SimulatedAgent {
   /// The process is killed, and its tasks with it, as in a container: the machine is lost, the disk stays.
   mutating func crash(now: Int64, _ checker: inout SimulationChecker) {
     for task in tasks { checker.end(task.assignment.ref, succeeded: false) }
+    // What the process has not taken in is on no disk.
+    for case .ended(let ref, _) in events { checker.unheard(ref) }
     tasks = []
     unanswered = []
     events = []

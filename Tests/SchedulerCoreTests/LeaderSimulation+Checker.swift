@@ -213,6 +213,9 @@ struct SimulationChecker {
     if saysNever { saidNever.insert(ref) }
     if succeeded { self.succeeded.insert(ref) }
   }
+
+  /// What a task said at its end was lost with its agent.
+  mutating func unheard(_ ref: AttemptRef) { saidNever.remove(ref) }
 }
 
 /// A checkpoint as simulated tasks write it: which one it is.
