@@ -92,7 +92,7 @@ def test_history_fills_it_and_it_heals_without_losing_anything():
         assert "etcd takes writes again" in cluster.logs_text()
 
 
-@pytest.mark.timeout(600)  # what has ended within the last minute is never removed
+@pytest.mark.timeout(400)  # what has ended within the last minute is never removed
 def test_ended_jobs_fill_it_and_the_oldest_go_first():
     with small_cluster() as cluster:
         witness = cluster.folder / "witness"
@@ -118,7 +118,7 @@ def test_ended_jobs_fill_it_and_the_oldest_go_first():
             return len(set(witness.read_text().split())) == len(accepted)
 
         # The quota may be used up again by what has ended just now.
-        wait_until(all_ran, 180, "everything that was accepted has run", every=0.5)
+        wait_until(all_ran, 60, "everything that was accepted has run", every=0.5)
         counts = Counter(witness.read_text().split())
         assert set(counts) == set(accepted) and set(counts.values()) == {1}
         wait_until(

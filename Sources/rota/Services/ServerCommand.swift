@@ -47,7 +47,7 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
 
   @Option(
     help: ArgumentHelp(
-      "How long the others wait at most for a lost server, whole seconds; its lease is a second shorter. (env: ROTA_LEASE_TTL)",
+      "How long the others wait at most for a lost server, whole seconds from 2s; its lease is a second shorter, but not under 2 s. (env: ROTA_LEASE_TTL)",
       valueName: "time"))
   var leaseTtl = DurationArgument(millis: 5_000)
 

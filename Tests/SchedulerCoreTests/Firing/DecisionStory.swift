@@ -101,7 +101,7 @@ struct DecisionStory {
     }
   }
 
-  /// How many occurrences after one are missed, decided already or not.
+  /// How many occurrences after one are missed, decided already or not; at least.
   private func missedLater(than time: Timestamp) -> Int {
     // What a fixed delay names cannot be told from the documents, but a run of it shows that it was there: with another
     // schedule beside it, that may be the latest.
@@ -114,19 +114,37 @@ struct DecisionStory {
     return times.count
   }
 
+  /// The same, at most: each fixed delay may have named one that did not become a run.
+  private func mostMissedLater(than time: Timestamp) -> Int {
+    missedLater(than: time)
+      + old.spec.schedules.indices.count { index in
+        guard case .fixedDelay = old.spec.schedules[index].rule else { return false }
+        return hasRunsLeft(index) && new.scheduleStates[index].decidedThrough > time
+      }
+  }
+
+  /// Whether a calendar, as it was when the job was last written, excluded an occurrence: else that would have been
+  /// the next, or due by then. What was excluded up to the calendar's change stays left out.
+  private func wasExcluded(_ time: Timestamp) -> Bool {
+    old.spec.schedules.contains { schedule in
+      guard !schedule.calendars.isEmpty, SimpleOccurrences(schedule, old).names(time) else { return false }
+      let creation = time.adding(milliseconds: schedule.jitterMillis)
+      return old.nextRunTime.map { $0 > creation } ?? true
+    }
+  }
+
   private func hasRunsLeft(_ index: Int) -> Bool {
     old.scheduleStates[index].runs < old.spec.schedules[index].maxRuns ?? .max
   }
 
   private func mayBeLeftOut(_ time: Timestamp, passed: [Timestamp], unended: Int) -> Bool {
     if isTooOld(time) { return true }
-    // What a calendar excluded up to its change stays left out: nothing was due then.
-    if hasCalendars, created.isEmpty, old.nextRunTime.map({ $0 > note.time }) ?? true { return true }
+    if created.isEmpty, wasExcluded(time) { return true }
     if isMissed(time) {
       switch old.spec.misfire.action {
       case .skip: return true
-      case .latest: if missedLater(than: time) >= 1 { return true }
-      case .all: if missedLater(than: time) >= old.spec.misfire.limit { return true }
+      case .latest: if mostMissedLater(than: time) >= 1 { return true }
+      case .all: if mostMissedLater(than: time) >= old.spec.misfire.limit { return true }
       }
     }
     let before = created.count { $0 < time }
