@@ -224,7 +224,7 @@ def test_a_fork_bomb_in_its_group(start):
     for parent in [folders["pids"]] if "pids" in folders else []:
         with group(parent, "bomb") as folder:
             (folder / "pids.max").write_text("40")
-            shim = start(["sh", "-c", "b() { b & b & }; b; sleep 60"], C=folder, t=1000, g=0)
+            shim = start(["sh", "-c", "b() { b & b & }; (b) & exec sleep 60"], C=folder, t=1000, g=0)
             shim.started()
             most = 0
             until = time.monotonic() + 0.8
