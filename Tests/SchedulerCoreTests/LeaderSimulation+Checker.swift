@@ -6,6 +6,9 @@ struct SimulationChecker {
   private(set) var violations: [String] = []
   /// The last state of every run ever created, also after its removal.
   private var seen: [RunKey: RunRecord] = [:]
+  /// The generations of their jobs when they were created, and which of them were removed.
+  private var generations: [RunKey: Int] = [:]
+  private var gone: Set<RunKey> = []
   /// The attempts whose tasks are alive now, and on whom.
   private(set) var executing: [AttemptRef: String] = [:]
   private var started: Set<AttemptRef> = []
@@ -42,8 +45,12 @@ struct SimulationChecker {
       let event = etcd.history[checkedEvents]
       checkedEvents += 1
       switch event.change {
-      case .run(let key, let run?): written(key, run.record, etcd)
-      case .run(let key, nil): removed(key)
+      case .run(let key, let run?):
+        if run.createRevision == event.revision { born(key, etcd) }
+        written(key, run.record, etcd)
+      case .run(let key, nil):
+        gone.insert(key)
+        removed(key)
       case .job(let key, let job?):
         accepted.insert(key)
         if key.jobID.hasPrefix("j") { specs[key] = job.record.spec }
@@ -57,6 +64,21 @@ struct SimulationChecker {
       case .agent, .server, .leader, .segment, .calendar, .backfill, .drain, .listedJob: break
       }
     }
+  }
+
+  /// A removed run's instant may be named by another schedule, which a user has given the job since: then it is another run.
+  private mutating func born(_ key: RunKey, _ etcd: SimulatedEtcd) {
+    let generation = etcd.jobs[key.job]?.record.generation ?? 0
+    let earlier = generations.updateValue(generation, forKey: key)
+    guard gone.remove(key) != nil, let earlier, earlier < generation else { return }
+    seen[key] = nil
+    ended[key] = nil
+    saved[key] = nil
+    resumed[key] = nil
+    startsOfRun[key] = nil
+    started = started.filter { $0.run != key }
+    succeeded = succeeded.filter { $0.run != key }
+    saidNever = saidNever.filter { $0.run != key }
   }
 
   private mutating func written(_ key: RunKey, _ run: RunRecord, _ etcd: SimulatedEtcd) {
