@@ -1343,7 +1343,7 @@ const ProtobufCMessageDescriptor rota__v1__get_job_request__descriptor =
   (ProtobufCMessageInit) rota__v1__get_job_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__list_jobs_request__field_descriptors[5] =
+static const ProtobufCFieldDescriptor rota__v1__list_jobs_request__field_descriptors[6] =
 {
   {
     "namespace",
@@ -1405,8 +1405,21 @@ static const ProtobufCFieldDescriptor rota__v1__list_jobs_request__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "labels",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__ListJobsRequest, n_labels),
+    offsetof(Rota__V1__ListJobsRequest, labels),
+    &rota__v1__map_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__list_jobs_request__field_indices_by_name[] = {
+  5,   /* field[5] = labels */
   0,   /* field[0] = namespace */
   3,   /* field[3] = page_size */
   4,   /* field[4] = page_token */
@@ -1416,7 +1429,7 @@ static const unsigned rota__v1__list_jobs_request__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__list_jobs_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor rota__v1__list_jobs_request__descriptor =
 {
@@ -1426,7 +1439,7 @@ const ProtobufCMessageDescriptor rota__v1__list_jobs_request__descriptor =
   "Rota__V1__ListJobsRequest",
   "rota.v1",
   sizeof(Rota__V1__ListJobsRequest),
-  5,
+  6,
   rota__v1__list_jobs_request__field_descriptors,
   rota__v1__list_jobs_request__field_indices_by_name,
   1,  rota__v1__list_jobs_request__number_ranges,

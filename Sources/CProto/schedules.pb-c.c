@@ -1261,7 +1261,7 @@ const ProtobufCMessageDescriptor rota__v1__forecast_response__descriptor =
   (ProtobufCMessageInit) rota__v1__forecast_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__calendar_spec__field_descriptors[5] =
+static const ProtobufCFieldDescriptor rota__v1__calendar_spec__field_descriptors[6] =
 {
   {
     "description",
@@ -1323,18 +1323,31 @@ static const ProtobufCFieldDescriptor rota__v1__calendar_spec__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "labels",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__CalendarSpec, n_labels),
+    offsetof(Rota__V1__CalendarSpec, labels),
+    &rota__v1__map_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__calendar_spec__field_indices_by_name[] = {
   4,   /* field[4] = cron */
   2,   /* field[2] = days */
   0,   /* field[0] = description */
+  5,   /* field[5] = labels */
   3,   /* field[3] = ranges */
   1,   /* field[1] = time_zone */
 };
 static const ProtobufCIntRange rota__v1__calendar_spec__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor rota__v1__calendar_spec__descriptor =
 {
@@ -1344,7 +1357,7 @@ const ProtobufCMessageDescriptor rota__v1__calendar_spec__descriptor =
   "Rota__V1__CalendarSpec",
   "rota.v1",
   sizeof(Rota__V1__CalendarSpec),
-  5,
+  6,
   rota__v1__calendar_spec__field_descriptors,
   rota__v1__calendar_spec__field_indices_by_name,
   1,  rota__v1__calendar_spec__number_ranges,

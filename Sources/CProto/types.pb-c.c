@@ -1043,7 +1043,7 @@ void   rota__v1__map_entry__free_unpacked
   assert(message->base.descriptor == &rota__v1__map_entry__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[26] =
+static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[27] =
 {
   {
     "user_id",
@@ -1357,6 +1357,18 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[26] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "labels",
+    46,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__JobSpec, n_labels),
+    offsetof(Rota__V1__JobSpec, labels),
+    &rota__v1__map_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   23,   /* field[23] = agent_loss_wait */
@@ -1367,6 +1379,7 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   14,   /* field[14] = execution_time */
   3,   /* field[3] = http */
   9,   /* field[9] = kill_grace */
+  26,   /* field[26] = labels */
   24,   /* field[24] = limits */
   10,   /* field[10] = max_retries */
   17,   /* field[17] = misfire */
@@ -1386,12 +1399,13 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   0,   /* field[0] = user_id */
   7,   /* field[7] = working_directory */
 };
-static const ProtobufCIntRange rota__v1__job_spec__number_ranges[3 + 1] =
+static const ProtobufCIntRange rota__v1__job_spec__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 10, 1 },
   { 20, 6 },
-  { 0, 26 }
+  { 46, 26 },
+  { 0, 27 }
 };
 const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
 {
@@ -1401,10 +1415,10 @@ const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
   "Rota__V1__JobSpec",
   "rota.v1",
   sizeof(Rota__V1__JobSpec),
-  26,
+  27,
   rota__v1__job_spec__field_descriptors,
   rota__v1__job_spec__field_indices_by_name,
-  3,  rota__v1__job_spec__number_ranges,
+  4,  rota__v1__job_spec__number_ranges,
   (ProtobufCMessageInit) rota__v1__job_spec__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -50,7 +50,8 @@ struct MessageKind: Sendable, CustomTestStringConvertible {
     MessageKind {
       ListJobsRequest(
         namespace: $0.maybe { $0.text() }, status: $0.maybe { $0.pick(JobStatus.allCases) },
-        userID: $0.maybe { $0.text() }, pageSize: $0.number(), pageToken: $0.maybe { $0.text() })
+        userID: $0.maybe { $0.text() }, labels: $0.map(), pageSize: $0.number(),
+        pageToken: $0.maybe { $0.text() })
     },
     MessageKind {
       ListJobsResponse(

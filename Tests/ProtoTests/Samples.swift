@@ -103,6 +103,7 @@ struct Samples {
     spec.params = map()
     spec.limits = bool() ? TaskLimits() : limits()
     spec.runAs = maybe { $0.text() }
+    spec.labels = map()
     return spec
   }
 

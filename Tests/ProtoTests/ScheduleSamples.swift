@@ -42,6 +42,7 @@ extension Samples {
     spec.days = many { $0.text() }
     spec.ranges = many { CalendarSpec.Range(from: $0.text(), to: $0.text()) }
     spec.cron = many { $0.text() }
+    spec.labels = map()
     return spec
   }
 

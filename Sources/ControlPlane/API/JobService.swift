@@ -139,9 +139,10 @@ struct JobService: Sendable {
   /// A page of jobs, newest first.
   func list(_ request: ListJobsRequest) async throws -> ListJobsResponse {
     guard let size = Paging.size(request.pageSize) else { throw Self.badPageSize }
+    do { try Labels.validate(filter: request.labels) } catch { throw ServiceError.invalid(error) }
     try await barrier.pass()
     let filter = JobFilter(
-      namespace: request.namespace, status: request.status, userID: request.userID)
+      namespace: request.namespace, status: request.status, userID: request.userID, labels: request.labels)
     do {
       return try await replica.listJobs(filter, after: request.pageToken, limit: size)
     } catch is InvalidPageToken {

@@ -101,11 +101,11 @@ struct RESTServer: Sendable {
 
   private func listJobs(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
     let query = try RESTQuery(
-      request, allowing: ["namespace", "status", "user_id", "page_size", "page_token"])
+      request, allowing: ["namespace", "status", "user_id", "label", "page_size", "page_token"])
     let page = try await jobs.list(
       ListJobsRequest(
         namespace: try query.identifier("namespace"), status: try query.word("status", JobStatus.self),
-        userID: query["user_id"], pageSize: try query.number("page_size"), pageToken: query["page_token"]))
+        userID: query["user_id"], labels: try query["label"].map(Labels.parse(filter:)) ?? [:], pageSize: try query.number("page_size"), pageToken: query["page_token"]))
     return .json(.ok) {
       $0.list("jobs", page.jobs, next: page.nextPageToken, revision: page.revision) { $0.write(to: &$1) }
     }

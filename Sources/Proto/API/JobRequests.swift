@@ -110,6 +110,8 @@ public struct ListJobsRequest: Hashable, Sendable {
   public var status: JobStatus?
   /// Only this user's.
   public var userID: String?
+  /// Only jobs with all of these labels.
+  public var labels: [String: String]
   /// At most `Paging.maximumSize`; 0 for the default.
   public var pageSize: Int
   /// What the page before ended with; nil for the first.
@@ -117,12 +119,13 @@ public struct ListJobsRequest: Hashable, Sendable {
 
   /// Makes a request.
   public init(
-    namespace: String? = nil, status: JobStatus? = nil, userID: String? = nil, pageSize: Int = 0,
-    pageToken: String? = nil
+    namespace: String? = nil, status: JobStatus? = nil, userID: String? = nil,
+    labels: [String: String] = [:], pageSize: Int = 0, pageToken: String? = nil
   ) {
     self.namespace = namespace
     self.status = status
     self.userID = userID
+    self.labels = labels
     self.pageSize = pageSize
     self.pageToken = pageToken
   }

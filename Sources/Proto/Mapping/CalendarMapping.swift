@@ -9,6 +9,7 @@ extension CalendarSpec: Mapped {
     days = try Decode.texts(raw.pointee.n_days, raw.pointee.days, "days")
     ranges = try Decode.list(raw.pointee.n_ranges, raw.pointee.ranges, "ranges")
     cron = try Decode.texts(raw.pointee.n_cron, raw.pointee.cron, "cron")
+    labels = try Decode.map(raw.pointee.n_labels, raw.pointee.labels, "labels")
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__CalendarSpec>, _ arena: Arena) {
@@ -17,6 +18,7 @@ extension CalendarSpec: Mapped {
     raw.pointee.days = arena.texts(days, &raw.pointee.n_days)
     raw.pointee.ranges = arena.list(ranges, &raw.pointee.n_ranges)
     raw.pointee.cron = arena.texts(cron, &raw.pointee.n_cron)
+    raw.pointee.labels = arena.map(labels, &raw.pointee.n_labels)
   }
 }
 

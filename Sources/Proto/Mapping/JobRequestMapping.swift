@@ -40,6 +40,7 @@ extension ListJobsRequest: Mapped, WireMessage {
       namespace: try Decode.optionalText(raw.pointee.namespace_, "namespace"),
       status: try Decode.choice(raw.pointee.status, "status"),
       userID: try Decode.optionalText(raw.pointee.user_id, "user_id"),
+      labels: try Decode.map(raw.pointee.n_labels, raw.pointee.labels, "labels"),
       pageSize: Int(raw.pointee.page_size),
       pageToken: try Decode.optionalText(raw.pointee.page_token, "page_token"))
   }
@@ -48,6 +49,7 @@ extension ListJobsRequest: Mapped, WireMessage {
     raw.pointee.namespace_ = arena.text(namespace)
     if let status { raw.pointee.status = status.raw }
     raw.pointee.user_id = arena.text(userID)
+    raw.pointee.labels = arena.map(labels, &raw.pointee.n_labels)
     raw.pointee.page_size = Int32(wire: pageSize)
     raw.pointee.page_token = arena.text(pageToken)
   }

@@ -36,6 +36,7 @@ extension JobSpec: Mapped {
       self.limits = limits
     }
     runAs = try Decode.optionalText(raw.pointee.run_as, "run_as")
+    labels = try Decode.map(raw.pointee.n_labels, raw.pointee.labels, "labels")
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__JobSpec>, _ arena: Arena) {
@@ -64,6 +65,7 @@ extension JobSpec: Mapped {
     raw.pointee.agent_loss_wait = arena.duration(millis: agentLossWaitMillis)
     if !limits.isEmpty { raw.pointee.limits = arena.message(limits) }
     raw.pointee.run_as = arena.text(runAs)
+    raw.pointee.labels = arena.map(labels, &raw.pointee.n_labels)
   }
 }
 

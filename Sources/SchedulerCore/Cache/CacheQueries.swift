@@ -6,12 +6,17 @@ public struct JobFilter: Hashable, Sendable {
   public var status: JobStatus?
   /// The user.
   public var userID: String?
+  /// Labels that it has to have; empty means any.
+  public var labels: [String: String]
 
   /// Makes a filter.
-  public init(namespace: String? = nil, status: JobStatus? = nil, userID: String? = nil) {
+  public init(
+    namespace: String? = nil, status: JobStatus? = nil, userID: String? = nil, labels: [String: String] = [:]
+  ) {
     self.namespace = namespace
     self.status = status
     self.userID = userID
+    self.labels = labels
   }
 }
 
@@ -66,6 +71,10 @@ extension ClusterCache {
       let ofUser = jobs.order(ofUser: user)
       if ofUser.count < order.count { order = ofUser }
     }
+    for label in filter.labels {
+      let ofLabel = jobs.labels.order(of: label)
+      if ofLabel.count < order.count { order = ofLabel }
+    }
     var slots: [JobTable.Slot] = []
     var hasMore = false
     order.visitLastFirst(before: start.map { place in { jobs.isOlder($0, than: place) } }) { slot in
@@ -83,7 +92,7 @@ extension ClusterCache {
     if let status = filter.status, jobs.facts(at: slot)?.status != status { return false }
     if let user = filter.userID, !jobs.isOf(user: user, slot) { return false }
     if let namespace = filter.namespace, !jobs.isIn(namespace, slot) { return false }
-    return true
+    return filter.labels.allSatisfy { jobs.labels.has($0, slot) }
   }
 
   /// Lists runs, newest first. Pages are stable: a run that exists throughout is on exactly one.

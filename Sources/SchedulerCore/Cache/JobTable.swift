@@ -80,6 +80,8 @@ public struct JobTable: Sendable {
   private(set) var activeOrder = SortedChunks<Slot>()
   /// Jobs by age, by the slots of their users.
   private var userOrders: [SortedChunks<Slot>] = []
+  /// Jobs by age, by their labels.
+  private(set) var labels = LabelIndex()
   /// Set while the orders wait for `endFilling`, and are empty.
   private var isFilling = false
 
@@ -227,17 +229,21 @@ public struct JobTable: Sendable {
     let hash = JobBlock.hash(of: key)
     let facts: JobFacts
     let user: String
+    let labels: [String: String]
     switch content {
-    case .decoded(let record): (facts, user) = (JobFacts(record), record.spec.userID)
-    case .packed(let packed): (facts, user) = (packed.facts, packed.userID)
+    case .decoded(let record):
+      (facts, user, labels) = (JobFacts(record), record.spec.userID, record.spec.labels)
+    case .packed(let packed): (facts, user, labels) = (packed.facts, packed.userID, packed.labels)
     }
     let slot: Slot
     if let old = self.slot(of: key, hash: hash) {
       slot = old
-      if entries[Int(slot)].createRevision != createRevision || !isOf(user: user, slot) {
+      if entries[Int(slot)].createRevision != createRevision || !isOf(user: user, slot)
+        || !self.labels.areThese(labels, slot)
+      {
         removeFromOrders(slot)
         entries[Int(slot)].createRevision = createRevision
-        addToOrders(slot, user: user)
+        addToOrders(slot, user: user, labels: labels)
       }
     } else {
       slot = newSlot()
@@ -246,7 +252,7 @@ public struct JobTable: Sendable {
       entries[Int(slot)].block = JobBlock(key)
       link(slot, to: keyspace.segment(of: key))
       index.insert(slot) { [entries] in Int(entries[Int($0)].hash) }
-      addToOrders(slot, user: user)
+      addToOrders(slot, user: user, labels: labels)
     }
     entries[Int(slot)].modRevision = modRevision
     entries[Int(slot)].generation = generation
@@ -376,6 +382,7 @@ public struct JobTable: Sendable {
     isFilling = true
     users = KeyTable()
     userOrders = []
+    labels = LabelIndex()
   }
 
   /// The end of what `beginFilling` began.
@@ -394,29 +401,33 @@ public struct JobTable: Sendable {
     for slot in byAge { ofUsers[Int(entries[Int(slot)].user)].append(slot) }
     userOrders = ofUsers.map { SortedChunks(sorted: $0) }
     for user in userOrders.indices where userOrders[user].isEmpty { users.remove(users[user]) }
+    labels.fill(byAge)
   }
 
-  private mutating func addToOrders(_ slot: Slot, user: String) {
+  private mutating func addToOrders(_ slot: Slot, user: String, labels: [String: String]) {
     let (userSlot, isNew) = users.insert(user)
     if isNew && userSlot == userOrders.count { userOrders.append(SortedChunks()) }
     entries[Int(slot)].user = UInt32(userSlot)
+    self.labels.note(labels, slot)
     if isFilling { return }
     let entries = entries
     order.insert(slot) { Self.precedes(entries, $0, $1) }
     userOrders[userSlot].insert(slot) { Self.precedes(entries, $0, $1) }
+    self.labels.insert(slot) { Self.precedes(entries, $0, $1) }
     if !Self.status(entries[Int(slot)].flags).isTerminal {
       activeOrder.insert(slot) { Self.precedes(entries, $0, $1) }
     }
   }
 
   private mutating func removeFromOrders(_ slot: Slot) {
-    if isFilling { return }
+    if isFilling { return labels.forget(slot) }
     let entries = entries
     order.remove(slot) { Self.precedes(entries, $0, $1) }
     activeOrder.remove(slot) { Self.precedes(entries, $0, $1) }
     let user = Int(entries[Int(slot)].user)
     userOrders[user].remove(slot) { Self.precedes(entries, $0, $1) }
     if userOrders[user].isEmpty { users.remove(users[user]) }
+    labels.remove(slot) { Self.precedes(entries, $0, $1) }
   }
 
   // MARK: Segments

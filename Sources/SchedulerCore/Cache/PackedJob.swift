@@ -55,12 +55,15 @@ public struct PackedJob: Hashable, Sendable {
   public let facts: JobFacts
   /// Who asked for the job.
   public let userID: String
+  /// Its labels.
+  public let labels: [String: String]
   let block: JobBlock
 
   /// Packs a record.
   public init(_ record: JobRecord) {
     facts = JobFacts(record)
     userID = record.spec.userID
+    labels = record.spec.labels
     block = JobBlock(record.key, text: record.encoded())
   }
 
@@ -71,6 +74,7 @@ public struct PackedJob: Hashable, Sendable {
     let record = try JobRecord(decoding: bytes, key: key)
     facts = JobFacts(record)
     userID = record.spec.userID
+    labels = record.spec.labels
     block = JobBlock(key, text: bytes)
   }
 }

@@ -79,6 +79,7 @@ extension JobSpec {
       limits.write(to: &json)
     }
     if let runAs { json.member("run_as", runAs) }
+    if !labels.isEmpty { json.member("labels", labels) }
   }
 }
 

@@ -12,6 +12,7 @@ extension JobSpec {
     try Self.check(priority, in: SpecLimits.priority, field: "priority")
     try validateConstraints()
     try validateConfinement()
+    try Labels.validate(labels)
     try validateSchedules(zones: zones)
     try validateTemplates(zones: zones)
     try validateSize()
@@ -54,7 +55,7 @@ extension JobSpec {
     let constraintBytes = constraints.reduce(0) { sum, constraint in
       constraint.values.reduce(sum + constraint.label.utf8.count) { $0 + $1.utf8.count }
     }
-    return taskBytes + bytes(env) + bytes(params) + constraintBytes + scheduleTextBytes
+    return taskBytes + bytes(env) + bytes(params) + bytes(labels) + constraintBytes + scheduleTextBytes
       + (workingDirectory?.utf8.count ?? 0)
   }
 
@@ -229,13 +230,7 @@ extension Backoff {
 
 extension Constraint {
   fileprivate func validate() throws(FieldError) {
-    guard !label.isEmpty, label.utf8.count <= SpecLimits.labelBytes,
-      label.utf8.allSatisfy(Self.isLabelByte)
-    else {
-      throw FieldError(
-        field: "label",
-        message: "letters, digits, '.', '_', '-' and '/' were expected, at most \(SpecLimits.labelBytes)")
-    }
+    guard Labels.isName(label) else { throw FieldError(field: "label", message: Labels.nameRule) }
     let allowed: ClosedRange<Int>
     switch op {
     case .equal, .notEqual: allowed = 1...1
@@ -251,16 +246,6 @@ extension Constraint {
       let check = TextCheck(field: "values[\(index)]")
       try check.length(value, atMost: SpecLimits.labelValueBytes)
       try check.noControlCharacters(value)
-    }
-  }
-
-  private static func isLabelByte(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"),
-      UInt8(ascii: "/"):
-      true
-    default: false
     }
   }
 }

@@ -44,6 +44,8 @@ public struct JobSpec: Hashable, Sendable {
   public var limits = TaskLimits()
   /// The user whom its processes run as: `RunAs`; nil for the agent's own.
   public var runAs: String?
+  /// What people file it under, by name; for filters and for `rota apply`.
+  public var labels: [String: String] = [:]
 
   /// Makes a specification with the defaults.
   public init(task: TaskSpec) { self.task = task }

@@ -49,6 +49,8 @@ public enum SpecLimits {
   public static let userNameBytes = 255
   /// The longest label name.
   public static let labelBytes = 128
+  /// The most labels of a job or a calendar.
+  public static let labels = 32
   /// The longest label value.
   public static let labelValueBytes = 256
   /// The longest URL.

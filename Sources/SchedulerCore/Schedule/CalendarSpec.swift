@@ -28,6 +28,8 @@ public struct CalendarSpec: Hashable, Sendable {
   public var ranges: [Range] = []
   /// Each second that one of these cron expressions matches is excluded.
   public var cron: [String] = []
+  /// What people file it under, by name.
+  public var labels: [String: String] = [:]
 
   /// Makes a calendar that excludes nothing.
   public init() {}
@@ -61,6 +63,9 @@ public struct CalendarRecord: Hashable, Sendable {
 // MARK: - JSON
 
 extension CalendarSpec {
+  /// The members of a calendar.
+  static let names = ["description", "time_zone", "days", "ranges", "cron", "labels"]
+
   /// Reads what a user sent, strictly; `validate` checks the bounds. What is wrong with the text as a whole is
   /// said of `body`.
   public init(parsingJSON bytes: [UInt8]) throws(FieldError) {
@@ -86,6 +91,7 @@ extension CalendarSpec {
       json.endArray()
     }
     if !cron.isEmpty { json.member("cron", cron) }
+    if !labels.isEmpty { json.member("labels", labels) }
   }
 }
 
@@ -138,12 +144,13 @@ extension SpecDecoder {
   /// Reads a calendar.
   func calendar(_ reader: inout JSONReader) throws -> CalendarSpec {
     var calendar = CalendarSpec()
-    try object(&reader, known: ["description", "time_zone", "days", "ranges", "cron"]) { name, reader in
+    try object(&reader, known: CalendarSpec.names) { name, reader in
       switch name {
       case "description": calendar.description = try reader.string()
       case "time_zone": calendar.timeZone = try reader.string()
       case "days": calendar.days = try list(&reader) { try $0.string() }
       case "ranges": calendar.ranges = try list(&reader) { try calendarRange(&$0) }
+      case "labels": calendar.labels = try stringMap(&reader)
       default: calendar.cron = try list(&reader) { try $0.string() }
       }
     }

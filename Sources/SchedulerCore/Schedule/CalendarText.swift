@@ -84,6 +84,7 @@ extension CalendarSpec {
       throw FieldError(
         field: field, message: "there are \(count); at most \(SpecLimits.calendarEntries) are allowed")
     }
+    try Labels.validate(spec.labels)
     let check = TextCheck(field: "description")
     try check.length(spec.description, atMost: SpecLimits.calendarDescriptionBytes)
     try check.noControlCharacters(spec.description)

@@ -19,12 +19,18 @@ struct JobsCommand: AsyncParsableCommand, EnvironmentBacked {
   @Option(help: "Only this user's jobs.")
   var userID: String?
 
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "Only jobs with this label; may be given several times, and then all must hold.", valueName: "name=value"))
+  var label: [PairArgument] = []
+
   func run() async throws {
     let client = try server.client()
     let jobs = try await Pages.collect(limit: page.limit) { size, token in
       let request = ListJobsRequest(
-        namespace: namespace.namespace, status: status?.status, userID: userID, pageSize: size,
-        pageToken: token)
+        namespace: namespace.namespace, status: status?.status, userID: userID,
+        labels: label.dictionary, pageSize: size, pageToken: token)
       let answer: ListJobsResponse = try await client.call("/rota.v1.Jobs/List", request)
       return (answer.jobs, answer.nextPageToken)
     }
@@ -105,12 +111,18 @@ enum JobTexts {
     return text.count > 40 ? text.prefix(39) + "…" : text
   }
 
+  /// Labels in one line, in order.
+  static func labels(_ labels: [String: String]) -> String {
+    labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
+  }
+
   /// Everything about a job.
   static func show(_ job: JobView) {
     var facts = Table(["Job:", "\(job.key.namespace)/\(job.key.jobID)"])
     facts.add(["Status:", ScheduleTexts.status(of: job)])
     facts.add(["Task:", task(job.spec.task)])
     if !job.spec.userID.isEmpty { facts.add(["User:", job.spec.userID]) }
+    if !job.spec.labels.isEmpty { facts.add(["Labels:", labels(job.spec.labels)]) }
     facts.add(["Created:", Texts.time(job.createdAt)])
     ScheduleTexts.add(job, to: &facts)
     RetryTexts.add(job.spec, to: &facts)

@@ -35,6 +35,12 @@ struct SpecOptions: ParsableArguments {
   var constraint: [String] = []
 
   @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "What it is filed under, for filters; may be given several times.", valueName: "name=value"))
+  var label: [PairArgument] = []
+
+  @Option(
     help: ArgumentHelp("Absolute; a scratch folder of the attempt when not given.", valueName: "folder"))
   var workingDirectory: String?
 
@@ -62,6 +68,7 @@ struct SpecOptions: ParsableArguments {
   private func apply(to spec: inout JobSpec) throws {
     if let userID { spec.userID = userID }
     if !env.isEmpty { spec.env = env.dictionary }
+    if !label.isEmpty { spec.labels = label.dictionary }
     if let workingDirectory { spec.workingDirectory = workingDirectory }
     if let timeout { spec.timeoutMillis = timeout.millis }
     if let killGrace { spec.killGraceMillis = killGrace.millis }

@@ -137,11 +137,12 @@ class Client:
         namespace: str = "",
         status: m.JobStatus = m.JobStatus.JOB_STATUS_UNSPECIFIED,
         user_id: str = "",
+        labels: Mapping[str, str] | None = None,
         page_size: int = 0,
     ) -> Iterator[m.Job]:
         """All jobs that match, newest first, without their runs; pages are fetched as needed."""
         request = m.ListJobsRequest(
-            namespace=namespace, status=status, user_id=user_id, page_size=page_size
+            namespace=namespace, status=status, user_id=user_id, labels=labels or {}, page_size=page_size
         )
         while True:
             response = self._call(self._jobs.List, request)

@@ -121,11 +121,14 @@ def calendar(
     cron: Sequence[str] = (),
     time_zone: str = "",
     description: str = "",
+    labels: Mapping[str, str] | None = None,
 ) -> CalendarSpec:
     """A set of excluded time; see `docs/SCHEDULES.md`. A range is excluded from its first time up to, not
     including, its second.
     """
-    made = CalendarSpec(days=days, cron=cron, time_zone=time_zone, description=description)
+    made = CalendarSpec(
+        days=days, cron=cron, time_zone=time_zone, description=description, labels=labels or {}
+    )
     for start, end in ranges:
         # `from` is a word of Python's.
         made.ranges.add(**{"from": start, "to": end})
@@ -208,6 +211,7 @@ def _with_options(
     pids: int = 0,
     cpus: float = 0.0,
     run_as: str = "",
+    labels: Mapping[str, str] | None = None,
 ) -> JobSpec:
     """Fills in what all kinds of jobs share; what is not said takes the server's default.
 
@@ -253,4 +257,5 @@ def _with_options(
     if memory_bytes or pids or cpus:
         spec.limits.memory_bytes, spec.limits.pids, spec.limits.cpus = memory_bytes, pids, cpus
     spec.run_as = run_as
+    spec.labels.update(labels or {})
     return spec

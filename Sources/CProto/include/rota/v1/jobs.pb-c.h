@@ -218,10 +218,15 @@ struct  Rota__V1__ListJobsRequest
    */
   int32_t page_size;
   ProtobufCBinaryData page_token;
+  /*
+   * Only jobs that have all of these labels.
+   */
+  size_t n_labels;
+  Rota__V1__MapEntry **labels;
 };
 #define ROTA__V1__LIST_JOBS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__list_jobs_request__descriptor) \
-    , {0,NULL}, ROTA__V1__JOB_STATUS__JOB_STATUS_UNSPECIFIED, {0,NULL}, 0, {0,NULL} }
+    , {0,NULL}, ROTA__V1__JOB_STATUS__JOB_STATUS_UNSPECIFIED, {0,NULL}, 0, {0,NULL}, 0,NULL }
 
 
 struct  Rota__V1__ListJobsResponse

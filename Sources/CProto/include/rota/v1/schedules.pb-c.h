@@ -201,10 +201,15 @@ struct  Rota__V1__CalendarSpec
    */
   size_t n_cron;
   ProtobufCBinaryData *cron;
+  /*
+   * What people file it under, as the labels of jobs.
+   */
+  size_t n_labels;
+  Rota__V1__MapEntry **labels;
 };
 #define ROTA__V1__CALENDAR_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__calendar_spec__descriptor) \
-    , {0,NULL}, {0,NULL}, 0,NULL, 0,NULL, 0,NULL }
+    , {0,NULL}, {0,NULL}, 0,NULL, 0,NULL, 0,NULL, 0,NULL }
 
 
 /*

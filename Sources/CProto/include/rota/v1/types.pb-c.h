@@ -366,6 +366,12 @@ struct  Rota__V1__JobSpec
    * Agents refuse users that they do not allow. For `exec` and `shell`.
    */
   ProtobufCBinaryData run_as;
+  /*
+   * What people file it under: for filters, and for `rota apply --prune`. At most 32; names as those of agents' labels,
+   * values without commas.
+   */
+  size_t n_labels;
+  Rota__V1__MapEntry **labels;
   Rota__V1__JobSpec__KindCase kind_case;
   union {
     Rota__V1__ExecTask *exec;
@@ -377,7 +383,7 @@ struct  Rota__V1__JobSpec
 };
 #define ROTA__V1__JOB_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job_spec__descriptor) \
-    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL, NULL, NULL, NULL, {0,NULL}, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL, NULL, NULL, NULL, {0,NULL}, 0,NULL, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
 
 
 /*
