@@ -818,6 +818,231 @@ void   rota__v1__delete_job_request__free_unpacked
   assert(message->base.descriptor == &rota__v1__delete_job_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__job_version__init
+                     (Rota__V1__JobVersion         *message)
+{
+  static const Rota__V1__JobVersion init_value = ROTA__V1__JOB_VERSION__INIT;
+  *message = init_value;
+}
+size_t rota__v1__job_version__get_packed_size
+                     (const Rota__V1__JobVersion *message)
+{
+  assert(message->base.descriptor == &rota__v1__job_version__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__job_version__pack
+                     (const Rota__V1__JobVersion *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__job_version__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__job_version__pack_to_buffer
+                     (const Rota__V1__JobVersion *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__job_version__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__JobVersion *
+       rota__v1__job_version__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__JobVersion *)
+     protobuf_c_message_unpack (&rota__v1__job_version__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__job_version__free_unpacked
+                     (Rota__V1__JobVersion *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__job_version__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__list_versions_request__init
+                     (Rota__V1__ListVersionsRequest         *message)
+{
+  static const Rota__V1__ListVersionsRequest init_value = ROTA__V1__LIST_VERSIONS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__list_versions_request__get_packed_size
+                     (const Rota__V1__ListVersionsRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__list_versions_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__list_versions_request__pack
+                     (const Rota__V1__ListVersionsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__list_versions_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__list_versions_request__pack_to_buffer
+                     (const Rota__V1__ListVersionsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__list_versions_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__ListVersionsRequest *
+       rota__v1__list_versions_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__ListVersionsRequest *)
+     protobuf_c_message_unpack (&rota__v1__list_versions_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__list_versions_request__free_unpacked
+                     (Rota__V1__ListVersionsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__list_versions_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__list_versions_response__init
+                     (Rota__V1__ListVersionsResponse         *message)
+{
+  static const Rota__V1__ListVersionsResponse init_value = ROTA__V1__LIST_VERSIONS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t rota__v1__list_versions_response__get_packed_size
+                     (const Rota__V1__ListVersionsResponse *message)
+{
+  assert(message->base.descriptor == &rota__v1__list_versions_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__list_versions_response__pack
+                     (const Rota__V1__ListVersionsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__list_versions_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__list_versions_response__pack_to_buffer
+                     (const Rota__V1__ListVersionsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__list_versions_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__ListVersionsResponse *
+       rota__v1__list_versions_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__ListVersionsResponse *)
+     protobuf_c_message_unpack (&rota__v1__list_versions_response__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__list_versions_response__free_unpacked
+                     (Rota__V1__ListVersionsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__list_versions_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__get_version_request__init
+                     (Rota__V1__GetVersionRequest         *message)
+{
+  static const Rota__V1__GetVersionRequest init_value = ROTA__V1__GET_VERSION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__get_version_request__get_packed_size
+                     (const Rota__V1__GetVersionRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__get_version_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__get_version_request__pack
+                     (const Rota__V1__GetVersionRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__get_version_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__get_version_request__pack_to_buffer
+                     (const Rota__V1__GetVersionRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__get_version_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__GetVersionRequest *
+       rota__v1__get_version_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__GetVersionRequest *)
+     protobuf_c_message_unpack (&rota__v1__get_version_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__get_version_request__free_unpacked
+                     (Rota__V1__GetVersionRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__get_version_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__revert_job_request__init
+                     (Rota__V1__RevertJobRequest         *message)
+{
+  static const Rota__V1__RevertJobRequest init_value = ROTA__V1__REVERT_JOB_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__revert_job_request__get_packed_size
+                     (const Rota__V1__RevertJobRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__revert_job_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__revert_job_request__pack
+                     (const Rota__V1__RevertJobRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__revert_job_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__revert_job_request__pack_to_buffer
+                     (const Rota__V1__RevertJobRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__revert_job_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__RevertJobRequest *
+       rota__v1__revert_job_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__RevertJobRequest *)
+     protobuf_c_message_unpack (&rota__v1__revert_job_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__revert_job_request__free_unpacked
+                     (Rota__V1__RevertJobRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__revert_job_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor rota__v1__submit_request__field_descriptors[7] =
 {
   {
@@ -1881,7 +2106,7 @@ const ProtobufCMessageDescriptor rota__v1__skip_next_request__descriptor =
   (ProtobufCMessageInit) rota__v1__skip_next_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__update_job_request__field_descriptors[5] =
+static const ProtobufCFieldDescriptor rota__v1__update_job_request__field_descriptors[6] =
 {
   {
     "namespace",
@@ -1943,6 +2168,18 @@ static const ProtobufCFieldDescriptor rota__v1__update_job_request__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "updated_by",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__UpdateJobRequest, updated_by),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__update_job_request__field_indices_by_name[] = {
   4,   /* field[4] = idempotency_key */
@@ -1950,11 +2187,12 @@ static const unsigned rota__v1__update_job_request__field_indices_by_name[] = {
   1,   /* field[1] = job_id */
   0,   /* field[0] = namespace */
   2,   /* field[2] = spec */
+  5,   /* field[5] = updated_by */
 };
 static const ProtobufCIntRange rota__v1__update_job_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor rota__v1__update_job_request__descriptor =
 {
@@ -1964,7 +2202,7 @@ const ProtobufCMessageDescriptor rota__v1__update_job_request__descriptor =
   "Rota__V1__UpdateJobRequest",
   "rota.v1",
   sizeof(Rota__V1__UpdateJobRequest),
-  5,
+  6,
   rota__v1__update_job_request__field_descriptors,
   rota__v1__update_job_request__field_indices_by_name,
   1,  rota__v1__update_job_request__number_ranges,
@@ -2035,7 +2273,431 @@ const ProtobufCMessageDescriptor rota__v1__delete_job_request__descriptor =
   (ProtobufCMessageInit) rota__v1__delete_job_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor rota__v1__jobs__method_descriptors[13] =
+static const ProtobufCFieldDescriptor rota__v1__job_version__field_descriptors[11] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobVersion, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobVersion, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "generation",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobVersion, generation),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "etag",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobVersion, etag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spec",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobVersion, spec),
+    &rota__v1__job_spec__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_at",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobVersion, created_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_by",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobVersion, created_by),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "revert_of",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobVersion, revert_of),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "replaced_at",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobVersion, replaced_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "replaced_by",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobVersion, replaced_by),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "changed_fields",
+    11,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rota__V1__JobVersion, n_changed_fields),
+    offsetof(Rota__V1__JobVersion, changed_fields),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__job_version__field_indices_by_name[] = {
+  10,   /* field[10] = changed_fields */
+  5,   /* field[5] = created_at */
+  6,   /* field[6] = created_by */
+  3,   /* field[3] = etag */
+  2,   /* field[2] = generation */
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+  8,   /* field[8] = replaced_at */
+  9,   /* field[9] = replaced_by */
+  7,   /* field[7] = revert_of */
+  4,   /* field[4] = spec */
+};
+static const ProtobufCIntRange rota__v1__job_version__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 11 }
+};
+const ProtobufCMessageDescriptor rota__v1__job_version__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.JobVersion",
+  "JobVersion",
+  "Rota__V1__JobVersion",
+  "rota.v1",
+  sizeof(Rota__V1__JobVersion),
+  11,
+  rota__v1__job_version__field_descriptors,
+  rota__v1__job_version__field_indices_by_name,
+  1,  rota__v1__job_version__number_ranges,
+  (ProtobufCMessageInit) rota__v1__job_version__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__list_versions_request__field_descriptors[2] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListVersionsRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListVersionsRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__list_versions_request__field_indices_by_name[] = {
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+};
+static const ProtobufCIntRange rota__v1__list_versions_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rota__v1__list_versions_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.ListVersionsRequest",
+  "ListVersionsRequest",
+  "Rota__V1__ListVersionsRequest",
+  "rota.v1",
+  sizeof(Rota__V1__ListVersionsRequest),
+  2,
+  rota__v1__list_versions_request__field_descriptors,
+  rota__v1__list_versions_request__field_indices_by_name,
+  1,  rota__v1__list_versions_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__list_versions_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__list_versions_response__field_descriptors[1] =
+{
+  {
+    "versions",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__ListVersionsResponse, n_versions),
+    offsetof(Rota__V1__ListVersionsResponse, versions),
+    &rota__v1__job_version__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__list_versions_response__field_indices_by_name[] = {
+  0,   /* field[0] = versions */
+};
+static const ProtobufCIntRange rota__v1__list_versions_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rota__v1__list_versions_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.ListVersionsResponse",
+  "ListVersionsResponse",
+  "Rota__V1__ListVersionsResponse",
+  "rota.v1",
+  sizeof(Rota__V1__ListVersionsResponse),
+  1,
+  rota__v1__list_versions_response__field_descriptors,
+  rota__v1__list_versions_response__field_indices_by_name,
+  1,  rota__v1__list_versions_response__number_ranges,
+  (ProtobufCMessageInit) rota__v1__list_versions_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__get_version_request__field_descriptors[3] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__GetVersionRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__GetVersionRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "generation",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__GetVersionRequest, generation),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__get_version_request__field_indices_by_name[] = {
+  2,   /* field[2] = generation */
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+};
+static const ProtobufCIntRange rota__v1__get_version_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__get_version_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.GetVersionRequest",
+  "GetVersionRequest",
+  "Rota__V1__GetVersionRequest",
+  "rota.v1",
+  sizeof(Rota__V1__GetVersionRequest),
+  3,
+  rota__v1__get_version_request__field_descriptors,
+  rota__v1__get_version_request__field_indices_by_name,
+  1,  rota__v1__get_version_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__get_version_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__revert_job_request__field_descriptors[6] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RevertJobRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RevertJobRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "generation",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RevertJobRequest, generation),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "if_match",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RevertJobRequest, if_match),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "idempotency_key",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RevertJobRequest, idempotency_key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "updated_by",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RevertJobRequest, updated_by),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__revert_job_request__field_indices_by_name[] = {
+  2,   /* field[2] = generation */
+  4,   /* field[4] = idempotency_key */
+  3,   /* field[3] = if_match */
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+  5,   /* field[5] = updated_by */
+};
+static const ProtobufCIntRange rota__v1__revert_job_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rota__v1__revert_job_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.RevertJobRequest",
+  "RevertJobRequest",
+  "Rota__V1__RevertJobRequest",
+  "rota.v1",
+  sizeof(Rota__V1__RevertJobRequest),
+  6,
+  rota__v1__revert_job_request__field_descriptors,
+  rota__v1__revert_job_request__field_indices_by_name,
+  1,  rota__v1__revert_job_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__revert_job_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor rota__v1__jobs__method_descriptors[16] =
 {
   { "Submit", &rota__v1__submit_request__descriptor, &rota__v1__submit_response__descriptor },
   { "SubmitBatch", &rota__v1__submit_batch_request__descriptor, &rota__v1__submit_batch_response__descriptor },
@@ -2050,14 +2712,20 @@ static const ProtobufCMethodDescriptor rota__v1__jobs__method_descriptors[13] =
   { "SkipNext", &rota__v1__skip_next_request__descriptor, &rota__v1__job__descriptor },
   { "Update", &rota__v1__update_job_request__descriptor, &rota__v1__job__descriptor },
   { "Delete", &rota__v1__delete_job_request__descriptor, &rota__v1__job__descriptor },
+  { "ListVersions", &rota__v1__list_versions_request__descriptor, &rota__v1__list_versions_response__descriptor },
+  { "GetVersion", &rota__v1__get_version_request__descriptor, &rota__v1__job_version__descriptor },
+  { "Revert", &rota__v1__revert_job_request__descriptor, &rota__v1__job__descriptor },
 };
 const unsigned rota__v1__jobs__method_indices_by_name[] = {
   5,        /* Cancel */
   12,        /* Delete */
   3,        /* Get */
+  14,        /* GetVersion */
   4,        /* List */
+  13,        /* ListVersions */
   7,        /* Pause */
   8,        /* Resume */
+  15,        /* Revert */
   10,        /* SkipNext */
   0,        /* Submit */
   1,        /* SubmitBatch */
@@ -2073,7 +2741,7 @@ const ProtobufCServiceDescriptor rota__v1__jobs__descriptor =
   "Jobs",
   "Rota__V1__Jobs",
   "rota.v1",
-  13,
+  16,
   rota__v1__jobs__method_descriptors,
   rota__v1__jobs__method_indices_by_name
 };
@@ -2180,6 +2848,30 @@ void rota__v1__jobs__delete(ProtobufCService *service,
 {
   assert(service->descriptor == &rota__v1__jobs__descriptor);
   service->invoke(service, 12, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__jobs__list_versions(ProtobufCService *service,
+                                   const Rota__V1__ListVersionsRequest *input,
+                                   Rota__V1__ListVersionsResponse_Closure closure,
+                                   void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__jobs__descriptor);
+  service->invoke(service, 13, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__jobs__get_version(ProtobufCService *service,
+                                 const Rota__V1__GetVersionRequest *input,
+                                 Rota__V1__JobVersion_Closure closure,
+                                 void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__jobs__descriptor);
+  service->invoke(service, 14, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__jobs__revert(ProtobufCService *service,
+                            const Rota__V1__RevertJobRequest *input,
+                            Rota__V1__Job_Closure closure,
+                            void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__jobs__descriptor);
+  service->invoke(service, 15, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void rota__v1__jobs__init (Rota__V1__Jobs_Service *service,
                            Rota__V1__Jobs_ServiceDestroy destroy)

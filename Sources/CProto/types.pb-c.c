@@ -2262,7 +2262,7 @@ const ProtobufCMessageDescriptor rota__v1__constraint__descriptor =
   (ProtobufCMessageInit) rota__v1__constraint__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[20] =
+static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[23] =
 {
   {
     "namespace",
@@ -2504,6 +2504,42 @@ static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[20] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "updated_at",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, updated_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "updated_by",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, updated_by),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "revert_of",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, revert_of),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__job__field_indices_by_name[] = {
   10,   /* field[10] = cancel_reason */
@@ -2520,17 +2556,21 @@ static const unsigned rota__v1__job__field_indices_by_name[] = {
   5,   /* field[5] = next_run_time */
   14,   /* field[14] = pause_note */
   13,   /* field[13] = paused_at */
+  22,   /* field[22] = revert_of */
   9,   /* field[9] = revision */
   8,   /* field[8] = runs */
   15,   /* field[15] = schedule_states */
   16,   /* field[16] = skipped_count */
   2,   /* field[2] = spec */
   3,   /* field[3] = status */
+  20,   /* field[20] = updated_at */
+  21,   /* field[21] = updated_by */
 };
-static const ProtobufCIntRange rota__v1__job__number_ranges[1 + 1] =
+static const ProtobufCIntRange rota__v1__job__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 20 }
+  { 30, 20 },
+  { 0, 23 }
 };
 const ProtobufCMessageDescriptor rota__v1__job__descriptor =
 {
@@ -2540,10 +2580,10 @@ const ProtobufCMessageDescriptor rota__v1__job__descriptor =
   "Rota__V1__Job",
   "rota.v1",
   sizeof(Rota__V1__Job),
-  20,
+  23,
   rota__v1__job__field_descriptors,
   rota__v1__job__field_indices_by_name,
-  1,  rota__v1__job__number_ranges,
+  2,  rota__v1__job__number_ranges,
   (ProtobufCMessageInit) rota__v1__job__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

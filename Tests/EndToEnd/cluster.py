@@ -30,6 +30,8 @@ SUBCOMMANDS = {
     "agents": ("list", "drain", "undrain"),
     "backfill": ("create", "list", "get", "cancel"),
     "calendar": ("put", "get", "list", "delete"),
+    "job": ("show", "history"),
+    "versions": ("list", "show", "diff"),
 }
 
 

@@ -21,6 +21,10 @@ def yearly(client: Client) -> str:
     return client.submit(noop_job(schedules=[schedule(cron="0 0 1 1 *")])).job_id
 
 
+def hourly_instead_of_yearly(client: Client) -> str:
+    return client.update(yearly(client), noop_job(schedules=[schedule(every=3600)])).job_id
+
+
 def put_calendar(client: Client) -> str:
     return client.put_calendar(f"c-{uuid.uuid4().hex[:12]}", calendar(days=["12-25"])).name
 
@@ -49,6 +53,9 @@ CALLS: dict[str, Callable[[Client, str], object]] = {
     "Jobs.Update": lambda client, job: client.update(
         yearly(client), noop_job(schedules=[schedule(every=3600)])
     ).generation == 2,
+    "Jobs.ListVersions": lambda client, job: [entry.generation for entry in client.versions(job)] == [1],
+    "Jobs.GetVersion": lambda client, job: client.version(job, 1).spec.shell.script == "echo told",
+    "Jobs.Revert": lambda client, job: client.revert(hourly_instead_of_yearly(client), 1).generation == 3,
     "Jobs.Delete": lambda client, job: client.delete(yearly(client)).delete_requested_at,
     "Calendars.Put": lambda client, job: put_calendar(client),
     "Calendars.Get": lambda client, job: client.calendar(put_calendar(client)).spec.days == ["12-25"],

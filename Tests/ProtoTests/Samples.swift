@@ -185,6 +185,7 @@ struct Samples {
     job.skips.lastTime = maybe { $0.time() }
     job.skips.lastReason = maybe { $0.pick(SkipReason.allCases) }
     job.deleteRequestedAt = maybe { $0.time() }
+    job.updated = maybe { $0.origin() }
     return job
   }
 

@@ -53,6 +53,18 @@ extension Samples {
     return CalendarView(record: record, etag: text())
   }
 
+  mutating func origin() -> VersionOrigin {
+    VersionOrigin(at: time(), by: maybe { $0.text() }, revertOf: maybe { 1 + $0.count(9) })
+  }
+
+  mutating func version() -> VersionView {
+    var version = VersionView(
+      job: jobKey(), generation: number(), etag: text(), spec: maybe { $0.spec() }, origin: origin(),
+      replacedAt: maybe { $0.time() }, replacedBy: maybe { $0.text() })
+    version.changedFields = many { $0.text() }
+    return version
+  }
+
   mutating func backfillKey() -> BackfillKey { BackfillKey(job: jobKey(), backfillID: text()) }
 
   mutating func backfill() -> BackfillView {
@@ -81,7 +93,16 @@ extension MessageKind {
     MessageKind {
       UpdateJobRequest(
         key: $0.jobKey(), spec: $0.spec(), ifMatch: $0.maybe { $0.text() },
-        idempotencyKey: $0.maybe { $0.text() })
+        idempotencyKey: $0.maybe { $0.text() }, updatedBy: $0.maybe { $0.text() })
+    },
+    MessageKind { $0.version() },
+    MessageKind { ListVersionsRequest(key: $0.jobKey()) },
+    MessageKind { ListVersionsResponse(versions: $0.many { $0.version() }) },
+    MessageKind { GetVersionRequest(key: $0.jobKey(), generation: $0.number()) },
+    MessageKind {
+      RevertJobRequest(
+        key: $0.jobKey(), generation: $0.number(), ifMatch: $0.maybe { $0.text() },
+        idempotencyKey: $0.maybe { $0.text() }, updatedBy: $0.maybe { $0.text() })
     },
     MessageKind { DeleteJobRequest(key: $0.jobKey(), ifMatch: $0.maybe { $0.text() }) },
     MessageKind { $0.calendar() },

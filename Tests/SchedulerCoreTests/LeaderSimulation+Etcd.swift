@@ -20,6 +20,7 @@ struct SimulatedEtcd {
   private(set) var calendars: [CalendarKey: Versioned<CalendarRecord>] = [:]
   private(set) var backfills: [BackfillKey: Versioned<BackfillRecord>] = [:]
   private(set) var drains: [String: Versioned<DrainRecord>] = [:]
+  private(set) var versions: [VersionKey: VersionRecord] = [:]
   private(set) var history: [Event] = []
   /// The mutation "fencing off": commits whatever the guards say.
   var ignoresGuards = false
@@ -130,6 +131,8 @@ struct SimulatedEtcd {
       note(.drain(id, drains[id]))
     case .deleteDrain(let id):
       if drains.removeValue(forKey: id) != nil { note(.drain(id, nil)) }
+    case .version(let record): versions[record.key] = record
+    case .deleteVersion(let key): versions[key] = nil
     }
   }
 

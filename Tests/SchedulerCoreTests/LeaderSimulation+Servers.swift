@@ -295,7 +295,7 @@ struct SimulatedServer {
       let created = cache.backfills[record.key]?.createRevision ?? revision
       return .backfill(record.key, Versioned(record, createRevision: created, modRevision: revision))
     case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
-      .deleteBackfill, .drain, .deleteDrain:
+      .deleteBackfill, .drain, .deleteDrain, .version, .deleteVersion:
       return nil
     }
   }
@@ -316,6 +316,8 @@ extension Proposal {
     case .backfill(let record)?: "backfill \(record.key.job.jobID) \(record.key.backfillID)"
     case .deleteBackfill(let key)?: "delete backfill \(key.job.jobID) \(key.backfillID)"
     case .drain(let id, _)?, .deleteDrain(let id)?: "drain \(id)"
+    case .version(let record)?: "version \(record.key.job.jobID) \(record.key.generation)"
+    case .deleteVersion(let key)?: "delete version \(key.job.jobID) \(key.generation)"
     case nil: ""
     }
   }

@@ -388,6 +388,8 @@ extension Proposal {
       case .backfill(let record): .backfill(record.key)
       case .deleteBackfill(let key): .backfill(key)
       case .drain(let id, _), .deleteDrain(let id): .drain(id)
+      case .version(let record): .job(record.key.job)
+      case .deleteVersion(let key): .job(key.job)
       }
     }
       + guards.compactMap { condition in

@@ -77,17 +77,22 @@ extension JobService {
 
   /// Replaces the specification. The one that the job has already changes nothing, nor does the job's last update when
   /// it is sent again.
-  func update(_ request: UpdateJobRequest) async throws -> JobView {
+  /// - Parameter reverted: The version whose specification it is, where the job is to have that again.
+  func update(_ request: UpdateJobRequest, reverted: VersionView? = nil) async throws -> JobView {
     do {
       if let key = request.idempotencyKey { try SubmitRequest.validate(idempotencyKey: key) }
       try request.spec.validate(zones: zones)
     } catch {
       throw ServiceError.invalid(error)
     }
+    try Self.check(author: request.updatedBy)
     let updateID = request.idempotencyKey ?? Self.newChangeID()
     let calendars = try await existingCalendars(of: request.spec, in: request.key.namespace)
     return try await change(request.key, "updated") { job in
       guard job.record.cancelRequestedAt == nil else { throw Self.isCancelled(job) }
+      if let reverted, !reverted.isOf(job.record) {
+        throw Self.noVersion(reverted.generation, of: job.record)
+      }
       if job.record.updateID == updateID {
         guard job.record.spec == request.spec else {
           throw ServiceError.alreadyExists("idempotency_key", "was used for another update of this job")
@@ -102,8 +107,10 @@ extension JobService {
       do throws(FieldError) { plan = try JobPlan(changed, zones: zones) { calendars[$0] } } catch {
         throw ServiceError.invalid(error)
       }
-      var record = plan.updated(from: job.record.spec, job.activity, at: .now())
+      let now = Timestamp.now()
+      var record = plan.updated(from: job.record.spec, job.activity, at: now)
       record.updateID = updateID
+      record.origin = VersionOrigin(at: now, by: request.updatedBy, revertOf: reverted?.generation)
       guard record.nextRunTime != nil || job.record.nextRunTime == nil || !request.spec.schedules.isEmpty
       else {
         throw ServiceError.invalid(
@@ -147,7 +154,8 @@ extension JobService {
       guard var record = try await decide(job) else { return try await require(key) }
       record.changeID = Self.newChangeID()
       let proposal = Proposal(
-        guards: [.jobUnchanged(key, modRevision: job.modRevision)], writes: [.job(record)])
+        guards: [.jobUnchanged(key, modRevision: job.modRevision)],
+        writes: [.job(record)] + record.versionWrites(replacing: job.record))
       switch await pipeline.commit(keyspace.change(for: proposal)) {
       case .committed(let revision):
         log(action, key, ["generation": "\(record.generation)", "revision": "\(revision)"])

@@ -11,6 +11,9 @@ enum Caller: Hashable, Sendable {
   /// It has shown a certificate that our authority has signed but that is of no use here; why.
   case stranger(String)
 
+  /// The name on its certificate; nil without one that is of use here.
+  var name: String? { if case .known(let identity) = self { identity.name } else { nil } }
+
   /// Looks at a channel's certificate; on its event loop, after the handshake.
   /// - Parameter cluster: ours.
   init(of channel: any Channel, cluster: String) {
@@ -33,6 +36,9 @@ enum Caller: Hashable, Sendable {
 extension ServerCallContext {
   /// Who calls; nil where clients are not asked for certificates, so that everybody may do everything.
   var caller: Caller? { peerIdentity as? Caller }
+
+  /// The name on the caller's certificate; nil where there is none.
+  var callerName: String? { caller?.name }
 
   /// Whether another server has sent this call on, so that it must not be sent on again. Nobody else can say so.
   var isForwarded: Bool {

@@ -463,7 +463,7 @@ extension Replica: CommitObserver {
           modRevision: revision))
     // Who owns a segment is decided by the watch alone, as is who leads.
     case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
-      .deleteBackfill, .drain, .deleteDrain:
+      .deleteBackfill, .drain, .deleteDrain, .version, .deleteVersion:
       nil
     }
   }

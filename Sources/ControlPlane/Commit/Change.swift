@@ -91,6 +91,8 @@ extension Keyspace {
     case .deleteCheckpoint(let key): .delete(.key(checkpoint(key)))
     case .deleteRun(let key): .delete(.key(run(key)))
     case .deleteJob(let key): .delete(.key(job(key)))
+    case .version(let record): .put(key: version(record.key), value: record.encoded())
+    case .deleteVersion(let key): .delete(.key(version(key)))
     case .segment(let number, let record, let lease):
       .put(key: segment(number), value: record.encoded(), lease: lease)
     case .calendar(let record): .put(key: calendar(record.key), value: record.encoded())

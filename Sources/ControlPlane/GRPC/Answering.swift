@@ -115,6 +115,7 @@ extension ServiceError {
   /// Those that are beside the specification.
   private static let requestFields = [
     "namespace", "job_id", "idempotency_key", "spec", "delay", "frequency", "time_zone", "if_match",
+    "updated_by",
   ]
 
   private static func messagePath(of field: String) -> String {

@@ -13,12 +13,30 @@ extension GRPCServices {
       unary("/rota.v1.Jobs/Trigger") { (request: TriggerJobRequest, _) in try await jobs.trigger(request) },
       unary("/rota.v1.Runs/Retry") { (request: RetryRunRequest, _) in try await jobs.retry(request) },
       unary("/rota.v1.Jobs/SkipNext") { (request: SkipNextRequest, _) in try await jobs.skipNext(request) },
-      unary("/rota.v1.Jobs/Update") { (request: UpdateJobRequest, _) in
+      unary("/rota.v1.Jobs/Update") { (request: UpdateJobRequest, context) in
+        var request = request
+        request.updatedBy = context.callerName ?? request.updatedBy
         do { return try await jobs.update(request) } catch let error as ServiceError {
           throw error.ofSpecMessage
         }
       },
       unary("/rota.v1.Jobs/Delete") { (request: DeleteJobRequest, _) in try await jobs.delete(request) },
+    ]
+  }
+
+  var versionMethods: [RPCMethod] {
+    [
+      unary("/rota.v1.Jobs/ListVersions") { (request: ListVersionsRequest, _) in
+        try await jobs.versions(of: request.key)
+      },
+      unary("/rota.v1.Jobs/GetVersion") { (request: GetVersionRequest, _) in
+        try await jobs.version(request)
+      },
+      unary("/rota.v1.Jobs/Revert") { (request: RevertJobRequest, context) in
+        var request = request
+        request.updatedBy = context.callerName ?? request.updatedBy
+        return try await jobs.revert(request)
+      },
     ]
   }
 

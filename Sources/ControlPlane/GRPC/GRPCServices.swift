@@ -16,7 +16,7 @@ struct GRPCServices: Sendable {
   let replica: Replica
 
   var methods: [RPCMethod] {
-    jobMethods + controlMethods + calendarMethods + lookaheadMethods + [
+    jobMethods + controlMethods + versionMethods + calendarMethods + lookaheadMethods + [
       watchEvents,
       unary("/rota.v1.Cluster/Get") { (_: GetClusterRequest, context) in
         await cluster.get(isForwarded: context.isForwarded)

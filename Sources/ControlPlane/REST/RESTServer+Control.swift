@@ -19,7 +19,7 @@ extension RESTServer {
   }
 
   private func update(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-    let query = try RESTQuery(request, allowing: ["namespace"])
+    let query = try RESTQuery(request, allowing: ["namespace", "updated_by"])
     let ifMatch = try request.ifMatch()
     let idempotencyKey = try request.idempotencyKey(or: nil)
     let spec = try JobSpec(parsingJSON: try await request.jsonBody())
@@ -27,7 +27,8 @@ extension RESTServer {
       .ok,
       try await jobs.update(
         UpdateJobRequest(
-          key: try key(query, context), spec: spec, ifMatch: ifMatch, idempotencyKey: idempotencyKey)))
+          key: try key(query, context), spec: spec, ifMatch: ifMatch, idempotencyKey: idempotencyKey,
+          updatedBy: try await callerName() ?? query["updated_by"])))
   }
 
   private func delete(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
@@ -197,7 +198,7 @@ extension Response {
 extension Request {
   /// The etag of `If-Match` (RFC 9110 section 13.1.1), or `*`; nil without that header.
   /// - Throws: `ServiceError` for several etags, a weak one, or what is none: they would have to be refused anyway.
-  fileprivate func ifMatch() throws -> String? {
+  func ifMatch() throws -> String? {
     guard let text = headers[.ifMatch] else { return nil }
     if text == "*" { return text }
     let inner = text.dropFirst().dropLast()
@@ -217,7 +218,7 @@ extension Request {
   }
 
   /// Reads the members of an object that may be left out altogether.
-  fileprivate func optionalBody(
+  func optionalBody(
     _ names: [String], _ member: (String, inout JSONReader) throws -> Void
   ) async throws {
     let isThere = headers[.contentType] != nil || (headers[.contentLength] ?? "0") != "0"

@@ -70,6 +70,7 @@ struct RESTServer: Sendable {
       return Response.job(.ok, try await jobs.get(try key(query, context)))
     }
     addControlRoutes(to: group)
+    addVersionRoutes(to: group)
     addCalendarRoutes(to: group)
     group.get("job/executions", use: listExecutions)
     group.get("runs", use: listRuns)

@@ -84,13 +84,19 @@ public struct UpdateJobRequest: Hashable, Sendable {
   public var ifMatch: String?
   /// Names the change, so that it may be sent again when its answer was lost; nil for a new name each time.
   public var idempotencyKey: String?
+  /// Who asks, where no certificate says so.
+  public var updatedBy: String?
 
   /// Makes a request.
-  public init(key: JobKey, spec: JobSpec, ifMatch: String? = nil, idempotencyKey: String? = nil) {
+  public init(
+    key: JobKey, spec: JobSpec, ifMatch: String? = nil, idempotencyKey: String? = nil,
+    updatedBy: String? = nil
+  ) {
     self.key = key
     self.spec = spec
     self.ifMatch = ifMatch
     self.idempotencyKey = idempotencyKey
+    self.updatedBy = updatedBy
   }
 }
 

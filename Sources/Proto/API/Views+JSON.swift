@@ -32,6 +32,11 @@ extension JobView {
   private func writeControl(to json: inout JSONWriter) {
     json.member("generation", generation)
     json.member("etag", etag)
+    if let updated {
+      json.member("updated_at", updated.at.rfc3339)
+      if let by = updated.by { json.member("updated_by", by) }
+      if let generation = updated.revertOf { json.member("revert_of", generation) }
+    }
     if let pausedAt { json.member("paused_at", pausedAt.rfc3339) }
     if let pauseNote { json.member("pause_note", pauseNote) }
     if !scheduleStates.isEmpty {

@@ -32,6 +32,8 @@ public struct JobView: Hashable, Sendable {
   public var skips = SkipSummary()
   /// When somebody asked for the job to be deleted.
   public var deleteRequestedAt: Timestamp?
+  /// How its present specification came to be; nil of the first generation.
+  public var updated: VersionOrigin?
   /// Its runs, newest first; empty in lists.
   public var runs: [RunView]
   /// The etcd revision of the job's record.
@@ -71,6 +73,7 @@ public struct JobView: Hashable, Sendable {
     pauseNote = record.pauseNote
     skips = record.skips
     deleteRequestedAt = record.deleteRequestedAt
+    updated = record.updated
   }
 }
 

@@ -1,6 +1,6 @@
 import CProto
 
-// As CMessages.swift: the messages of schedules, calendars, backfills, and of control.
+// As CMessages.swift: the messages of schedules, calendars, backfills, versions, and of control.
 
 extension Rota__V1__PreviewRequest: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__preview_request__init(message) }
@@ -116,4 +116,27 @@ extension Rota__V1__Overlap: CMessage {
 }
 extension Rota__V1__ScheduleState: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__schedule_state__init(message) }
+}
+extension Rota__V1__JobVersion: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__job_version__init(message) }
+}
+extension Rota__V1__ListVersionsRequest: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) {
+    rota__v1__list_versions_request__init(message)
+  }
+}
+extension Rota__V1__ListVersionsResponse: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) {
+    rota__v1__list_versions_response__init(message)
+  }
+}
+extension Rota__V1__GetVersionRequest: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) {
+    rota__v1__get_version_request__init(message)
+  }
+}
+extension Rota__V1__RevertJobRequest: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) {
+    rota__v1__revert_job_request__init(message)
+  }
 }

@@ -96,7 +96,8 @@ extension UpdateJobRequest: Mapped, WireMessage {
       key: try Decode.jobKey(raw.pointee.namespace_, raw.pointee.job_id),
       spec: try Decode.required(raw.pointee.spec, "spec"),
       ifMatch: try Decode.optionalText(raw.pointee.if_match, "if_match"),
-      idempotencyKey: try Decode.optionalText(raw.pointee.idempotency_key, "idempotency_key"))
+      idempotencyKey: try Decode.optionalText(raw.pointee.idempotency_key, "idempotency_key"),
+      updatedBy: try Decode.optionalText(raw.pointee.updated_by, "updated_by"))
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__UpdateJobRequest>, _ arena: Arena) {
@@ -105,6 +106,7 @@ extension UpdateJobRequest: Mapped, WireMessage {
     raw.pointee.spec = arena.message(spec)
     raw.pointee.if_match = arena.text(ifMatch)
     raw.pointee.idempotency_key = arena.text(idempotencyKey)
+    raw.pointee.updated_by = arena.text(updatedBy)
   }
 }
 

@@ -34,6 +34,11 @@ extension JobView: Mapped, WireMessage {
     skips.lastReason = SkipReason(
       rawValue: try Decode.text(raw.pointee.last_skip_reason, "last_skip_reason"))
     deleteRequestedAt = try Decode.time(raw.pointee.delete_requested_at, "delete_requested_at")
+    if let at = try Decode.time(raw.pointee.updated_at, "updated_at") {
+      updated = VersionOrigin(
+        at: at, by: try Decode.optionalText(raw.pointee.updated_by, "updated_by"),
+        revertOf: raw.pointee.revert_of == 0 ? nil : Int(raw.pointee.revert_of))
+    }
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__Job>, _ arena: Arena) {
@@ -57,6 +62,9 @@ extension JobView: Mapped, WireMessage {
     raw.pointee.last_skipped_time = arena.time(skips.lastTime)
     raw.pointee.last_skip_reason = arena.text(skips.lastReason?.rawValue)
     raw.pointee.delete_requested_at = arena.time(deleteRequestedAt)
+    raw.pointee.updated_at = arena.time(updated?.at)
+    raw.pointee.updated_by = arena.text(updated?.by)
+    raw.pointee.revert_of = Int64(updated?.revertOf ?? 0)
   }
 }
 

@@ -103,7 +103,7 @@ extension LeaderMachine {
   }
 
   /// Adds the removal of a job without runs, and of its backfills: as many of those as go into one proposal, and the
-  /// job with the last of them.
+  /// job, with its earlier versions, with the last of them.
   private func remove(
     _ job: Versioned<JobRecord>, _ cache: ClusterCache, _ guards: inout [Proposal.Guard],
     _ writes: inout [Proposal.Write]
@@ -121,6 +121,7 @@ extension LeaderMachine {
     guard removed.count == backfills.count else { return }
     guards.append(.jobUnchanged(key, modRevision: job.modRevision))
     writes.append(.deleteJob(key))
+    writes += job.record.keptGenerations.map { .deleteVersion(VersionKey(job: key, generation: $0)) }
   }
 }
 

@@ -55,6 +55,10 @@ public struct Proposal: Hashable, Sendable {
     case deleteRun(RunKey)
     /// Deletes a job.
     case deleteJob(JobKey)
+    /// Keeps what a job was.
+    case version(VersionRecord)
+    /// Deletes an earlier version of a job.
+    case deleteVersion(VersionKey)
     /// Gives a segment to a server, until that lease of the server's lapses.
     case segment(Int, SegmentRecord, lease: Int64)
     /// Writes a calendar.

@@ -15,6 +15,11 @@ extension JobRecord {
     if generation != 1 { json.member("generation", generation) }
     json.optionalMember("change_id", changeID)
     json.optionalMember("update_id", updateID)
+    if let updated {
+      json.member("updated_at", updated.at)
+      json.optionalMember("updated_by", updated.by)
+      json.optionalMember("revert_of", updated.revertOf)
+    }
     if !scheduleStates.isEmpty {
       json.key("schedule_states")
       json.beginArray()
@@ -43,6 +48,8 @@ extension JobRecord {
     var uid: String?
     var spec: JobSpec?
     var createdAt: Timestamp?
+    var updatedAt: Timestamp?
+    var (updatedBy, revertOf): (String?, Int?)
     // The rest has defaults; the three above are put in at the end.
     var record = JobRecord(
       key: key, uid: "", spec: JobSpec(task: .noop), createdAt: Timestamp(microseconds: 0))
@@ -51,12 +58,16 @@ extension JobRecord {
       case "uid": uid = try reader.string()
       case "spec": spec = try JobSpec(from: &reader)
       case "created_at": createdAt = try reader.timestamp()
+      case "updated_at": updatedAt = try reader.timestamp()
+      case "updated_by": updatedBy = try reader.string()
+      case "revert_of": revertOf = try reader.wholeNumber()
       default: try record.readOptionalMember(name, from: &reader)
       }
     }
     record.uid = try required(uid, "uid")
     record.spec = try required(spec, "spec")
     record.createdAt = try required(createdAt, "created_at")
+    record.updated = updatedAt.map { VersionOrigin(at: $0, by: updatedBy, revertOf: revertOf) }
     self = record
   }
 

@@ -11,6 +11,7 @@
 /// | `P/calendars/<namespace>/<name>` | `CalendarRecord` | any server | |
 /// | `P/backfills/<nnn>/<namespace>/<job>/<backfill>` | `BackfillRecord` | any server (create, cancel); segment owner | |
 /// | `P/jobs/<nnn>/<namespace>/<job>` | `JobRecord` | any server (create, control); segment owner (advance) | |
+/// | `P/versions/<nnn>/<namespace>/<job>/<generation>` | `VersionRecord`: what the job was before; no server keeps a copy | any server (update); leader (removes it with the job) | |
 /// | `P/runs/<nnn>/<namespace>/<job>/<run>` | `RunRecord` | any server, segment owner (create); leader (after) | |
 /// | `P/checkpoints/<nnn>/<namespace>/<job>/<run>` | `CheckpointRecord`; while the run's record says so | leader | |
 /// | `P/idempotency/<namespace>/<key hash>` | `IdempotencyRecord` | any server | 24 h |
@@ -52,6 +53,8 @@ public struct Keyspace: Hashable, Sendable {
   public var backfills: String { prefix + "/backfills/" }
   /// All checkpoints.
   public var checkpoints: String { prefix + "/checkpoints/" }
+  /// The earlier versions of all jobs.
+  public var versions: String { prefix + "/versions/" }
   /// What every server keeps a copy of.
   public var state: [String] {
     [calendars, drains, jobs, runs, backfills, agents, leaders, servers, segments]
@@ -81,6 +84,19 @@ public struct Keyspace: Hashable, Sendable {
   public func backfill(_ key: BackfillKey) -> String { backfills + jobPath(key.job) + "/" + key.backfillID }
   /// All backfills of a job.
   public func backfills(of key: JobKey) -> String { backfills + jobPath(key) + "/" }
+  /// All earlier versions of a job, the oldest first.
+  public func versions(of key: JobKey) -> String { versions + jobPath(key) + "/" }
+  /// The key of an earlier version of a job: its generation with as many digits as sort well.
+  public func version(_ key: VersionKey) -> String {
+    let digits = String(key.generation)
+    return versions(of: key.job) + String(repeating: "0", count: max(0, 10 - digits.count)) + digits
+  }
+  /// What such a key names; nil for another one.
+  public func parse(version key: String, of job: JobKey) -> VersionKey? {
+    let path = versions(of: job)
+    guard key.hasPrefix(path) else { return nil }
+    return Int(key.dropFirst(path.count)).map { VersionKey(job: job, generation: $0) }
+  }
   /// A job's key.
   public func job(_ key: JobKey) -> String { jobs + jobPath(key) }
   /// A run's key.

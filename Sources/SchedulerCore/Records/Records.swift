@@ -16,6 +16,8 @@ public struct JobRecord: Hashable, Sendable {
   /// Names the update that made this generation: whoever sends that again is answered as the first time. Nil of the
   /// first generation.
   public var updateID: String?
+  /// When, and by whom, the job was given its present specification; nil of the first generation. See `origin`.
+  public var updated: VersionOrigin?
   /// How the schedules stand, in the order of the specification; as many as it has.
   public var scheduleStates: [ScheduleState] = []
   /// When the next run is due to be created, jitter included; nil when none is. Of a paused job: when it would

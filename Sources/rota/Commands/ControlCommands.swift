@@ -151,6 +151,7 @@ struct UpdateCommand: AsyncParsableCommand, EnvironmentBacked {
 
   @OptionGroup var job: JobOptions
   @Option(help: ArgumentHelp("Only if the job has this etag.", valueName: "etag")) var ifMatch: String?
+  @OptionGroup var author: AuthorOption
   @OptionGroup var spec: SpecOptions
 
   func run() async throws {
@@ -164,7 +165,8 @@ struct UpdateCommand: AsyncParsableCommand, EnvironmentBacked {
     do { try changed.validate(zones: nil) } catch { throw CommandFailure("\(error)") }
     // What is changed is what was read: nobody else's change meanwhile is undone.
     let request = UpdateJobRequest(
-      key: job.key, spec: changed, ifMatch: ifMatch ?? current.etag, idempotencyKey: RandomKey.make())
+      key: job.key, spec: changed, ifMatch: ifMatch ?? current.etag, idempotencyKey: RandomKey.make(),
+      updatedBy: author.name)
     try await job.change("Update", request) { view in
       view.generation == current.generation
         ? "\(view.key.jobID) is as it was"

@@ -52,8 +52,15 @@ struct JobsCommand: AsyncParsableCommand, EnvironmentBacked {
 }
 
 /// `rota job`
-struct JobCommand: AsyncParsableCommand, EnvironmentBacked {
-  static let configuration = CommandConfiguration(commandName: "job", abstract: "Show one job and its runs.")
+struct JobCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "job", abstract: "One job: show it and its runs, or how it has changed.",
+    subcommands: [JobShowCommand.self, JobHistoryCommand.self], defaultSubcommand: JobShowCommand.self)
+}
+
+/// `rota job show`
+struct JobShowCommand: AsyncParsableCommand, EnvironmentBacked {
+  static let configuration = CommandConfiguration(commandName: "show", abstract: "Show one job and its runs.")
   static let environmentFlags =
     ServerOptions.environmentFlags + NamespaceOption.environmentFlags + OutputOptions.environmentFlags
 
@@ -124,6 +131,10 @@ enum JobTexts {
     if !job.spec.userID.isEmpty { facts.add(["User:", job.spec.userID]) }
     if !job.spec.labels.isEmpty { facts.add(["Labels:", labels(job.spec.labels)]) }
     facts.add(["Created:", Texts.time(job.createdAt)])
+    if let updated = job.updated {
+      let cause = VersionTexts.cause(updated)
+      facts.add(["Changed:", "\(Texts.time(updated.at)): generation \(job.generation)\(cause)"])
+    }
     ScheduleTexts.add(job, to: &facts)
     RetryTexts.add(job.spec, to: &facts)
     if let cancelled = job.cancelRequestedAt { facts.add(["Cancel requested:", Texts.time(cancelled)]) }

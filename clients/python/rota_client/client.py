@@ -204,18 +204,63 @@ class Client:
         return self._call(self._jobs.SkipNext, request)
 
     def update(
-        self, job_id: str, spec: m.JobSpec, *, namespace: str = "", if_match: str = "", idempotency_key: str = ""
+        self,
+        job_id: str,
+        spec: m.JobSpec,
+        *,
+        namespace: str = "",
+        if_match: str = "",
+        idempotency_key: str = "",
+        updated_by: str = "",
     ) -> m.Job:
         """Replaces the specification. With `if_match`, the `etag` of a job that was read, it raises ABORTED when
         the job has changed since.
 
         With an `idempotency_key` it may be sent again after UNAVAILABLE or DEADLINE_EXCEEDED: where it had been done,
-        the answer is the job as it is.
+        the answer is the job as it is. `updated_by` says who asks, where no certificate does.
         """
         request = m.UpdateJobRequest(
-            job_id=job_id, namespace=namespace, spec=spec, if_match=if_match, idempotency_key=idempotency_key
+            job_id=job_id,
+            namespace=namespace,
+            spec=spec,
+            if_match=if_match,
+            idempotency_key=idempotency_key,
+            updated_by=updated_by,
         )
         return self._call(self._jobs.Update, request)
+
+    def versions(self, job_id: str, *, namespace: str = "") -> list[m.JobVersion]:
+        """What the job is and the up to 10 versions before, the present one first, without their specifications."""
+        request = m.ListVersionsRequest(job_id=job_id, namespace=namespace)
+        return list(self._call(self._jobs.ListVersions, request).versions)
+
+    def version(self, job_id: str, generation: int, *, namespace: str = "") -> m.JobVersion:
+        """One version of a job, with its specification."""
+        return self._call(
+            self._jobs.GetVersion,
+            m.GetVersionRequest(job_id=job_id, generation=generation, namespace=namespace),
+        )
+
+    def revert(
+        self,
+        job_id: str,
+        generation: int,
+        *,
+        namespace: str = "",
+        if_match: str = "",
+        idempotency_key: str = "",
+        updated_by: str = "",
+    ) -> m.Job:
+        """Gives the job the specification of one of its versions again: an update like any, with a new generation."""
+        request = m.RevertJobRequest(
+            job_id=job_id,
+            namespace=namespace,
+            generation=generation,
+            if_match=if_match,
+            idempotency_key=idempotency_key,
+            updated_by=updated_by,
+        )
+        return self._call(self._jobs.Revert, request)
 
     def delete(self, job_id: str, *, namespace: str = "", if_match: str = "") -> m.Job:
         """Asks for a job to be removed with its runs; what runs is killed first."""

@@ -37,6 +37,11 @@ typedef struct Rota__V1__TriggerJobRequest Rota__V1__TriggerJobRequest;
 typedef struct Rota__V1__SkipNextRequest Rota__V1__SkipNextRequest;
 typedef struct Rota__V1__UpdateJobRequest Rota__V1__UpdateJobRequest;
 typedef struct Rota__V1__DeleteJobRequest Rota__V1__DeleteJobRequest;
+typedef struct Rota__V1__JobVersion Rota__V1__JobVersion;
+typedef struct Rota__V1__ListVersionsRequest Rota__V1__ListVersionsRequest;
+typedef struct Rota__V1__ListVersionsResponse Rota__V1__ListVersionsResponse;
+typedef struct Rota__V1__GetVersionRequest Rota__V1__GetVersionRequest;
+typedef struct Rota__V1__RevertJobRequest Rota__V1__RevertJobRequest;
 
 
 /* --- enums --- */
@@ -356,10 +361,14 @@ struct  Rota__V1__UpdateJobRequest
    * answer is the job as it is, whatever `if_match` says. At most 128 bytes.
    */
   ProtobufCBinaryData idempotency_key;
+  /*
+   * Who asks, for the job's versions; at most 128 bytes. Where clients have certificates, theirs says so instead.
+   */
+  ProtobufCBinaryData updated_by;
 };
 #define ROTA__V1__UPDATE_JOB_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__update_job_request__descriptor) \
-    , {0,NULL}, {0,NULL}, NULL, {0,NULL}, {0,NULL} }
+    , {0,NULL}, {0,NULL}, NULL, {0,NULL}, {0,NULL}, {0,NULL} }
 
 
 struct  Rota__V1__DeleteJobRequest
@@ -372,6 +381,109 @@ struct  Rota__V1__DeleteJobRequest
 #define ROTA__V1__DELETE_JOB_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__delete_job_request__descriptor) \
     , {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+/*
+ * A specification that a job has, or had until it was given another.
+ */
+struct  Rota__V1__JobVersion
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData namespace_;
+  ProtobufCBinaryData job_id;
+  int64_t generation;
+  /*
+   * The etag that the job has or had with it.
+   */
+  ProtobufCBinaryData etag;
+  /*
+   * Absent in lists, and where it was too large to be kept beside its successor: both together more than 1.25 MiB.
+   */
+  Rota__V1__JobSpec *spec;
+  /*
+   * When the job was given it.
+   */
+  Google__Protobuf__Timestamp *created_at;
+  /*
+   * By whom, where that is known.
+   */
+  ProtobufCBinaryData created_by;
+  /*
+   * The generation whose specification it took again; 0 where it is none.
+   */
+  int64_t revert_of;
+  /*
+   * When it was replaced; absent of the present one.
+   */
+  Google__Protobuf__Timestamp *replaced_at;
+  ProtobufCBinaryData replaced_by;
+  /*
+   * In lists: the fields that differ from the version before, where that is kept.
+   */
+  size_t n_changed_fields;
+  ProtobufCBinaryData *changed_fields;
+};
+#define ROTA__V1__JOB_VERSION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job_version__descriptor) \
+    , {0,NULL}, {0,NULL}, 0, {0,NULL}, NULL, NULL, {0,NULL}, 0, NULL, {0,NULL}, 0,NULL }
+
+
+struct  Rota__V1__ListVersionsRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData namespace_;
+  ProtobufCBinaryData job_id;
+};
+#define ROTA__V1__LIST_VERSIONS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__list_versions_request__descriptor) \
+    , {0,NULL}, {0,NULL} }
+
+
+struct  Rota__V1__ListVersionsResponse
+{
+  ProtobufCMessage base;
+  /*
+   * The present one first; without their specifications.
+   */
+  size_t n_versions;
+  Rota__V1__JobVersion **versions;
+};
+#define ROTA__V1__LIST_VERSIONS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__list_versions_response__descriptor) \
+    , 0,NULL }
+
+
+struct  Rota__V1__GetVersionRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData namespace_;
+  ProtobufCBinaryData job_id;
+  int64_t generation;
+};
+#define ROTA__V1__GET_VERSION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__get_version_request__descriptor) \
+    , {0,NULL}, {0,NULL}, 0 }
+
+
+struct  Rota__V1__RevertJobRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData namespace_;
+  ProtobufCBinaryData job_id;
+  /*
+   * The one whose specification the job is to have again.
+   */
+  int64_t generation;
+  /*
+   * As those of UpdateJobRequest.
+   */
+  ProtobufCBinaryData if_match;
+  ProtobufCBinaryData idempotency_key;
+  ProtobufCBinaryData updated_by;
+};
+#define ROTA__V1__REVERT_JOB_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__revert_job_request__descriptor) \
+    , {0,NULL}, {0,NULL}, 0, {0,NULL}, {0,NULL}, {0,NULL} }
 
 
 /* Rota__V1__SubmitRequest methods */
@@ -716,6 +828,101 @@ Rota__V1__DeleteJobRequest *
 void   rota__v1__delete_job_request__free_unpacked
                      (Rota__V1__DeleteJobRequest *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__JobVersion methods */
+void   rota__v1__job_version__init
+                     (Rota__V1__JobVersion         *message);
+size_t rota__v1__job_version__get_packed_size
+                     (const Rota__V1__JobVersion   *message);
+size_t rota__v1__job_version__pack
+                     (const Rota__V1__JobVersion   *message,
+                      uint8_t             *out);
+size_t rota__v1__job_version__pack_to_buffer
+                     (const Rota__V1__JobVersion   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__JobVersion *
+       rota__v1__job_version__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__job_version__free_unpacked
+                     (Rota__V1__JobVersion *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__ListVersionsRequest methods */
+void   rota__v1__list_versions_request__init
+                     (Rota__V1__ListVersionsRequest         *message);
+size_t rota__v1__list_versions_request__get_packed_size
+                     (const Rota__V1__ListVersionsRequest   *message);
+size_t rota__v1__list_versions_request__pack
+                     (const Rota__V1__ListVersionsRequest   *message,
+                      uint8_t             *out);
+size_t rota__v1__list_versions_request__pack_to_buffer
+                     (const Rota__V1__ListVersionsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__ListVersionsRequest *
+       rota__v1__list_versions_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__list_versions_request__free_unpacked
+                     (Rota__V1__ListVersionsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__ListVersionsResponse methods */
+void   rota__v1__list_versions_response__init
+                     (Rota__V1__ListVersionsResponse         *message);
+size_t rota__v1__list_versions_response__get_packed_size
+                     (const Rota__V1__ListVersionsResponse   *message);
+size_t rota__v1__list_versions_response__pack
+                     (const Rota__V1__ListVersionsResponse   *message,
+                      uint8_t             *out);
+size_t rota__v1__list_versions_response__pack_to_buffer
+                     (const Rota__V1__ListVersionsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__ListVersionsResponse *
+       rota__v1__list_versions_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__list_versions_response__free_unpacked
+                     (Rota__V1__ListVersionsResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__GetVersionRequest methods */
+void   rota__v1__get_version_request__init
+                     (Rota__V1__GetVersionRequest         *message);
+size_t rota__v1__get_version_request__get_packed_size
+                     (const Rota__V1__GetVersionRequest   *message);
+size_t rota__v1__get_version_request__pack
+                     (const Rota__V1__GetVersionRequest   *message,
+                      uint8_t             *out);
+size_t rota__v1__get_version_request__pack_to_buffer
+                     (const Rota__V1__GetVersionRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__GetVersionRequest *
+       rota__v1__get_version_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__get_version_request__free_unpacked
+                     (Rota__V1__GetVersionRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__RevertJobRequest methods */
+void   rota__v1__revert_job_request__init
+                     (Rota__V1__RevertJobRequest         *message);
+size_t rota__v1__revert_job_request__get_packed_size
+                     (const Rota__V1__RevertJobRequest   *message);
+size_t rota__v1__revert_job_request__pack
+                     (const Rota__V1__RevertJobRequest   *message,
+                      uint8_t             *out);
+size_t rota__v1__revert_job_request__pack_to_buffer
+                     (const Rota__V1__RevertJobRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__RevertJobRequest *
+       rota__v1__revert_job_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__revert_job_request__free_unpacked
+                     (Rota__V1__RevertJobRequest *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Rota__V1__SubmitRequest_Closure)
@@ -771,6 +978,21 @@ typedef void (*Rota__V1__UpdateJobRequest_Closure)
                   void *closure_data);
 typedef void (*Rota__V1__DeleteJobRequest_Closure)
                  (const Rota__V1__DeleteJobRequest *message,
+                  void *closure_data);
+typedef void (*Rota__V1__JobVersion_Closure)
+                 (const Rota__V1__JobVersion *message,
+                  void *closure_data);
+typedef void (*Rota__V1__ListVersionsRequest_Closure)
+                 (const Rota__V1__ListVersionsRequest *message,
+                  void *closure_data);
+typedef void (*Rota__V1__ListVersionsResponse_Closure)
+                 (const Rota__V1__ListVersionsResponse *message,
+                  void *closure_data);
+typedef void (*Rota__V1__GetVersionRequest_Closure)
+                 (const Rota__V1__GetVersionRequest *message,
+                  void *closure_data);
+typedef void (*Rota__V1__RevertJobRequest_Closure)
+                 (const Rota__V1__RevertJobRequest *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -831,6 +1053,18 @@ struct Rota__V1__Jobs_Service
                  const Rota__V1__DeleteJobRequest *input,
                  Rota__V1__Job_Closure closure,
                  void *closure_data);
+  void (*list_versions)(Rota__V1__Jobs_Service *service,
+                        const Rota__V1__ListVersionsRequest *input,
+                        Rota__V1__ListVersionsResponse_Closure closure,
+                        void *closure_data);
+  void (*get_version)(Rota__V1__Jobs_Service *service,
+                      const Rota__V1__GetVersionRequest *input,
+                      Rota__V1__JobVersion_Closure closure,
+                      void *closure_data);
+  void (*revert)(Rota__V1__Jobs_Service *service,
+                 const Rota__V1__RevertJobRequest *input,
+                 Rota__V1__Job_Closure closure,
+                 void *closure_data);
 };
 typedef void (*Rota__V1__Jobs_ServiceDestroy)(Rota__V1__Jobs_Service *);
 void rota__v1__jobs__init (Rota__V1__Jobs_Service *service,
@@ -851,7 +1085,10 @@ void rota__v1__jobs__init (Rota__V1__Jobs_Service *service,
       function_prefix__ ## trigger,\
       function_prefix__ ## skip_next,\
       function_prefix__ ## update,\
-      function_prefix__ ## delete  }
+      function_prefix__ ## delete,\
+      function_prefix__ ## list_versions,\
+      function_prefix__ ## get_version,\
+      function_prefix__ ## revert  }
 void rota__v1__jobs__submit(ProtobufCService *service,
                             const Rota__V1__SubmitRequest *input,
                             Rota__V1__SubmitResponse_Closure closure,
@@ -904,6 +1141,18 @@ void rota__v1__jobs__delete(ProtobufCService *service,
                             const Rota__V1__DeleteJobRequest *input,
                             Rota__V1__Job_Closure closure,
                             void *closure_data);
+void rota__v1__jobs__list_versions(ProtobufCService *service,
+                                   const Rota__V1__ListVersionsRequest *input,
+                                   Rota__V1__ListVersionsResponse_Closure closure,
+                                   void *closure_data);
+void rota__v1__jobs__get_version(ProtobufCService *service,
+                                 const Rota__V1__GetVersionRequest *input,
+                                 Rota__V1__JobVersion_Closure closure,
+                                 void *closure_data);
+void rota__v1__jobs__revert(ProtobufCService *service,
+                            const Rota__V1__RevertJobRequest *input,
+                            Rota__V1__Job_Closure closure,
+                            void *closure_data);
 
 /* --- descriptors --- */
 
@@ -925,6 +1174,11 @@ extern const ProtobufCMessageDescriptor rota__v1__trigger_job_request__descripto
 extern const ProtobufCMessageDescriptor rota__v1__skip_next_request__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__update_job_request__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__delete_job_request__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__job_version__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__list_versions_request__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__list_versions_response__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__get_version_request__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__revert_job_request__descriptor;
 extern const ProtobufCServiceDescriptor rota__v1__jobs__descriptor;
 
 PROTOBUF_C__END_DECLS

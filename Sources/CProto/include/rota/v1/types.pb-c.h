@@ -755,10 +755,22 @@ struct  Rota__V1__Job
    * Set once somebody asked for the job to be deleted.
    */
   Google__Protobuf__Timestamp *delete_requested_at;
+  /*
+   * When the job was given its present specification; absent of the first generation.
+   */
+  Google__Protobuf__Timestamp *updated_at;
+  /*
+   * By whom, where that is known.
+   */
+  ProtobufCBinaryData updated_by;
+  /*
+   * The generation whose specification it took again; 0 where it is none.
+   */
+  int64_t revert_of;
 };
 #define ROTA__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job__descriptor) \
-    , {0,NULL}, {0,NULL}, NULL, ROTA__V1__JOB_STATUS__JOB_STATUS_UNSPECIFIED, NULL, NULL, NULL, NULL, 0,NULL, 0, {0,NULL}, 0, {0,NULL}, NULL, {0,NULL}, 0,NULL, 0, NULL, {0,NULL}, NULL }
+    , {0,NULL}, {0,NULL}, NULL, ROTA__V1__JOB_STATUS__JOB_STATUS_UNSPECIFIED, NULL, NULL, NULL, NULL, 0,NULL, 0, {0,NULL}, 0, {0,NULL}, NULL, {0,NULL}, 0,NULL, 0, NULL, {0,NULL}, NULL, NULL, {0,NULL}, 0 }
 
 
 /*
