@@ -98,6 +98,141 @@ void   rota__v1__retry_run_request__free_unpacked
   assert(message->base.descriptor == &rota__v1__retry_run_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__explain_request__init
+                     (Rota__V1__ExplainRequest         *message)
+{
+  static const Rota__V1__ExplainRequest init_value = ROTA__V1__EXPLAIN_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__explain_request__get_packed_size
+                     (const Rota__V1__ExplainRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__explain_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__explain_request__pack
+                     (const Rota__V1__ExplainRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__explain_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__explain_request__pack_to_buffer
+                     (const Rota__V1__ExplainRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__explain_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__ExplainRequest *
+       rota__v1__explain_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__ExplainRequest *)
+     protobuf_c_message_unpack (&rota__v1__explain_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__explain_request__free_unpacked
+                     (Rota__V1__ExplainRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__explain_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__explanation__init
+                     (Rota__V1__Explanation         *message)
+{
+  static const Rota__V1__Explanation init_value = ROTA__V1__EXPLANATION__INIT;
+  *message = init_value;
+}
+size_t rota__v1__explanation__get_packed_size
+                     (const Rota__V1__Explanation *message)
+{
+  assert(message->base.descriptor == &rota__v1__explanation__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__explanation__pack
+                     (const Rota__V1__Explanation *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__explanation__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__explanation__pack_to_buffer
+                     (const Rota__V1__Explanation *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__explanation__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Explanation *
+       rota__v1__explanation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Explanation *)
+     protobuf_c_message_unpack (&rota__v1__explanation__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__explanation__free_unpacked
+                     (Rota__V1__Explanation *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__explanation__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__finding__init
+                     (Rota__V1__Finding         *message)
+{
+  static const Rota__V1__Finding init_value = ROTA__V1__FINDING__INIT;
+  *message = init_value;
+}
+size_t rota__v1__finding__get_packed_size
+                     (const Rota__V1__Finding *message)
+{
+  assert(message->base.descriptor == &rota__v1__finding__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__finding__pack
+                     (const Rota__V1__Finding *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__finding__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__finding__pack_to_buffer
+                     (const Rota__V1__Finding *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__finding__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Finding *
+       rota__v1__finding__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Finding *)
+     protobuf_c_message_unpack (&rota__v1__finding__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__finding__free_unpacked
+                     (Rota__V1__Finding *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__finding__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__list_runs_request__init
                      (Rota__V1__ListRunsRequest         *message)
 {
@@ -507,6 +642,341 @@ const ProtobufCMessageDescriptor rota__v1__retry_run_request__descriptor =
   rota__v1__retry_run_request__field_indices_by_name,
   1,  rota__v1__retry_run_request__number_ranges,
   (ProtobufCMessageInit) rota__v1__retry_run_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__explain_request__field_descriptors[3] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ExplainRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ExplainRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "run_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ExplainRequest, run_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__explain_request__field_indices_by_name[] = {
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+  2,   /* field[2] = run_id */
+};
+static const ProtobufCIntRange rota__v1__explain_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__explain_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.ExplainRequest",
+  "ExplainRequest",
+  "Rota__V1__ExplainRequest",
+  "rota.v1",
+  sizeof(Rota__V1__ExplainRequest),
+  3,
+  rota__v1__explain_request__field_descriptors,
+  rota__v1__explain_request__field_indices_by_name,
+  1,  rota__v1__explain_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__explain_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__explanation__field_descriptors[10] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Explanation, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Explanation, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "run_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Explanation, run_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Explanation, status),
+    &rota__v1__job_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Explanation, state),
+    &rota__v1__run_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "findings",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__Explanation, n_findings),
+    offsetof(Rota__V1__Explanation, findings),
+    &rota__v1__finding__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unended_runs",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Explanation, unended_runs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "server_id",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Explanation, server_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "by_leader",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Explanation, by_leader),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "revision",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Explanation, revision),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__explanation__field_indices_by_name[] = {
+  8,   /* field[8] = by_leader */
+  5,   /* field[5] = findings */
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = namespace */
+  9,   /* field[9] = revision */
+  2,   /* field[2] = run_id */
+  7,   /* field[7] = server_id */
+  4,   /* field[4] = state */
+  3,   /* field[3] = status */
+  6,   /* field[6] = unended_runs */
+};
+static const ProtobufCIntRange rota__v1__explanation__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 10 }
+};
+const ProtobufCMessageDescriptor rota__v1__explanation__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Explanation",
+  "Explanation",
+  "Rota__V1__Explanation",
+  "rota.v1",
+  sizeof(Rota__V1__Explanation),
+  10,
+  rota__v1__explanation__field_descriptors,
+  rota__v1__explanation__field_indices_by_name,
+  1,  rota__v1__explanation__number_ranges,
+  (ProtobufCMessageInit) rota__v1__explanation__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__finding__field_descriptors[7] =
+{
+  {
+    "code",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Finding, code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kind",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Finding, kind),
+    &rota__v1__finding_kind__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "run_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Finding, run_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "message",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Finding, message),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "facts",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__Finding, n_facts),
+    offsetof(Rota__V1__Finding, facts),
+    &rota__v1__map_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fix",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Finding, fix),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "until",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Finding, until),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__finding__field_indices_by_name[] = {
+  0,   /* field[0] = code */
+  4,   /* field[4] = facts */
+  5,   /* field[5] = fix */
+  1,   /* field[1] = kind */
+  3,   /* field[3] = message */
+  2,   /* field[2] = run_id */
+  6,   /* field[6] = until */
+};
+static const ProtobufCIntRange rota__v1__finding__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor rota__v1__finding__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Finding",
+  "Finding",
+  "Rota__V1__Finding",
+  "rota.v1",
+  sizeof(Rota__V1__Finding),
+  7,
+  rota__v1__finding__field_descriptors,
+  rota__v1__finding__field_indices_by_name,
+  1,  rota__v1__finding__number_ranges,
+  (ProtobufCMessageInit) rota__v1__finding__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__list_runs_request__field_descriptors[7] =
@@ -1049,6 +1519,38 @@ const ProtobufCMessageDescriptor rota__v1__log_chunk__descriptor =
   (ProtobufCMessageInit) rota__v1__log_chunk__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCEnumValue rota__v1__finding_kind__enum_values_by_number[4] =
+{
+  { "FINDING_KIND_UNSPECIFIED", "ROTA__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED", 0 },
+  { "FINDING_KIND_BLOCKS", "ROTA__V1__FINDING_KIND__FINDING_KIND_BLOCKS", 1 },
+  { "FINDING_KIND_WAITS", "ROTA__V1__FINDING_KIND__FINDING_KIND_WAITS", 2 },
+  { "FINDING_KIND_TELLS", "ROTA__V1__FINDING_KIND__FINDING_KIND_TELLS", 3 },
+};
+static const ProtobufCIntRange rota__v1__finding_kind__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex rota__v1__finding_kind__enum_values_by_name[4] =
+{
+  { "FINDING_KIND_BLOCKS", 1 },
+  { "FINDING_KIND_TELLS", 3 },
+  { "FINDING_KIND_UNSPECIFIED", 0 },
+  { "FINDING_KIND_WAITS", 2 },
+};
+const ProtobufCEnumDescriptor rota__v1__finding_kind__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.FindingKind",
+  "FindingKind",
+  "Rota__V1__FindingKind",
+  "rota.v1",
+  4,
+  rota__v1__finding_kind__enum_values_by_number,
+  4,
+  rota__v1__finding_kind__enum_values_by_name,
+  1,
+  rota__v1__finding_kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
 static const ProtobufCEnumValue rota__v1__log_stream__enum_values_by_number[3] =
 {
   { "LOG_STREAM_UNSPECIFIED", "ROTA__V1__LOG_STREAM__LOG_STREAM_UNSPECIFIED", 0 },
@@ -1079,15 +1581,17 @@ const ProtobufCEnumDescriptor rota__v1__log_stream__descriptor =
   rota__v1__log_stream__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCMethodDescriptor rota__v1__runs__method_descriptors[5] =
+static const ProtobufCMethodDescriptor rota__v1__runs__method_descriptors[6] =
 {
   { "Get", &rota__v1__get_run_request__descriptor, &rota__v1__run__descriptor },
   { "List", &rota__v1__list_runs_request__descriptor, &rota__v1__list_runs_response__descriptor },
   { "ListExecutions", &rota__v1__list_runs_request__descriptor, &rota__v1__list_executions_response__descriptor },
   { "Retry", &rota__v1__retry_run_request__descriptor, &rota__v1__run__descriptor },
   { "Logs", &rota__v1__logs_request__descriptor, &rota__v1__log_chunk__descriptor },
+  { "Explain", &rota__v1__explain_request__descriptor, &rota__v1__explanation__descriptor },
 };
 const unsigned rota__v1__runs__method_indices_by_name[] = {
+  5,        /* Explain */
   0,        /* Get */
   1,        /* List */
   2,        /* ListExecutions */
@@ -1101,7 +1605,7 @@ const ProtobufCServiceDescriptor rota__v1__runs__descriptor =
   "Runs",
   "Rota__V1__Runs",
   "rota.v1",
-  5,
+  6,
   rota__v1__runs__method_descriptors,
   rota__v1__runs__method_indices_by_name
 };
@@ -1144,6 +1648,14 @@ void rota__v1__runs__logs(ProtobufCService *service,
 {
   assert(service->descriptor == &rota__v1__runs__descriptor);
   service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__runs__explain(ProtobufCService *service,
+                             const Rota__V1__ExplainRequest *input,
+                             Rota__V1__Explanation_Closure closure,
+                             void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__runs__descriptor);
+  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void rota__v1__runs__init (Rota__V1__Runs_Service *service,
                            Rota__V1__Runs_ServiceDestroy destroy)

@@ -184,7 +184,11 @@ private struct ServerParts: Sendable {
       replica: replica, barrier: barrier, hub: changes, decoder: decoder,
       history: EventHistory(
         store: store, hub: changes, barrier: barrier, keyspace: keyspace, metrics: metrics))
-    runs = RunService(replica: replica, barrier: barrier, logs: logs, leaderLink: leaderLink)
+    runs = RunService(
+      replica: replica, barrier: barrier, logs: logs, leaderLink: leaderLink,
+      explains: ExplainService(
+        replica: replica, barrier: barrier, leaderLink: leaderLink, storage: storage,
+        zones: configuration.zones, logger: logger))
     fleet = FleetService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, leaderLink: leaderLink,
       logger: logger)

@@ -14,7 +14,7 @@ struct Rota: AsyncParsableCommand {
     version: Version.text,
     subcommands: [
       SubmitCommand.self, JobsCommand.self, JobCommand.self, RunsCommand.self, RunCommand.self,
-      LogsCommand.self, RetryCommand.self,
+      LogsCommand.self, RetryCommand.self, ExplainCommand.self,
       CancelCommand.self, PauseCommand.self, ResumeCommand.self, TriggerCommand.self, SkipNextCommand.self,
       UpdateCommand.self, VersionsCommand.self, RevertCommand.self, DeleteCommand.self, CalendarCommand.self,
       NextCommand.self, ForecastCommand.self,

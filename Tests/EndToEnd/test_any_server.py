@@ -77,6 +77,7 @@ CALLS: dict[str, Callable[[Client, str], object]] = {
     "Runs.List": lambda client, job: next(client.runs(job_id=job)).job_id == job,
     "Runs.ListExecutions": lambda client, job: next(client.executions(job_id=job)).execution_id.startswith(job),
     "Runs.Retry": lambda client, job: client.retry(job, client.run(job).run_id).retry_of,
+    "Runs.Explain": lambda client, job: client.explain(job).by_leader,
     "Runs.Logs": lambda client, job: b"".join(chunk.data for chunk in client.logs(job)) == b"told\n",
     "Agents.List": lambda client, job: {agent.worker_id for agent in client.agents() if agent.connected} == {"a1", "a2"},
     "Agents.Drain": lambda client, job: client.drain_agent("a2").draining and client.undrain_agent("a2"),

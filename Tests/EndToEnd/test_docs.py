@@ -15,7 +15,7 @@ DOCUMENTS = sorted(
     [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md"), *CHECKOUT.glob("k8s/*.md"), *CHECKOUT.glob("clients/*/*.md")]
 )
 COMMANDS = "server agent dev submit jobs job runs logs cancel agents events version completions".split()
-COMMANDS += "run retry pause resume trigger skip-next update delete".split()
+COMMANDS += "explain run retry pause resume trigger skip-next update delete".split()
 COMMANDS += ["certs init", "certs issue", "certs show"]
 COMMANDS += ["checkpoint put", "checkpoint get"]
 COMMANDS += ["versions diff", "versions show", "versions list", "versions", "revert", "job history"]

@@ -66,6 +66,8 @@ struct MessageKind: Sendable, CustomTestStringConvertible {
         job: $0.jobKey(), runID: $0.maybe { $0.text() }, idempotencyKey: $0.maybe { $0.text() })
     },
     MessageKind { GetRunRequest(job: $0.jobKey(), runID: $0.maybe { $0.text() }) },
+    MessageKind { ExplainRequest(job: $0.jobKey(), runID: $0.maybe { $0.text() }) },
+    MessageKind { $0.explanation() },
     MessageKind {
       ListRunsRequest(
         namespace: $0.maybe { $0.text() }, jobID: $0.maybe { $0.text() }, workerID: $0.maybe { $0.text() },

@@ -171,6 +171,19 @@ struct Samples {
     return RunView(record: record, revision: large())
   }
 
+  mutating func explanation() -> ExplanationView {
+    var explanation = Explanation(
+      job: jobKey(), runID: maybe { $0.text() }, status: pick(JobStatus.allCases),
+      state: maybe { $0.pick(RunState.allCases) })
+    explanation.unendedRuns = number()
+    explanation.findings = many {
+      Finding(
+        code: $0.text(), kind: $0.pick(Finding.Kind.allCases), runID: $0.maybe { $0.text() },
+        message: $0.text(), facts: $0.map(), fix: $0.text(), until: $0.maybe { $0.time() })
+    }
+    return ExplanationView(explanation, serverID: text(), byLeader: bool(), revision: large())
+  }
+
   mutating func job() -> JobView {
     var job = JobView(
       key: jobKey(), etag: text(), spec: spec(), status: pick(JobStatus.allCases), createdAt: time(),

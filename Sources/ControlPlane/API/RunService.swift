@@ -9,6 +9,7 @@ struct RunService: Sendable {
   let barrier: ReadBarrier
   let logs: LogRelay
   let leaderLink: LeaderLink
+  let explains: ExplainService
 
   // MARK: Runs
 

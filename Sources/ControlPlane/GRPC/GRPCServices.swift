@@ -28,6 +28,9 @@ struct GRPCServices: Sendable {
       unary("/rota.v1.Runs/ListExecutions") { (request: ListRunsRequest, _) in
         try await runs.listExecutions(request)
       },
+      unary("/rota.v1.Runs/Explain") { (request: ExplainRequest, context) in
+        try await runs.explains.explain(request, isForwarded: context.isForwarded)
+      },
       .serverStreaming("/rota.v1.Runs/Logs") { buffer, context, writer in
         try await answering {
           let request = try decode(LogsRequest.self, buffer)

@@ -80,6 +80,7 @@ struct RESTServer: Sendable {
     }
     group.get("jobs/:job_id/runs/:run_id/logs", use: logs)
     group.get("jobs/:job_id/logs", use: logs)
+    addExplainRoutes(to: group)
     addAgentRoutes(to: group)
     group.get("events", use: watchEvents)
     group.get("cluster") { request, _ in

@@ -128,6 +128,15 @@ extension Rota__V1__WatchJobRequest: CMessage {
 extension Rota__V1__GetRunRequest: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__get_run_request__init(message) }
 }
+extension Rota__V1__ExplainRequest: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__explain_request__init(message) }
+}
+extension Rota__V1__Explanation: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__explanation__init(message) }
+}
+extension Rota__V1__Finding: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__finding__init(message) }
+}
 extension Rota__V1__RetryRunRequest: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__retry_run_request__init(message) }
 }

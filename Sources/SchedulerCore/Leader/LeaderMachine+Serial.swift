@@ -41,7 +41,7 @@ extension LeaderMachine {
 
 extension Versioned<RunRecord> {
   /// The order in which runs of a job were created; of one transaction's, the order of their scheduled times.
-  fileprivate func isYounger(than other: Versioned<RunRecord>) -> Bool {
+  func isYounger(than other: Versioned<RunRecord>) -> Bool {
     (createRevision, record.key.runID) > (other.createRevision, other.record.key.runID)
   }
 }

@@ -10,6 +10,8 @@ public struct PreviewedOccurrence: Hashable, Sendable {
   public var notes: [String] = []
   /// Whether it is left out.
   public var isSkipped = false
+  /// The calendar that excludes it; nil where none does.
+  public var calendar: String?
 }
 
 extension CompiledSchedule {
@@ -37,8 +39,10 @@ extension CompiledSchedule {
       guard entries.count - due < count else { break }
       let end = calendar.endOfExclusion(at: found)
       let until = end.map { "until " + zone.localText($0).time } ?? "for ever"
-      entries.append(
-        occurrence(at: found, notes: ["excluded by the calendar \(calendar.name) \(until)"], isSkipped: true))
+      var excluded = occurrence(
+        at: found, notes: ["excluded by the calendar \(calendar.name) \(until)"], isSkipped: true)
+      excluded.calendar = calendar.name
+      entries.append(excluded)
       guard let end else { break }
       after = Timestamp(microseconds: end.microseconds - 1)
     }

@@ -216,6 +216,13 @@ public struct AgentPool: Sendable {
     return member.freeSlots == 0 ? "has no free slot" : "has a free slot"
   }
 
+  /// How all agents stand to a requirement.
+  public func survey(_ requirement: Requirement) -> PlacementSurvey {
+    var survey = PlacementSurvey(requirement)
+    for case let member? in members { survey.add(member.agent, used: member.used) }
+    return survey
+  }
+
   /// Why no agent can take a run with this requirement: "3 agents: 1 without label gpu, 2 with no free
   /// slot". Every agent is counted once, by what is hardest to change.
   public func unplaceableReason(_ requirement: Requirement) -> String {

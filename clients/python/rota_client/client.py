@@ -342,6 +342,14 @@ class Client:
                 return
             request.page_token = response.next_page_token
 
+    def explain(self, job_id: str, run_id: str = "", *, namespace: str = "") -> m.Explanation:
+        """Why a job or a run is not further than it is: each reason that holds it back now, in the order of what to fix
+        first. Without `run_id`, the job with those of its runs that have not ended.
+        """
+        return self._call(
+            self._runs.Explain, m.ExplainRequest(job_id=job_id, run_id=run_id, namespace=namespace)
+        )
+
     def logs(
         self,
         job_id: str,

@@ -48,6 +48,10 @@ try:
     )
     from ._generated.rota.v1.runs_pb2 import (
         Execution,
+        ExplainRequest,
+        Explanation,
+        Finding,
+        FindingKind,
         GetRunRequest,
         ListExecutionsResponse,
         ListRunsRequest,
@@ -143,7 +147,11 @@ __all__ = [
     "EndReason",
     "EtcdMember",
     "Execution",
+    "ExplainRequest",
+    "Explanation",
     "FailureFilter",
+    "Finding",
+    "FindingKind",
     "ForecastRequest",
     "ForecastResponse",
     "Frequency",

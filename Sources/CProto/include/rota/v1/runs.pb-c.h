@@ -20,6 +20,9 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Rota__V1__GetRunRequest Rota__V1__GetRunRequest;
 typedef struct Rota__V1__RetryRunRequest Rota__V1__RetryRunRequest;
+typedef struct Rota__V1__ExplainRequest Rota__V1__ExplainRequest;
+typedef struct Rota__V1__Explanation Rota__V1__Explanation;
+typedef struct Rota__V1__Finding Rota__V1__Finding;
 typedef struct Rota__V1__ListRunsRequest Rota__V1__ListRunsRequest;
 typedef struct Rota__V1__ListRunsResponse Rota__V1__ListRunsResponse;
 typedef struct Rota__V1__ListExecutionsResponse Rota__V1__ListExecutionsResponse;
@@ -30,6 +33,25 @@ typedef struct Rota__V1__LogChunk Rota__V1__LogChunk;
 
 /* --- enums --- */
 
+/*
+ * What a finding means for whoever waits.
+ */
+typedef enum _Rota__V1__FindingKind {
+  ROTA__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED = 0,
+  /*
+   * It stays so until somebody does something.
+   */
+  ROTA__V1__FINDING_KIND__FINDING_KIND_BLOCKS = 1,
+  /*
+   * It passes by itself.
+   */
+  ROTA__V1__FINDING_KIND__FINDING_KIND_WAITS = 2,
+  /*
+   * It holds nothing back, and is worth knowing.
+   */
+  ROTA__V1__FINDING_KIND__FINDING_KIND_TELLS = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__FINDING_KIND)
+} Rota__V1__FindingKind;
 typedef enum _Rota__V1__LogStream {
   ROTA__V1__LOG_STREAM__LOG_STREAM_UNSPECIFIED = 0,
   ROTA__V1__LOG_STREAM__LOG_STREAM_STDOUT = 1,
@@ -71,6 +93,106 @@ struct  Rota__V1__RetryRunRequest
 #define ROTA__V1__RETRY_RUN_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__retry_run_request__descriptor) \
     , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+struct  Rota__V1__ExplainRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData namespace_;
+  ProtobufCBinaryData job_id;
+  /*
+   * When empty, the job, with those of its runs that have not ended.
+   */
+  ProtobufCBinaryData run_id;
+};
+#define ROTA__V1__EXPLAIN_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__explain_request__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+/*
+ * Why a job or a run is where it is.
+ */
+struct  Rota__V1__Explanation
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData namespace_;
+  ProtobufCBinaryData job_id;
+  /*
+   * As it was asked for.
+   */
+  ProtobufCBinaryData run_id;
+  /*
+   * How the job stands.
+   */
+  Rota__V1__JobStatus status;
+  /*
+   * Of the run, or of the job's newest one.
+   */
+  Rota__V1__RunState state;
+  /*
+   * In the order of what to fix first.
+   */
+  size_t n_findings;
+  Rota__V1__Finding **findings;
+  /*
+   * How many runs of the job have not ended; the oldest five are explained with it.
+   */
+  int32_t unended_runs;
+  /*
+   * The server that has explained it.
+   */
+  ProtobufCBinaryData server_id;
+  /*
+   * Whether that server leads: otherwise what only the leader knows is missing.
+   */
+  protobuf_c_boolean by_leader;
+  /*
+   * Every change up to this etcd revision has been looked at.
+   */
+  int64_t revision;
+};
+#define ROTA__V1__EXPLANATION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__explanation__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, ROTA__V1__JOB_STATUS__JOB_STATUS_UNSPECIFIED, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED, 0,NULL, 0, {0,NULL}, 0, 0 }
+
+
+/*
+ * One reason why a job or a run is not further than it is, or what it is at.
+ */
+struct  Rota__V1__Finding
+{
+  ProtobufCMessage base;
+  /*
+   * Names the reason: see docs/EXPLAIN.md. Newer servers know more.
+   */
+  ProtobufCBinaryData code;
+  Rota__V1__FindingKind kind;
+  /*
+   * The run that it is about; empty where it is about the job.
+   */
+  ProtobufCBinaryData run_id;
+  /*
+   * A sentence, with the numbers.
+   */
+  ProtobufCBinaryData message;
+  /*
+   * The same for programs.
+   */
+  size_t n_facts;
+  Rota__V1__MapEntry **facts;
+  /*
+   * What to do about it; empty where there is nothing to do.
+   */
+  ProtobufCBinaryData fix;
+  /*
+   * When it will have passed, where that is known.
+   */
+  Google__Protobuf__Timestamp *until;
+};
+#define ROTA__V1__FINDING__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__finding__descriptor) \
+    , {0,NULL}, ROTA__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, NULL }
 
 
 struct  Rota__V1__ListRunsRequest
@@ -242,6 +364,63 @@ Rota__V1__RetryRunRequest *
 void   rota__v1__retry_run_request__free_unpacked
                      (Rota__V1__RetryRunRequest *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__ExplainRequest methods */
+void   rota__v1__explain_request__init
+                     (Rota__V1__ExplainRequest         *message);
+size_t rota__v1__explain_request__get_packed_size
+                     (const Rota__V1__ExplainRequest   *message);
+size_t rota__v1__explain_request__pack
+                     (const Rota__V1__ExplainRequest   *message,
+                      uint8_t             *out);
+size_t rota__v1__explain_request__pack_to_buffer
+                     (const Rota__V1__ExplainRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__ExplainRequest *
+       rota__v1__explain_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__explain_request__free_unpacked
+                     (Rota__V1__ExplainRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Explanation methods */
+void   rota__v1__explanation__init
+                     (Rota__V1__Explanation         *message);
+size_t rota__v1__explanation__get_packed_size
+                     (const Rota__V1__Explanation   *message);
+size_t rota__v1__explanation__pack
+                     (const Rota__V1__Explanation   *message,
+                      uint8_t             *out);
+size_t rota__v1__explanation__pack_to_buffer
+                     (const Rota__V1__Explanation   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Explanation *
+       rota__v1__explanation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__explanation__free_unpacked
+                     (Rota__V1__Explanation *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Finding methods */
+void   rota__v1__finding__init
+                     (Rota__V1__Finding         *message);
+size_t rota__v1__finding__get_packed_size
+                     (const Rota__V1__Finding   *message);
+size_t rota__v1__finding__pack
+                     (const Rota__V1__Finding   *message,
+                      uint8_t             *out);
+size_t rota__v1__finding__pack_to_buffer
+                     (const Rota__V1__Finding   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Finding *
+       rota__v1__finding__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__finding__free_unpacked
+                     (Rota__V1__Finding *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__ListRunsRequest methods */
 void   rota__v1__list_runs_request__init
                      (Rota__V1__ListRunsRequest         *message);
@@ -364,6 +543,15 @@ typedef void (*Rota__V1__GetRunRequest_Closure)
 typedef void (*Rota__V1__RetryRunRequest_Closure)
                  (const Rota__V1__RetryRunRequest *message,
                   void *closure_data);
+typedef void (*Rota__V1__ExplainRequest_Closure)
+                 (const Rota__V1__ExplainRequest *message,
+                  void *closure_data);
+typedef void (*Rota__V1__Explanation_Closure)
+                 (const Rota__V1__Explanation *message,
+                  void *closure_data);
+typedef void (*Rota__V1__Finding_Closure)
+                 (const Rota__V1__Finding *message,
+                  void *closure_data);
 typedef void (*Rota__V1__ListRunsRequest_Closure)
                  (const Rota__V1__ListRunsRequest *message,
                   void *closure_data);
@@ -409,6 +597,10 @@ struct Rota__V1__Runs_Service
                const Rota__V1__LogsRequest *input,
                Rota__V1__LogChunk_Closure closure,
                void *closure_data);
+  void (*explain)(Rota__V1__Runs_Service *service,
+                  const Rota__V1__ExplainRequest *input,
+                  Rota__V1__Explanation_Closure closure,
+                  void *closure_data);
 };
 typedef void (*Rota__V1__Runs_ServiceDestroy)(Rota__V1__Runs_Service *);
 void rota__v1__runs__init (Rota__V1__Runs_Service *service,
@@ -421,7 +613,8 @@ void rota__v1__runs__init (Rota__V1__Runs_Service *service,
       function_prefix__ ## list,\
       function_prefix__ ## list_executions,\
       function_prefix__ ## retry,\
-      function_prefix__ ## logs  }
+      function_prefix__ ## logs,\
+      function_prefix__ ## explain  }
 void rota__v1__runs__get(ProtobufCService *service,
                          const Rota__V1__GetRunRequest *input,
                          Rota__V1__Run_Closure closure,
@@ -442,12 +635,20 @@ void rota__v1__runs__logs(ProtobufCService *service,
                           const Rota__V1__LogsRequest *input,
                           Rota__V1__LogChunk_Closure closure,
                           void *closure_data);
+void rota__v1__runs__explain(ProtobufCService *service,
+                             const Rota__V1__ExplainRequest *input,
+                             Rota__V1__Explanation_Closure closure,
+                             void *closure_data);
 
 /* --- descriptors --- */
 
+extern const ProtobufCEnumDescriptor    rota__v1__finding_kind__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__log_stream__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__get_run_request__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__retry_run_request__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__explain_request__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__explanation__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__finding__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__list_runs_request__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__list_runs_response__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__list_executions_response__descriptor;
