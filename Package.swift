@@ -81,10 +81,12 @@ let allTargets: [Target] = [
   .executableTarget(
     name: "rota-shim",
     linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"], .when(platforms: [.linux]))]),
+  module("ConfigFiles", ["SchedulerCore", "JSON", .product(name: "Yams", package: "Yams")]),
   .executableTarget(
     name: "rota",
     dependencies: [
-      "ControlPlane", "Agent", "Certificates", "EtcdClient", "Curl", "Transport", "Proto", "SchedulerCore",
+      "ControlPlane", "Agent", "Certificates", "ConfigFiles", "EtcdClient", "Curl", "Transport", "Proto",
+      "SchedulerCore",
       "JSON", "CMalloc", swiftLog, lifecycle, nioCore, nioPosix,
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -125,6 +127,7 @@ let allTargets: [Target] = [
   tests("TransportTests", ["Transport", nioCore, nioPosix, nioEmbedded, swiftLog]),
   tests("CertificatesTests", ["Certificates", swiftLog, nioCore, nioPosix]),
   tests("SchedulerCoreTests", ["SchedulerCore", "JSON"]),
+  tests("ConfigFilesTests", ["ConfigFiles", "SchedulerCore", "JSON"]),
   tests("ProtoTests", ["Proto", "SchedulerCore", "JSON"]),
   tests(
     "ControlPlaneTests",
@@ -173,6 +176,7 @@ let allPackages: [String: Package.Dependency] = [
     url: "https://github.com/apple/swift-collections", from: "1.6.0"),
   "swift-service-lifecycle": .package(
     url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+  "Yams": .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
 ]
 
 /// Only the packages that the kept targets use, so that a part resolves without the rest.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Transport
 
 /// The one program: servers, agents, and the commands of users.
 @main
@@ -19,7 +20,7 @@ struct Rota: AsyncParsableCommand {
       UpdateCommand.self, VersionsCommand.self, RevertCommand.self, DeleteCommand.self, CalendarCommand.self,
       NextCommand.self, ForecastCommand.self,
       BackfillCommand.self, CheckpointCommand.self, AgentsCommand.self, ClusterCommand.self,
-      EventsCommand.self,
+      EventsCommand.self, ApplyCommand.self, DiffCommand.self, ExportCommand.self,
       ServerCommand.self, AgentCommand.self,
       DevCommand.self, CertsCommand.self,
       VersionCommand.self, CompletionsCommand.self,
@@ -48,7 +49,7 @@ struct Rota: AsyncParsableCommand {
   private static func finish(_ error: any Error) -> Never {
     if let failure = error as? CommandFailure {
       Terminal.complain(failure.message)
-      Glibc.exit(1)
+      Glibc.exit(failure.exitCode)
     }
     let code = exitCode(for: error)
     if error is ExitCode { Glibc.exit(code.rawValue) }
@@ -66,8 +67,18 @@ struct Rota: AsyncParsableCommand {
 /// Something that a command could not do; the message is a sentence for the user.
 struct CommandFailure: Error, CustomStringConvertible {
   let message: String
+  /// What a server answered with; nil where none did.
+  var status: StatusCode?
+  /// What the process ends with.
+  var exitCode: Int32 = 1
 
   init(_ message: String) { self.message = message }
+
+  /// What a server refused.
+  init(_ error: RPCError) {
+    message = APIClient.sentence(error)
+    status = error.code
+  }
 
   var description: String { message }
 }

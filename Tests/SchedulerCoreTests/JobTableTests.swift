@@ -161,10 +161,13 @@ struct JobTableTests {
       #expect(facts?.segment == Keyspace(segmentCount: 8).segment(of: key))
       #expect(facts?.record.due == (job.record.cancelRequestedAt == nil ? job.record.nextRunTime : nil))
     }
-    for filter in [["team": "data"], ["team": "web"], ["tier": "1"], ["team": "data", "tier": "1"], ["x": ""]] {
+    for filter in [
+      ["team": "data"], ["team": "web"], ["tier": "1"], ["team": "data", "tier": "1"], ["x": ""],
+    ] {
       let found = try cache.listJobs(JobFilter(labels: filter), after: nil, limit: 100).items
       let wanted = etcd.values.filter { Labels.match(filter, $0.record.spec.labels) }
-      #expect(Set(found.map(\.job.record.key)) == Set(wanted.map(\.record.key)) && found.count == wanted.count)
+      #expect(
+        Set(found.map(\.job.record.key)) == Set(wanted.map(\.record.key)) && found.count == wanted.count)
       #expect(found.map(\.job.createRevision) == wanted.map(\.createRevision).sorted(by: >))
     }
   }
@@ -174,7 +177,9 @@ struct JobTableTests {
     record.key = key
     record.spec.userID = ["", "u1", "u2"][Int.random(in: 0..<3, using: &random)]
     record.spec.labels = [:]
-    if Bool.random(using: &random) { record.spec.labels["team"] = Bool.random(using: &random) ? "data" : "web" }
+    if Bool.random(using: &random) {
+      record.spec.labels["team"] = Bool.random(using: &random) ? "data" : "web"
+    }
     if Bool.random(using: &random) { record.spec.labels["tier"] = "1" }
     if Bool.random(using: &random) { record.cancelRequestedAt = nil }
     if Bool.random(using: &random) { record.nextRunTime = nil }

@@ -12,7 +12,9 @@ struct LabelsTests {
     #expect(try Labels.parse(filter: text) == labels)
   }
 
-  @Test(arguments: ["", "team", "=x", "a=1,", "a=1,a=2", "a b=1", "a=\u{7}", "a=" + String(repeating: "x", count: 257)])
+  @Test(arguments: [
+    "", "team", "=x", "a=1,", "a=1,a=2", "a b=1", "a=\u{7}", "a=" + String(repeating: "x", count: 257),
+  ])
   func aWrongFilterIsRefused(text: String) {
     #expect(throws: FieldError.self) { try Labels.parse(filter: text) }
   }
@@ -40,7 +42,8 @@ struct LabelsTests {
     #expect(throws: FieldError.self) {
       try JobSpec(parsingJSON: Array(#"{"noop": true, "labels": {"team": 1}}"#.utf8))
     }
-    let calendar = try CalendarSpec(parsingJSON: Array(#"{"days": ["sun"], "labels": {"team": "data"}}"#.utf8))
+    let calendar = try CalendarSpec(
+      parsingJSON: Array(#"{"days": ["sun"], "labels": {"team": "data"}}"#.utf8))
     #expect(calendar.labels == ["team": "data"])
   }
 }

@@ -107,7 +107,8 @@ struct RESTServer: Sendable {
     let page = try await jobs.list(
       ListJobsRequest(
         namespace: try query.identifier("namespace"), status: try query.word("status", JobStatus.self),
-        userID: query["user_id"], labels: try query["label"].map(Labels.parse(filter:)) ?? [:], pageSize: try query.number("page_size"), pageToken: query["page_token"]))
+        userID: query["user_id"], labels: try query["label"].map(Labels.parse(filter:)) ?? [:],
+        pageSize: try query.number("page_size"), pageToken: query["page_token"]))
     return .json(.ok) {
       $0.list("jobs", page.jobs, next: page.nextPageToken, revision: page.revision) { $0.write(to: &$1) }
     }

@@ -47,7 +47,7 @@ public struct FieldError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The error for a member that means nothing, with the known name that was probably meant.
-  static func unknownField(_ name: String, known: [String]) -> FieldError {
+  public static func unknownField(_ name: String, known: [String]) -> FieldError {
     let message: String
     if let nearest = nearestName(to: name, in: known) {
       message = "is not known; did you mean '\(nearest)'?"
@@ -63,7 +63,7 @@ public struct FieldError: Error, Hashable, Sendable, CustomStringConvertible {
   static let shownNameLength = 64
 
   /// A name from a request, made safe to be printed in a terminal or a page.
-  static func shown(_ name: String) -> String {
+  public static func shown(_ name: String) -> String {
     var text = ""
     for scalar in name.unicodeScalars.prefix(shownNameLength) {
       let isPlain = scalar.isASCII && scalar.value >= 0x20 && scalar.value != 0x7F
@@ -74,7 +74,7 @@ public struct FieldError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// The name that needs the fewest changes to become `name`, if it needs few; the first of several.
-func nearestName(to name: String, in known: [String]) -> String? {
+public func nearestName(to name: String, in known: [String]) -> String? {
   let wanted = Array(name.utf8)
   // A name that is much longer than all known ones is no typing mistake, and would cost time.
   guard !wanted.isEmpty, wanted.count <= 64 else { return nil }

@@ -1,6 +1,9 @@
 import JSON
 
 extension JobSpec {
+  /// The members of a specification.
+  public static var names: [String] { SpecDecoder.names }
+
   /// Reads a specification from a record: unknown members are skipped, since a newer program may have
   /// written it, and bounds are not checked again.
   /// - Throws: `JSONError` or `FieldError` for a value that is no specification.

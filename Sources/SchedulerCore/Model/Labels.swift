@@ -46,7 +46,8 @@ public enum Labels {
     var labels: [String: String] = [:]
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
       guard let equals = part.firstIndex(of: "=") else {
-        throw FieldError(field: "label", message: "name=value was expected, or several with commas between them")
+        throw FieldError(
+          field: "label", message: "name=value was expected, or several with commas between them")
       }
       let name = String(part[..<equals])
       guard labels.updateValue(String(part[part.index(after: equals)...]), forKey: name) == nil else {

@@ -173,11 +173,22 @@ extension JobSpec {
     return Dictionary(members.map { ($0.name, $0.value) }) { $1 }
   }
 
-  /// It as a tree, to be compared field by field.
+  /// It as a tree, to be compared field by field. A payload that no tree holds exactly, since a number in it has more than
+  /// 64 bits, stands there as a text.
   public var asJSON: JSONValue {
+    if let tree { return tree }
+    guard case .task(let name, let payload) = task else { return .null }
+    var other = self
+    other.task = .task(name: name, payload: TaskSpec.defaultPayload)
+    guard case .object(let members) = other.tree else { return .null }
+    let task = JSONValue.object([.init("name", .string(name)), .init("payload", .string(payload))])
+    return .object(members.map { $0.name == "task" ? .init("task", task) : $0 })
+  }
+
+  /// It as a tree that says exactly the same; nil where none does.
+  public var tree: JSONValue? {
     var json = JSONWriter()
     json.object { writeJSON(to: &$0) }
-    // What the writer has made can be read.
-    return (try? JSONValue(parsing: json.bytes)) ?? .null
+    return try? JSONValue(parsing: json.bytes)
   }
 }

@@ -64,7 +64,7 @@ public struct CalendarRecord: Hashable, Sendable {
 
 extension CalendarSpec {
   /// The members of a calendar.
-  static let names = ["description", "time_zone", "days", "ranges", "cron", "labels"]
+  public static let names = ["description", "time_zone", "days", "ranges", "cron", "labels"]
 
   /// Reads what a user sent, strictly; `validate` checks the bounds. What is wrong with the text as a whole is
   /// said of `body`.

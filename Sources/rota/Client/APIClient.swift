@@ -56,6 +56,17 @@ final class APIClient: Sendable {
     return try Self.decode(answer)
   }
 
+  /// Makes a call that asks for one thing; nil where a server says that there is none.
+  func find<Request: WireMessage, Response: WireMessage>(
+    _ path: String, _ request: Request, returning type: Response.Type = Response.self
+  ) async throws -> Response? {
+    do {
+      return try await call(path, request, returning: type)
+    } catch let failure as CommandFailure where failure.status == .notFound {
+      return nil
+    }
+  }
+
   /// Begins a call that answers with a stream. What ends the stream is thrown from `body` as it is.
   func stream<Request: WireMessage>(_ path: String, _ request: Request) async throws -> MessageStream {
     let bytes = ByteBuffer(bytes: request.wire())
@@ -101,7 +112,7 @@ final class APIClient: Sendable {
           failures.append("\(addresses[index]): \(error.message)")
           moveOn(from: index)
         } catch let error as RPCError {
-          throw CommandFailure(Self.sentence(error))
+          throw CommandFailure(error)
         }
       }
       guard ContinuousClock.now + pause < deadline else {

@@ -22,7 +22,8 @@ struct JobsCommand: AsyncParsableCommand, EnvironmentBacked {
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
-      "Only jobs with this label; may be given several times, and then all must hold.", valueName: "name=value"))
+      "Only jobs with this label; may be given several times, and then all must hold.",
+      valueName: "name=value"))
   var label: [PairArgument] = []
 
   func run() async throws {

@@ -84,19 +84,45 @@ struct VersionsDiffCommand: AsyncParsableCommand, EnvironmentBacked {
   var to: Int?
 
   func run() async throws {
+    _ = try await VersionComparison(
+      key: job.key, client: try job.server.client(), from: from, to: to, output: job.output.output
+    ).show()
+  }
+}
+
+/// Two versions of a job, side by side.
+struct VersionComparison {
+  let key: JobKey
+  let client: APIClient
+  /// The earlier one; nil for that before the later one.
+  let from: Int?
+  /// The later one; nil for the present one.
+  let to: Int?
+  let output: OutputFormat
+
+  /// Shows what differs; whether something does.
+  func show() async throws -> Bool {
     var later = to
-    if later == nil { later = try await VersionTexts.list(job).first?.generation }
+    if later == nil { later = try await VersionTexts.list(key, client).first?.generation }
     guard let later else { throw CommandFailure("the job has no versions") }
     let earlier = from ?? later - 1
     guard earlier >= 1 else {
       throw CommandFailure("generation \(later) is the first one: there is none before it to compare it with")
     }
-    let (old, new) = (try await VersionTexts.spec(job, earlier), try await VersionTexts.spec(job, later))
+    let old = try await VersionTexts.spec(key, earlier, client)
+    let new = try await VersionTexts.spec(key, later, client)
     let differences = JSONDifference.between(old.asJSON, new.asJSON)
-    guard job.output.output == .json else {
-      if differences.isEmpty { return Terminal.print("generations \(earlier) and \(later) are the same") }
-      return Terminal.print(DifferenceTexts.lines(differences).joined(separator: "\n"))
+    if output == .json {
+      write(differences, earlier, later)
+    } else if differences.isEmpty {
+      Terminal.print("generations \(earlier) and \(later) are the same")
+    } else {
+      Terminal.print(DifferenceTexts.lines(differences).joined(separator: "\n"))
     }
+    return !differences.isEmpty
+  }
+
+  private func write(_ differences: [JSONDifference], _ earlier: Int, _ later: Int) {
     ViewJSON.print { json in
       json.object { json in
         json.member("from", earlier)

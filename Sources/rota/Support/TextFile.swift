@@ -3,10 +3,10 @@ import Glibc
 /// Texts that flags name by a file.
 enum TextFile {
   /// No server takes more.
-  private static let maximumBytes = 1 << 20
+  static let maximumBytes = 1 << 20
 
   /// The text of a file, up to what a server takes at most anyway; `-` is standard input.
-  static func contents(of path: String) throws -> String {
+  static func contents(of path: String, atMost limit: Int = maximumBytes) throws -> String {
     let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
       throw CommandFailure("cannot read \(path): \(String(cString: strerror(errno)))")
@@ -22,8 +22,8 @@ enum TextFile {
       }
       if count == 0 { break }
       bytes += chunk[..<count]
-      guard bytes.count <= maximumBytes else {
-        throw CommandFailure("\(path) is larger than \(maximumBytes) bytes, which no server takes")
+      guard bytes.count <= limit else {
+        throw CommandFailure("\(path) is larger than \(limit) bytes, which is the most that is taken")
       }
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {

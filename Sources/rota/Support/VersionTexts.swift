@@ -24,20 +24,29 @@ struct AuthorOption: ParsableArguments {
 enum VersionTexts {
   /// The versions of a job, the present one first.
   static func list(_ job: JobOptions) async throws -> [VersionView] {
-    let answer: ListVersionsResponse = try await job.server.client().call(
-      "/rota.v1.Jobs/ListVersions", ListVersionsRequest(key: job.key))
+    try await list(job.key, try job.server.client())
+  }
+
+  /// The versions of a job, the present one first.
+  static func list(_ key: JobKey, _ client: APIClient) async throws -> [VersionView] {
+    let answer: ListVersionsResponse = try await client.call(
+      "/rota.v1.Jobs/ListVersions", ListVersionsRequest(key: key))
     return answer.versions
   }
 
   /// One version.
   static func get(_ job: JobOptions, _ generation: Int) async throws -> VersionView {
-    try await job.server.client().call(
-      "/rota.v1.Jobs/GetVersion", GetVersionRequest(key: job.key, generation: generation))
+    try await get(job.key, generation, try job.server.client())
+  }
+
+  /// One version.
+  static func get(_ key: JobKey, _ generation: Int, _ client: APIClient) async throws -> VersionView {
+    try await client.call("/rota.v1.Jobs/GetVersion", GetVersionRequest(key: key, generation: generation))
   }
 
   /// The specification of a version.
-  static func spec(_ job: JobOptions, _ generation: Int) async throws -> JobSpec {
-    guard let spec = try await get(job, generation).spec else {
+  static func spec(_ key: JobKey, _ generation: Int, _ client: APIClient) async throws -> JobSpec {
+    guard let spec = try await get(key, generation, client).spec else {
       throw CommandFailure(
         "the specification of generation \(generation) was too large to be kept beside its successor")
     }
