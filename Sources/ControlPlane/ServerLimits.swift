@@ -97,6 +97,8 @@ enum ServerLimits {
   /// How long a submission of a client stream waits while this server has too much to write, and how often it looks.
   static let submitStreamPatience: Duration = .seconds(30)
   static let submitStreamPause: Duration = .milliseconds(20)
+  /// How long the leader may take to give tokens before this server goes by its own share of a rate.
+  static let tokenPatience: Duration = .seconds(1)
   /// How long connecting to the leader may take before a forwarded call is refused.
   static let leaderConnectTimeout: Duration = .seconds(2)
   /// What a caller is told to wait before it tries again where the server is overloaded or not available; whole

@@ -143,6 +143,7 @@ private struct ServerParts: Sendable {
   let leaderLink: LeaderLink
   let changes: ChangeHub
   let events: EventService
+  let gate: SubmitGate
   let jobs: JobService
   let runs: RunService
   let fleet: FleetService
@@ -173,9 +174,12 @@ private struct ServerParts: Sendable {
       store: store, replica: replica, metrics: metrics, board: storage, pressure: configuration.pressure,
       retention: configuration.machine.retention, logger: logger)
     leaderLink = LeaderLink(group: group, tls: configuration.tls, logger: logger)
+    gate = SubmitGate(
+      clientRate: configuration.submitRate, serverID: configuration.serverID, replica: replica,
+      leaderLink: leaderLink, metrics: metrics, logger: logger)
     jobs = JobService(
       replica: replica, pipeline: pipeline, barrier: barrier, store: store, keyspace: keyspace,
-      idempotencyLeases: LeaseBucket(store: store), metrics: metrics, zones: configuration.zones,
+      idempotencyLeases: LeaseBucket(store: store), gate: gate, metrics: metrics, zones: configuration.zones,
       logger: logger)
     calendars = CalendarService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, zones: configuration.zones,
@@ -206,7 +210,7 @@ private struct ServerParts: Sendable {
       logger: logger)
     let services = GRPCServices(
       jobs: jobs, runs: runs, fleet: fleet, events: events, calendars: calendars, cluster: cluster,
-      lookahead: lookahead, backfills: backfills, replica: replica)
+      lookahead: lookahead, backfills: backfills, gate: gate, replica: replica)
     let api = services.methods + agents.methods
     let reflection = ReflectionService(services: api.services + [HealthService.name])
     let board = HealthBoard(services: reflection.services)

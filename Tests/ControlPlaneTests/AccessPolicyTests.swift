@@ -22,6 +22,7 @@ import Testing
     ("/rota.v1.Calendars/Put", .users),
     ("/rota.v1.Backfills/Create", .users),
     ("/rota.v1.Events/Watch", .users),
+    ("/rota.v1.Peers/LeaseTokens", .servers),
     ("/rota.v1.AgentSessionX/Connect", .users),
     ("/grpc.health.v1.HealthX/Check", .users),
     ("/something.New/Method", .users),
@@ -57,5 +58,6 @@ import Testing
     #expect(callers.map { outcome($0, .anybody) } == [nil, nil, nil, nil, nil])
     #expect(callers.map { outcome($0, .users) } == [.unauthenticated, no, nil, nil, no])
     #expect(callers.map { outcome($0, .agents) } == [.unauthenticated, no, no, no, nil])
+    #expect(callers.map { outcome($0, .servers) } == [.unauthenticated, no, nil, no, no])
   }
 }

@@ -15,6 +15,7 @@ final class TestReplica: Sendable {
   let sessions = SessionRegistry()
   let pipeline: CommitPipeline
   let replica: Replica
+  let gate: SubmitGate
   let jobs: JobService
   let calendars: CalendarService
   let backfills: BackfillService
@@ -23,7 +24,9 @@ final class TestReplica: Sendable {
   let feeder: CacheFeeder
   private let tasks: [Task<Void, Never>]
 
-  init(_ store: FakeEtcd, id: String = "s1", ring: ChangeRing.Bounds = .init()) {
+  init(
+    _ store: FakeEtcd, id: String = "s1", ring: ChangeRing.Bounds = .init(), submitRate: SubmitRate? = nil
+  ) {
     self.store = store
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let decoder = RecordDecoder(keyspace: keyspace, metrics: metrics, logger: logger)
@@ -38,9 +41,14 @@ final class TestReplica: Sendable {
     let barrier = ReadBarrier(store: store, replica: replica, keyspace: keyspace, serverID: id)
     self.pipeline = pipeline
     self.replica = replica
+    let link = LeaderLink(group: MultiThreadedEventLoopGroup.singleton, tls: nil, logger: logger)
+    gate = SubmitGate(
+      clientRate: submitRate, serverID: id, replica: replica, leaderLink: link, metrics: metrics,
+      logger: logger)
     jobs = JobService(
       replica: replica, pipeline: pipeline, barrier: barrier, store: store, keyspace: keyspace,
-      idempotencyLeases: LeaseBucket(store: store), metrics: metrics, zones: .utcOnly, logger: logger)
+      idempotencyLeases: LeaseBucket(store: store), gate: gate, metrics: metrics, zones: .utcOnly,
+      logger: logger)
     calendars = CalendarService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, zones: .utcOnly,
       logger: logger)
@@ -79,10 +87,10 @@ final class TestReplica: Sendable {
 
 /// Runs a test with the inner parts of a server.
 func withReplica(
-  _ store: FakeEtcd = FakeEtcd(), ring: ChangeRing.Bounds = .init(),
+  _ store: FakeEtcd = FakeEtcd(), ring: ChangeRing.Bounds = .init(), submitRate: SubmitRate? = nil,
   _ body: (TestReplica) async throws -> Void
 ) async throws {
-  let server = TestReplica(store, ring: ring)
+  let server = TestReplica(store, ring: ring, submitRate: submitRate)
   defer { server.stop() }
   try await body(server)
 }

@@ -115,7 +115,8 @@ class Server(Child):
         self.grpc = f"127.0.0.1:{free_port()}"
         self.rest = Rest(self.http, tls=user.ssl_context() if user else None)
         argv = [str(binaries() / "rota"), "server", "--id", name, "--etcd", etcd.url]
-        argv += ["--http", self.http, "--grpc", self.grpc, *extra]
+        # Tests are floods; those about rates give one.
+        argv += ["--http", self.http, "--grpc", self.grpc, "--submit-rate", "off", *extra]
         super().__init__(name, argv, folder, env)
 
     def wait_ready(self) -> None:

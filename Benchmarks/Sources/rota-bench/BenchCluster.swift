@@ -75,6 +75,7 @@ final class BenchCluster {
         [
           "server", "--id", "s\(number)", "--etcd", "127.0.0.1:\(etcdPort)", "--http",
           "127.0.0.1:\(httpPort)", "--grpc", "127.0.0.1:\(grpcPort)", "--log-level", "warning",
+          "--submit-rate", "off",
         ])
       servers.append(Server(id: "s\(number)", grpcPort: grpcPort, httpPort: httpPort, process: process))
     }

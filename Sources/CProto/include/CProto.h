@@ -13,6 +13,7 @@
 #include "rota/v1/cluster.pb-c.h"
 #include "rota/v1/events.pb-c.h"
 #include "rota/v1/jobs.pb-c.h"
+#include "rota/v1/peers.pb-c.h"
 #include "rota/v1/runs.pb-c.h"
 #include "rota/v1/schedules.pb-c.h"
 #include "rota/v1/types.pb-c.h"

@@ -13,6 +13,7 @@ struct JobService: Sendable {
   let store: any EtcdStore
   let keyspace: Keyspace
   let idempotencyLeases: LeaseBucket
+  let gate: SubmitGate
   let metrics: ServerMetrics
   let zones: TimeZones
   let logger: Logger
@@ -20,9 +21,11 @@ struct JobService: Sendable {
   // MARK: Submit
 
   /// Stores a job; returning means that it is durable.
-  func submit(_ request: SubmitRequest) async throws -> SubmitResponse {
+  /// - Parameter caller: Who asks; nil where clients are not asked who they are.
+  func submit(_ request: SubmitRequest, from caller: Caller? = nil) async throws -> SubmitResponse {
     do {
       try request.validate(zones: zones)
+      try await gate.pass(request.submitter(caller), namespace: nil)
       let response = try await store(request)
       metrics.submissions.add(1)
       return response

@@ -6,11 +6,11 @@ import Transport
 /// Stores the submissions of one client stream as they come. While as much is being written as its bounds
 /// allow, it reads no further, so that HTTP/2's flow control holds the caller back.
 ///
-/// A failure that is about one submission (it is invalid, its id is taken, nobody may do that) is a refusal of
-/// that one, and the others go on. A failure of the cluster (etcd cannot be reached or is full, this server
+/// A failure that is about one submission (it is invalid, its id is taken, nobody may do that, its namespace is full) is
+/// a refusal of that one, and the others go on. A failure of the cluster (etcd cannot be reached or is full, this server
 /// stops) ends the call: what follows would meet the same, the answer could not tell more than 1,000 of them,
-/// and the remedy is one for all, to send again. When too many changes wait in this server, neither: whoever
-/// can be held back need not be turned away.
+/// and the remedy is one for all, to send again. When too many changes wait in this server, or the caller submits
+/// faster than it may, neither: whoever can be held back need not be turned away.
 struct SubmissionStream: Sendable {
   let submit: @Sendable (SubmitRequest) async throws -> SubmitResponse
 
@@ -43,7 +43,7 @@ struct SubmissionStream: Sendable {
       return .success(try await patiently(try request.get()).created)
     } catch {
       let status = rpcError(for: error)
-      guard Self.isRefusal(status.code) else {
+      guard Self.isRefusal(status.code) || (error as? ServiceError)?.kind == .limited else {
         throw rpcError(for: error, at: "request \(index) of the stream: ")
       }
       return .failure(
@@ -53,14 +53,16 @@ struct SubmissionStream: Sendable {
     }
   }
 
-  /// Submits, and again while this server has too much to write: then certainly nothing was written.
+  /// Submits, and again while this server has too much to write or the caller is too fast: then certainly nothing was
+  /// written.
   private func patiently(_ request: SubmitRequest) async throws -> SubmitResponse {
     let deadline = ContinuousClock.now + ServerLimits.submitStreamPatience
     while true {
       do {
         return try await submit(request)
-      } catch let error as ServiceError where error.kind == .overloaded && .now < deadline {
-        try await Task.sleep(for: ServerLimits.submitStreamPause)
+      } catch let error as ServiceError where error.canWait && .now < deadline {
+        let pause = error.retryMillis.map { Duration.milliseconds($0) } ?? .zero
+        try await Task.sleep(for: max(ServerLimits.submitStreamPause, min(pause, deadline - .now)))
       }
     }
   }
@@ -72,6 +74,11 @@ struct SubmissionStream: Sendable {
     ]
     return refusals.contains(code)
   }
+}
+
+extension ServiceError {
+  /// Whether the same call can be expected to succeed soon.
+  fileprivate var canWait: Bool { kind == .overloaded || kind == .limited && retryMillis != nil }
 }
 
 /// What became of one submission: whether it made a job, or why it was refused.

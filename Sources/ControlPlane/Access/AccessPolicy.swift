@@ -10,6 +10,8 @@ enum AccessPolicy {
     case users
     /// Agents.
     case agents
+    /// Servers.
+    case servers
   }
 
   /// For whom a gRPC method is there. What is not named is for users.
@@ -20,6 +22,7 @@ enum AccessPolicy {
       "grpc.reflection.v1alpha.ServerReflection":
       .anybody
     case "rota.v1.AgentSession": .agents
+    case "rota.v1.Peers": .servers
     default: .users
     }
   }
@@ -43,7 +46,12 @@ enum AccessPolicy {
       throw ServiceError(kind: .permissionDenied, message: reason)
     case .known(let identity):
       guard isMember(identity.role, of: audience) else {
-        let wanted = audience == .agents ? "an agent" : "a client or a server"
+        let wanted =
+          switch audience {
+          case .agents: "an agent"
+          case .servers: "a server"
+          case .users, .anybody: "a client or a server"
+          }
         throw ServiceError(
           kind: .permissionDenied, message: "this is for \(wanted), and the certificate is for \(identity)")
       }
@@ -55,6 +63,7 @@ enum AccessPolicy {
     case .anybody: true
     case .users: role == .client || role == .server
     case .agents: role == .agent
+    case .servers: role == .server
     }
   }
 }

@@ -13,11 +13,13 @@ struct GRPCServices: Sendable {
   let cluster: ClusterService
   let lookahead: LookaheadService
   let backfills: BackfillService
+  let gate: SubmitGate
   let replica: Replica
 
   var methods: [RPCMethod] {
     jobMethods + controlMethods + versionMethods + calendarMethods + lookaheadMethods + [
       watchEvents,
+      leaseTokens,
       unary("/rota.v1.Cluster/Get") { (_: GetClusterRequest, context) in
         await cluster.get(isForwarded: context.isForwarded)
       },
@@ -51,13 +53,16 @@ struct GRPCServices: Sendable {
 
   private var jobMethods: [RPCMethod] {
     [
-      unary("/rota.v1.Jobs/Submit") { (request: SubmitRequest, _) in try await submit(request) },
-      unary("/rota.v1.Jobs/SubmitBatch") { (request: SubmitBatchRequest, _) in
-        try await submit(batch: request)
+      unary("/rota.v1.Jobs/Submit") { (request: SubmitRequest, context) in
+        try await submit(request, from: context.caller)
       },
-      .clientStreaming("/rota.v1.Jobs/SubmitStream") { messages, _ in
+      unary("/rota.v1.Jobs/SubmitBatch") { (request: SubmitBatchRequest, context) in
+        try await submit(batch: request, from: context.caller)
+      },
+      .clientStreaming("/rota.v1.Jobs/SubmitStream") { messages, context in
         try await answering {
-          let response = try await SubmissionStream(submit: submit).run(messages)
+          let caller = context.caller
+          let response = try await SubmissionStream { try await submit($0, from: caller) }.run(messages)
           return ByteBuffer(bytes: response.wire())
         }
       },
@@ -85,22 +90,24 @@ struct GRPCServices: Sendable {
     }
   }
 
-  private func submit(_ request: SubmitRequest) async throws -> SubmitResponse {
+  private func submit(_ request: SubmitRequest, from caller: Caller?) async throws -> SubmitResponse {
     do {
-      return try await jobs.submit(request)
+      return try await jobs.submit(request, from: caller)
     } catch let error as ServiceError {
       throw error.ofSpecMessage
     }
   }
 
   /// Submits each request by itself; together they share transactions.
-  private func submit(batch: SubmitBatchRequest) async throws -> SubmitBatchResponse {
+  private func submit(
+    batch: SubmitBatchRequest, from caller: Caller?
+  ) async throws -> SubmitBatchResponse {
     guard batch.requests.count <= SubmitBatchRequest.maximumCount else {
       throw ServiceError.invalid("requests", "at most \(SubmitBatchRequest.maximumCount) in one batch")
     }
     let results = await withTaskGroup(of: (Int, SubmitResult).self) { group in
       for (index, request) in batch.requests.enumerated() {
-        group.addTask { (index, await result(of: request)) }
+        group.addTask { (index, await result(of: request, from: caller)) }
       }
       var results = [SubmitResult?](repeating: nil, count: batch.requests.count)
       for await (index, result) in group { results[index] = result }
@@ -109,9 +116,11 @@ struct GRPCServices: Sendable {
     return SubmitBatchResponse(results: results)
   }
 
-  private func result(of request: Result<SubmitRequest, ProtoError>) async -> SubmitResult {
+  private func result(
+    of request: Result<SubmitRequest, ProtoError>, from caller: Caller?
+  ) async -> SubmitResult {
     do {
-      let response = try await submit(try request.get())
+      let response = try await submit(try request.get(), from: caller)
       return SubmitResult(jobID: response.job.key.jobID, created: response.created)
     } catch {
       let status = rpcError(for: error)

@@ -184,6 +184,9 @@ struct MetricsPage: Sendable {
   private func api(_ page: inout PrometheusText) {
     page.counter("rota_submissions_total", "Jobs accepted.", metrics.submissions.current)
     page.counter("rota_submissions_refused_total", "Submissions refused.", metrics.submissionsRefused.current)
+    page.counter(
+      "rota_submissions_limited_total", "Of these, those that came faster than was allowed.",
+      metrics.submissionsLimited.current)
     page.gauge("rota_event_streams", "Change streams open.", metrics.eventStreams.current)
     page.counter(
       "rota_event_catch_ups_total", "Pieces of past changes read from etcd for streams that were behind.",

@@ -33,6 +33,7 @@ final class ServerMetrics: Sendable {
   let sessionsRefused = Counter()
   let submissions = Counter()
   let submissionsRefused = Counter()
+  let submissionsLimited = Counter()
   let eventStreams = Gauge()
   let eventCatchUps = Counter()
   let httpRequests = Counter()

@@ -103,6 +103,8 @@ struct RESTFailure: Error {
   var code: String
   var field: String?
   var message: String
+  /// When to try again, milliseconds; nil for what is usual for the status.
+  var retryMillis: Int64?
 }
 
 /// Turns errors into answers: `{"error": {"code", "field", "message"}}`.
@@ -155,7 +157,10 @@ struct RESTErrors<Context: RequestContext>: RouterMiddleware {
         }
       }
     }
-    if failure.status == .tooManyRequests || failure.status == .serviceUnavailable {
+    if let millis = failure.retryMillis {
+      // Whole seconds: rounded up, so that there is something by then.
+      response.headers[.retryAfter] = "\(max(1, (millis + 999) / 1_000))"
+    } else if failure.status == .tooManyRequests || failure.status == .serviceUnavailable {
       response.headers[.retryAfter] = "\(ServerLimits.retryDelay.components.seconds)"
     } else if failure.status.code == 507 {
       response.headers[.retryAfter] = "\(ServerLimits.noSpaceRetryDelay.components.seconds)"
@@ -176,7 +181,7 @@ extension ServiceError {
       case .stale: (.preconditionFailed, "stale")
       case .aborted: (.conflict, "aborted")
       case .outOfRange: (.gone, "out_of_range")
-      case .overloaded: (.tooManyRequests, "resource_exhausted")
+      case .overloaded, .limited: (.tooManyRequests, "resource_exhausted")
       case .noSpace:
         (HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage"), "resource_exhausted")
       case .unauthenticated: (.unauthorized, "unauthenticated")
@@ -184,7 +189,8 @@ extension ServiceError {
       case .unavailable: (.serviceUnavailable, "unavailable")
       case .internalError: (.internalServerError, "internal")
       }
-    return RESTFailure(status: status, code: code, field: field, message: message)
+    return RESTFailure(
+      status: status, code: code, field: field, message: message, retryMillis: retryMillis)
   }
 }
 

@@ -97,8 +97,14 @@ struct RESTServer: Sendable {
     _ = try RESTQuery(request, allowing: [])
     var submission = try SubmitRequest(parsingJSON: try await request.jsonBody())
     submission.idempotencyKey = try request.idempotencyKey(or: submission.idempotencyKey)
-    let response = try await jobs.submit(submission)
+    let response = try await jobs.submit(submission, from: try await caller())
     return .job(response.created ? .created : .ok, response.job)
+  }
+
+  /// Who asks; nil where clients are not asked who they are.
+  private func caller() async throws -> Caller? {
+    guard let tls = configuration.tls, tls.asksClients else { return nil }
+    return try await RESTPeer.current?.caller(cluster: tls.identity?.cluster ?? "")
   }
 
   private func listJobs(_ request: Request, _ context: BasicRequestContext) async throws -> Response {

@@ -4,6 +4,7 @@ import ControlPlane
 import EtcdClient
 import Glibc
 import Logging
+import SchedulerCore
 import ServiceLifecycle
 
 /// `rota dev`
@@ -18,7 +19,7 @@ struct DevCommand: AsyncParsableCommand, EnvironmentBacked {
 
   static let environmentFlags =
     LogOptions.environmentFlags + [
-      "data-dir", "http", "grpc", "etcd", "agents", "slots", "shim",
+      "data-dir", "http", "grpc", "etcd", "agents", "slots", "shim", "submit-rate",
       EnvironmentFlag("insecure", .flag),
     ]
 
@@ -48,6 +49,12 @@ struct DevCommand: AsyncParsableCommand, EnvironmentBacked {
       "The rota-shim program; beside rota when not given. (env: ROTA_SHIM)", valueName: "path"))
   var shim: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "How many jobs one client may submit, as 1000/1m; off for any number. (env: ROTA_SUBMIT_RATE)",
+      valueName: "rate"))
+  var submitRate = RateArgument(rate: .standard)
+
   @Flag(help: "Listen, without TLS, on addresses that others can reach. (env: ROTA_INSECURE)")
   var insecure = false
 
@@ -75,6 +82,7 @@ struct DevCommand: AsyncParsableCommand, EnvironmentBacked {
 
     var configuration = ServerConfiguration(
       serverID: "dev", http: http.hostPort, grpc: grpc.hostPort, version: Version.text)
+    configuration.submitRate = submitRate.rate
     configuration.zones = try Zones.load(logger)
     // Stopped in reverse order: the agents, which report to the server, which writes to etcd.
     var services: [any Service] = [

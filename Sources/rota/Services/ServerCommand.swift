@@ -17,7 +17,7 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     EtcdOptions.environmentFlags + ServerTLSOptions.environmentFlags + LogOptions.environmentFlags + [
       "id", "http", "grpc", "advertise-http", "advertise-grpc", "lease-ttl", "retention", "runs-kept",
       "relist-interval",
-      "etcd-quota", "etcd-quota-share", "agent-rate",
+      "etcd-quota", "etcd-quota-share", "agent-rate", "submit-rate",
     ]
 
   @OptionGroup(title: "etcd") var etcd: EtcdOptions
@@ -82,6 +82,12 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
       valueName: "count"))
   var agentRate = 1_000
 
+  @Option(
+    help: ArgumentHelp(
+      "How many jobs one client may submit to all servers together, as 1000/1m, or 1000/1m+200 for no more than 200 at once; off for any number. The same on all servers. (env: ROTA_SUBMIT_RATE)",
+      valueName: "rate"))
+  var submitRate = RateArgument(rate: .standard)
+
   func validate() throws {
     if let id, !Identifier.isValid(id) {
       throw ValidationError("--id '\(id)': an identifier has \(Identifier.rule)")
@@ -130,6 +136,7 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     configuration.etcdQuotaBytes = etcdQuota.bytes
     configuration.etcdQuotaShare = etcdQuotaShare
     configuration.agentsPerSecond = agentRate
+    configuration.submitRate = submitRate.rate
     configuration.zones = try Zones.load(logger)
     return configuration
   }

@@ -31,6 +31,27 @@ struct BytesArgument: ExpressibleByArgument, CustomStringConvertible {
   var defaultValueDescription: String { description }
 }
 
+/// A rate, as `1000/1m`, or `off`.
+struct RateArgument: ExpressibleByArgument, CustomStringConvertible {
+  /// Nil for no bound.
+  let rate: SubmitRate?
+
+  init(rate: SubmitRate?) { self.rate = rate }
+
+  init?(argument: String) {
+    if argument == "off" {
+      rate = nil
+    } else if let rate = try? SubmitRate(parsing: argument) {
+      self.rate = rate
+    } else {
+      return nil
+    }
+  }
+
+  var description: String { rate?.description ?? "off" }
+  var defaultValueDescription: String { description }
+}
+
 /// A listening or remote address, as `127.0.0.1:7070` or `[::1]:7070`.
 struct AddressArgument: ExpressibleByArgument, CustomStringConvertible, Hashable {
   let hostPort: HostPort

@@ -136,7 +136,8 @@ class ServerNode(Member):
     def use_etcd(self, urls: Sequence[str]) -> None:
         """From the next start on it uses these members of etcd."""
         argv = [str(binaries() / "rota"), "server", "--id", self.name, "--etcd", ",".join(urls)]
-        argv += ["--http", self.http, "--grpc", f"{self.host.address}:{GRPC_PORT}", "--insecure", *self.flags]
+        argv += ["--http", self.http, "--grpc", f"{self.host.address}:{GRPC_PORT}", "--insecure"]
+        argv += ["--submit-rate", "off", *self.flags]
         self.argv = [*self.host.prefix, *argv]
 
     def rest(self, timeout: float = 8) -> Rest:
