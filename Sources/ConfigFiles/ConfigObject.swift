@@ -14,6 +14,16 @@ public enum ConfigKind: String, Hashable, Sendable, CaseIterable {
     }
   }
 
+  /// Whether each namespace has its own objects of it.
+  public var isNamespaced: Bool {
+    switch self {
+    case .job, .calendar: true
+    }
+  }
+
+  /// The fields that name an object of it, in the order in which they are written.
+  var naming: [String] { isNamespaced ? ["namespace", nameField] : [nameField] }
+
   /// The fields of its specification.
   var fields: [String] {
     switch self {
@@ -38,7 +48,7 @@ public enum ConfigKind: String, Hashable, Sendable, CaseIterable {
 public struct ConfigKey: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// The kind.
   public var kind: ConfigKind
-  /// The namespace.
+  /// The namespace; empty for a kind that has none.
   public var namespace: String
   /// Its name: the id of a job.
   public var name: String
@@ -51,7 +61,9 @@ public struct ConfigKey: Hashable, Comparable, Sendable, CustomStringConvertible
   }
 
   /// `job default/nightly`.
-  public var description: String { "\(kind.noun) \(namespace)/\(name)" }
+  public var description: String {
+    kind.isNamespaced ? "\(kind.noun) \(namespace)/\(name)" : "\(kind.noun) \(name)"
+  }
 
   /// By kind in the order of writing, then by name.
   public static func < (left: ConfigKey, right: ConfigKey) -> Bool {
@@ -145,10 +157,9 @@ public enum ConfigText {
   /// The objects as documents, in the order of their keys: what `ConfigReader` reads as the same objects.
   public static func write(_ objects: [(key: ConfigKey, spec: ConfigSpec)]) throws -> String {
     let documents = try objects.sorted { $0.key < $1.key }.map { key, spec throws(ConfigError) in
-      var members: [JSONValue.Member] = [
-        .init("kind", .string(key.kind.rawValue)), .init("namespace", .string(key.namespace)),
-        .init(key.kind.nameField, .string(key.name)),
-      ]
+      var members = [JSONValue.Member("kind", .string(key.kind.rawValue))]
+      if key.kind.isNamespaced { members.append(.init("namespace", .string(key.namespace))) }
+      members.append(.init(key.kind.nameField, .string(key.name)))
       do {
         if case .object(let fields) = try spec.json() { members += fields }
       } catch {

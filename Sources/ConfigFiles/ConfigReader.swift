@@ -85,7 +85,7 @@ public struct ConfigReader: Sendable {
       throw ConfigError(tree.place, "a mapping with the fields of an object was expected, 'kind' among them")
     }
     let kind = try kind(of: tree)
-    let naming = ["kind", "namespace", kind.nameField]
+    let naming = ["kind"] + kind.naming
     let known = naming + kind.fields
     for member in members where !known.contains(member.name) {
       throw ConfigError(
@@ -94,7 +94,8 @@ public struct ConfigReader: Sendable {
     }
     let name = try identifier(kind.nameField, in: tree)
     guard let name else { throw ConfigError(tree.place, "\(kind.nameField): is required") }
-    let key = ConfigKey(kind, namespace: try identifier("namespace", in: tree) ?? namespace, name: name)
+    let ofDocument = kind.isNamespaced ? try identifier("namespace", in: tree) ?? namespace : ""
+    let key = ConfigKey(kind, namespace: ofDocument, name: name)
     let fields = YAMLTree(content: .object(members.filter { !naming.contains($0.name) }), place: tree.place)
     var json = JSONWriter()
     fields.write(to: &json)
@@ -135,6 +136,7 @@ public struct ConfigReader: Sendable {
 
   /// Why a field of submissions is none of a document's.
   private static func reason(_ field: String, _ kind: ConfigKind) -> String? {
+    if field == "namespace" { return "namespace: a \(kind.noun) belongs to the whole cluster; leave it out" }
     guard kind == .job else { return nil }
     switch field {
     case "delay":

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Proto
 import Transport
 
 /// The one program: servers, agents, and the commands of users.
@@ -69,6 +70,8 @@ struct CommandFailure: Error, CustomStringConvertible {
   let message: String
   /// What a server answered with; nil where none did.
   var status: StatusCode?
+  /// When a server that refused will take it, milliseconds from then; nil where waiting is of no use.
+  var retryMillis: Int64?
   /// What the process ends with.
   var exitCode: Int32 = 1
 
@@ -78,6 +81,9 @@ struct CommandFailure: Error, CustomStringConvertible {
   init(_ error: RPCError) {
     message = APIClient.sentence(error)
     status = error.code
+    retryMillis = error.metadata.firstBinary("grpc-status-details-bin").flatMap {
+      try? StatusDetails(wire: $0).retryMillis
+    }
   }
 
   var description: String { message }

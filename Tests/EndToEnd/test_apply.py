@@ -5,12 +5,13 @@ import json
 import os
 import pty
 import subprocess
+import time
 import uuid
 from pathlib import Path
 
 import pytest
 
-from cluster import CHECKOUT, binaries
+from cluster import CHECKOUT, Cluster, binaries
 from processes import wait_until
 
 
@@ -355,6 +356,16 @@ def test_many_documents(files):
     text = "---\n".join(job(f"j{number}") for number in range(300))
     files.apply("-f", "-", stdin=text.encode())
     assert "300 unchanged" in files.apply("-f", "-", stdin=text.encode()).stdout
+
+
+def test_apply_waits_while_a_server_holds_submissions_back(tmp_path):
+    with Cluster(servers=1, agents=0, server_flags=["--submit-rate", "600/1m+20"]) as slow:
+        files = Files(slow, tmp_path)
+        text = "---\n".join(job(f"j{number}") for number in range(60))
+        started = time.monotonic()
+        files.apply("-f", "-", stdin=text.encode())
+        assert time.monotonic() - started > 2, "the rate held"
+        assert len(files.names()) == 60
 
 
 def test_a_server_that_is_not_there(files):

@@ -61,6 +61,9 @@ def test_a_calendar_has_labels(pair):
     client.put_calendar("labelled", calendar(days=["sun"], labels={"team": "data"}))
     assert dict(client.calendar("labelled").spec.labels) == {"team": "data"}
     assert pair.rest.get("/calendars/labelled").json()["labels"] == {"team": "data"}
+    done = pair.rota("calendar", "put", "labelled", "--day", "sun", "--label", "team=web")
+    assert done.returncode == 0, done.stderr
+    assert "team=web" in pair.rota("calendar", "get", "labelled").stdout
 
 
 @pytest.mark.parametrize("labels, field", [

@@ -14,6 +14,10 @@ enum ClientLimits {
   static let callTimeout = Duration.seconds(15)
   /// How long a call that may be repeated is repeated while no server takes it.
   static let patience = Duration.seconds(3)
+  /// How long a command that writes much is held back while a server takes no more for the moment.
+  static let heldBack = Duration.seconds(300)
+  /// How long such a command waits where a server asks for it: at least, and at most, at once.
+  static let heldBackPause: ClosedRange<Duration> = .milliseconds(50)...(.seconds(10))
   /// How long servers may refuse to go on with a stream of changes.
   static let eventPatience = Duration.seconds(30)
   /// The first and the longest pause between two rounds of all servers.

@@ -58,6 +58,11 @@ struct CalendarPutCommand: AsyncParsableCommand, EnvironmentBacked {
   var tz: String?
   @Option(help: "What it is for.") var description: String?
   @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "What it is filed under; may be given several times.", valueName: "name=value"))
+  var label: [PairArgument] = []
+  @Option(
     help: ArgumentHelp(
       "All of that from a file with JSON, as REST takes it; - for standard input.", valueName: "file"))
   var file: String?
@@ -74,9 +79,9 @@ struct CalendarPutCommand: AsyncParsableCommand, EnvironmentBacked {
 
   private func spec() throws -> CalendarSpec {
     if let file {
-      guard day.isEmpty, range.isEmpty, cron.isEmpty, tz == nil, description == nil else {
+      guard day.isEmpty, range.isEmpty, cron.isEmpty, tz == nil, description == nil, label.isEmpty else {
         throw ValidationError(
-          "--file has all of the calendar; give no --day, --range, --cron, --tz, --description")
+          "--file has all of the calendar; give no --day, --range, --cron, --tz, --description, --label")
       }
       let text = try TextFile.contents(of: file)
       do { return try CalendarSpec(parsingJSON: Array(text.utf8)) } catch {
@@ -95,6 +100,7 @@ struct CalendarPutCommand: AsyncParsableCommand, EnvironmentBacked {
     spec.cron = cron
     if let tz { spec.timeZone = tz }
     spec.description = description ?? ""
+    spec.labels = label.dictionary
     return spec
   }
 }
@@ -113,6 +119,7 @@ struct CalendarGetCommand: AsyncParsableCommand, EnvironmentBacked {
     let (key, spec) = (view.record.key, view.record.spec)
     var facts = Table(["Calendar:", "\(key.namespace)/\(key.name)"])
     if !spec.description.isEmpty { facts.add(["For:", spec.description]) }
+    if !spec.labels.isEmpty { facts.add(["Labels:", JobTexts.labels(spec.labels)]) }
     facts.add(["Zone:", spec.timeZone])
     for (index, day) in spec.days.enumerated() { facts.add([index == 0 ? "Days:" : "", day]) }
     for (index, range) in spec.ranges.enumerated() {

@@ -142,7 +142,7 @@ struct UpdateCommand: AsyncParsableCommand, EnvironmentBacked {
     abstract: "Change what is given of a job's specification.",
     discussion: """
       What runs goes on as it is; later attempts go by the new specification. Schedules that are given replace all that \
-      the job had; so do variables, constraints and parameters.
+      the job had; so do variables, labels, constraints and parameters.
       Examples:
         rota update nightly --cron '0 4 * * *' --tz Europe/Berlin
         rota update nightly --timeout 2h --misfire all:3

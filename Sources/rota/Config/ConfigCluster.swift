@@ -1,6 +1,7 @@
 import ConfigFiles
 import Proto
 import SchedulerCore
+import Transport
 
 /// The objects of a cluster, as configuration files describe them: read and written by the calls that everybody uses.
 struct ConfigCluster: Sendable {
@@ -78,7 +79,7 @@ struct ConfigCluster: Sendable {
       }
       let results = try await Self.inParallel(group) { step -> Failure? in
         do {
-          try await carryOut(step)
+          try await patiently { try await carryOut(step) }
           report(step)
           return nil
         } catch let failure as CommandFailure {
@@ -88,6 +89,21 @@ struct ConfigCluster: Sendable {
       failures += results.compactMap { $0 }
     }
     return (failures, undone)
+  }
+
+  /// Does something again that a server refused for the moment, since somebody submits faster than may be.
+  private func patiently(_ body: () async throws -> Void) async throws {
+    let deadline = ContinuousClock.now + ClientLimits.heldBack
+    while true {
+      do {
+        return try await body()
+      } catch let failure as CommandFailure where failure.status == .resourceExhausted {
+        guard let millis = failure.retryMillis, ContinuousClock.now < deadline else { throw failure }
+        let pauses = ClientLimits.heldBackPause
+        let pause = min(max(.milliseconds(millis), pauses.lowerBound), pauses.upperBound)
+        try await Task.sleep(for: pause * Double.random(in: 1...1.2))
+      }
+    }
   }
 
   /// Steps that may be done beside each other.

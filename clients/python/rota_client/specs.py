@@ -220,7 +220,7 @@ def _with_options(
     those names, `retry_on` and `no_retry_on` by `failures`. `total_timeout` counts from the run's creation, over all
     attempts and waits. `on_agent_loss` is restart, fail, or wait for `agent_loss_wait`. `memory_bytes`, `pids` and `cpus`
     limit what each attempt may use; `run_as` is a user, or user:group, of the agent's machine that the agent allows. They
-    are for `exec_job` and `shell_job`.
+    are for `exec_job` and `shell_job`. `labels` are what the job is filed under.
     """
     spec.user_id = user_id
     spec.env.update(env or {})
