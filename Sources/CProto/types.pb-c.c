@@ -728,6 +728,51 @@ void   rota__v1__run__free_unpacked
   assert(message->base.descriptor == &rota__v1__run__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__run_event__init
+                     (Rota__V1__RunEvent         *message)
+{
+  static const Rota__V1__RunEvent init_value = ROTA__V1__RUN_EVENT__INIT;
+  *message = init_value;
+}
+size_t rota__v1__run_event__get_packed_size
+                     (const Rota__V1__RunEvent *message)
+{
+  assert(message->base.descriptor == &rota__v1__run_event__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__run_event__pack
+                     (const Rota__V1__RunEvent *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__run_event__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__run_event__pack_to_buffer
+                     (const Rota__V1__RunEvent *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__run_event__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__RunEvent *
+       rota__v1__run_event__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__RunEvent *)
+     protobuf_c_message_unpack (&rota__v1__run_event__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__run_event__free_unpacked
+                     (Rota__V1__RunEvent *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__run_event__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__progress__init
                      (Rota__V1__Progress         *message)
 {
@@ -2262,7 +2307,7 @@ const ProtobufCMessageDescriptor rota__v1__constraint__descriptor =
   (ProtobufCMessageInit) rota__v1__constraint__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[23] =
+static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[25] =
 {
   {
     "namespace",
@@ -2540,10 +2585,35 @@ static const ProtobufCFieldDescriptor rota__v1__job__field_descriptors[23] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "paused_by",
+    50,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, paused_by),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cancel_requested_by",
+    51,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Job, cancel_requested_by),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__job__field_indices_by_name[] = {
   10,   /* field[10] = cancel_reason */
   7,   /* field[7] = cancel_requested_at */
+  24,   /* field[24] = cancel_requested_by */
   4,   /* field[4] = created_at */
   19,   /* field[19] = delete_requested_at */
   12,   /* field[12] = etag */
@@ -2556,6 +2626,7 @@ static const unsigned rota__v1__job__field_indices_by_name[] = {
   5,   /* field[5] = next_run_time */
   14,   /* field[14] = pause_note */
   13,   /* field[13] = paused_at */
+  23,   /* field[23] = paused_by */
   22,   /* field[22] = revert_of */
   9,   /* field[9] = revision */
   8,   /* field[8] = runs */
@@ -2566,11 +2637,12 @@ static const unsigned rota__v1__job__field_indices_by_name[] = {
   20,   /* field[20] = updated_at */
   21,   /* field[21] = updated_by */
 };
-static const ProtobufCIntRange rota__v1__job__number_ranges[2 + 1] =
+static const ProtobufCIntRange rota__v1__job__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 30, 20 },
-  { 0, 23 }
+  { 50, 23 },
+  { 0, 25 }
 };
 const ProtobufCMessageDescriptor rota__v1__job__descriptor =
 {
@@ -2580,10 +2652,10 @@ const ProtobufCMessageDescriptor rota__v1__job__descriptor =
   "Rota__V1__Job",
   "rota.v1",
   sizeof(Rota__V1__Job),
-  23,
+  25,
   rota__v1__job__field_descriptors,
   rota__v1__job__field_indices_by_name,
-  2,  rota__v1__job__number_ranges,
+  3,  rota__v1__job__number_ranges,
   (ProtobufCMessageInit) rota__v1__job__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2638,7 +2710,7 @@ const ProtobufCMessageDescriptor rota__v1__schedule_state__descriptor =
   (ProtobufCMessageInit) rota__v1__schedule_state__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[23] =
+static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[24] =
 {
   {
     "namespace",
@@ -2916,6 +2988,18 @@ static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[23] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "timeline",
+    50,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__Run, n_timeline),
+    offsetof(Rota__V1__Run, timeline),
+    &rota__v1__run_event__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__run__field_indices_by_name[] = {
   10,   /* field[10] = attempts */
@@ -2938,14 +3022,16 @@ static const unsigned rota__v1__run__field_indices_by_name[] = {
   2,   /* field[2] = run_id */
   4,   /* field[4] = scheduled_time */
   3,   /* field[3] = state */
+  23,   /* field[23] = timeline */
   17,   /* field[17] = trigger */
   21,   /* field[21] = waits_for_worker */
   22,   /* field[22] = waits_until */
 };
-static const ProtobufCIntRange rota__v1__run__number_ranges[1 + 1] =
+static const ProtobufCIntRange rota__v1__run__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 23 }
+  { 50, 23 },
+  { 0, 24 }
 };
 const ProtobufCMessageDescriptor rota__v1__run__descriptor =
 {
@@ -2955,11 +3041,127 @@ const ProtobufCMessageDescriptor rota__v1__run__descriptor =
   "Rota__V1__Run",
   "rota.v1",
   sizeof(Rota__V1__Run),
-  23,
+  24,
   rota__v1__run__field_descriptors,
   rota__v1__run__field_indices_by_name,
-  1,  rota__v1__run__number_ranges,
+  2,  rota__v1__run__number_ranges,
   (ProtobufCMessageInit) rota__v1__run__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__run_event__field_descriptors[7] =
+{
+  {
+    "kind",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RunEvent, kind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "at",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RunEvent, at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RunEvent, actor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempt",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RunEvent, attempt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "code",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RunEvent, code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "message",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RunEvent, message),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "revision",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__RunEvent, revision),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__run_event__field_indices_by_name[] = {
+  2,   /* field[2] = actor */
+  1,   /* field[1] = at */
+  3,   /* field[3] = attempt */
+  4,   /* field[4] = code */
+  0,   /* field[0] = kind */
+  5,   /* field[5] = message */
+  6,   /* field[6] = revision */
+};
+static const ProtobufCIntRange rota__v1__run_event__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor rota__v1__run_event__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.RunEvent",
+  "RunEvent",
+  "Rota__V1__RunEvent",
+  "rota.v1",
+  sizeof(Rota__V1__RunEvent),
+  7,
+  rota__v1__run_event__field_descriptors,
+  rota__v1__run_event__field_indices_by_name,
+  1,  rota__v1__run_event__number_ranges,
+  (ProtobufCMessageInit) rota__v1__run_event__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__progress__field_descriptors[3] =

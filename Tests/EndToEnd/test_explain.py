@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import uuid
 from datetime import datetime, timedelta, timezone
 
@@ -175,6 +177,91 @@ def test_what_runs_and_what_is_stopped(fleet):
     assert finding.kind == KINDS["tells"] and finding.facts["worker_id"] == "a1" and finding.HasField("until")
 
 
+# Timelines
+
+
+def revisions_in_etcd(fleet: Cluster, job_id: str, run_id: str, revisions: list[int]) -> list[int]:
+    """The revisions at which etcd says that the run's key was written, as it was at each of these."""
+    key = next(key for key in fleet.etcd.pairs("/rota/runs/") if key.endswith(f"/{job_id}/{run_id}"))
+    found = []
+    for revision in revisions:
+        pairs = json.loads(fleet.etcd.ctl("get", key, f"--rev={revision}", "-w", "json"))
+        found.append(pairs["kvs"][0]["mod_revision"])
+    return found
+
+
+def test_the_timeline_of_a_run(fleet):
+    alice = Client(fleet.servers[0].grpc, user_id="alice")
+    job = alice.submit(shell_job("[ $ROTA_ATTEMPT = 2 ]", max_retries=1, backoff=[0.5])).job_id
+    fleet.wait_job(job)
+    run = alice.run(job)
+    kinds = [event.kind for event in run.timeline]
+    assert [kind for kind in kinds if kind not in ("queued", "started")] == [
+        "created", "assigned", "retried", "assigned", "ended",
+    ]
+    assert kinds.count("started") == 2 and "queued" in kinds[kinds.index("retried") :]
+    assert run.timeline[0].actor == "user:alice"
+    leader = f"server:{fleet.leader().name}"
+    assigned = [event for event in run.timeline if event.kind == "assigned"]
+    assert [event.actor for event in assigned] == [leader, leader]
+    assert run.timeline[-1].actor == f"agent:{run.attempts[-1].worker_id}"
+    revisions = [event.revision for event in run.timeline]
+    assert revisions == sorted(revisions) and revisions[-1] == run.revision
+    assert revisions_in_etcd(fleet, job, run.run_id, revisions) == revisions
+    alice.close()
+    for server in fleet.servers:
+        told = server.rest.get(f"/v1/jobs/{job}/runs/{run.run_id}").json()["timeline"]
+        assert [event["kind"] for event in told] == kinds
+        assert [event["revision"] for event in told] == revisions
+    for command in (["run", job], ["explain", job, "--timeline"]):
+        shown = fleet.rota(*command).stdout
+        assert "user:alice" in shown and "exit code 1" in shown and str(revisions[-1]) in shown
+    as_json = json.loads(fleet.rota("explain", job, "--timeline", "-o", "json").stdout)
+    assert [event["kind"] for event in as_json["timeline"]] == kinds
+    listed = fleet.rest.get("/v1/runs", job_id=job).json()["runs"][0]
+    assert "timeline" not in listed
+
+
+def test_what_a_run_has_waited_for_is_in_its_timeline(fleet):
+    client = fleet.client()
+    before = running(fleet, "a1")
+    job = client.submit(noop_job(constraints=on("a1"))).job_id
+
+    def noted() -> messages.RunEvent | None:
+        return next((event for event in client.run(job).timeline if event.kind == "blocked"), None)
+
+    event = wait_until(noted, 25, "the reason is noted")
+    assert event.code == "agents_busy" and "1 of 1 are taken" in event.message
+    assert event.actor == f"server:{fleet.leader().name}" and event.revision == client.run(job).revision
+    # It is still there once the reason has passed.
+    client.cancel(before)
+    fleet.wait_job(job)
+    kinds = [event.kind for event in client.run(job).timeline]
+    assert kinds[:3] == ["created", "queued", "blocked"] and kinds[-1] == "ended"
+    assert next(e for e in client.run(job).timeline if e.kind == "blocked").revision == event.revision
+
+
+def test_who_has_paused_and_cancelled(fleet):
+    with Client(follower_of(fleet).grpc, user_id="alice") as alice:
+        job = alice.submit(noop_job(schedules=[schedule(cron="0 0 1 1 *")])).job_id
+        assert alice.pause(job, note="month end").paused_by == "alice"
+        paused = only(alice.explain(job), "paused")
+        assert paused.facts["paused_by"] == "alice" and "by alice" in paused.message
+    # Pausing again does not change who has.
+    assert fleet.rota("pause", job, "--note", "later", env={"USER": "bob"}).returncode == 0
+    assert fleet.client().job(job).paused_by == "alice" and fleet.client().job(job).pause_note == "later"
+    assert fleet.rota("resume", job).returncode == 0
+    assert fleet.rota("pause", job, env={"USER": "bob"}).returncode == 0
+    assert fleet.client().job(job).paused_by == "bob"
+    answer = fleet.rest.post(f"/v1/jobs/{job}/cancel", {"reason": "enough"}, {"rota-user-id": "carol"})
+    assert answer.status in (200, 202) and answer.json()["cancel_requested_by"] == "carol"
+    assert only(fleet.client().explain(job), "cancelled").facts["cancel_requested_by"] == "carol"
+    triggered = fleet.client().submit(noop_job(schedules=[schedule(cron="0 0 1 1 *")])).job_id
+    with Client(fleet.servers[0].grpc, user_id="x" * 200) as nobody:
+        run = nobody.trigger(triggered)
+    assert not fleet.client().run(triggered, run.run_id).timeline[0].actor, "that is no name"
+
+
 # Everywhere
 
 
@@ -250,3 +337,47 @@ def test_while_the_leader_changes_and_agents_are_lost():
             other.kill()
         wait_until(lambda: codes(client.explain(stuck)) == ["no_agents"], 30, "no agent is left")
         assert cluster.rota("explain", stuck, server=survivor).stdout.count("no_agents") == 1
+
+
+def test_while_etcd_does_not_answer():
+    with Cluster(servers=2, agents=1) as cluster:
+        stuck = cluster.client().submit(noop_job(constraints=[constraint("gpu", "exists")])).job_id
+        settled(cluster.client(), stuck, "no_matching_agent")
+        cluster.etcd.send(signal.SIGSTOP)
+        try:
+            told = cluster.client(cluster.servers[1]).explain(stuck)
+        finally:
+            cluster.etcd.send(signal.SIGCONT)
+        assert codes(told)[0] == "etcd_unavailable"
+        assert told.findings[0].kind == KINDS["blocks"]
+        wait_until(lambda: codes(cluster.client().explain(stuck)) == ["no_matching_agent"], 40, "etcd answers again")
+
+
+def test_while_etcd_has_no_space():
+    quota = 16
+    made = Cluster(servers=2, agents=1, server_flags=["--etcd-quota", f"{quota}MiB"])
+    made.env["ETCD_QUOTA_BACKEND_BYTES"] = str(quota << 20)
+    with made as cluster:
+        stuck = cluster.client().submit(noop_job(constraints=[constraint("gpu", "exists")])).job_id
+        settled(cluster.client(), stuck, "no_matching_agent")
+        # What is no history: nothing that the leader may remove makes room.
+        for number in range(quota * 2):
+            done = subprocess.run(
+                ["etcdctl", f"--endpoints={cluster.etcd.url}", "put", f"filling-{number}"],
+                input=b"x" * 900_000,
+                env=cluster.env,
+                capture_output=True,
+                timeout=30,
+            )
+            if done.returncode != 0:
+                break
+        # The first write of Rota's meets the alarm; that is how the leader hears of it.
+        with pytest.raises(RotaError):
+            cluster.client().submit(noop_job())
+        for server in cluster.servers:
+            told = cluster.client(server)
+            wait_until(
+                lambda: codes(told.explain(stuck)) == ["etcd_no_space", "no_matching_agent"], 30, "the space is named"
+            )
+        cluster.etcd.ctl("del", "--prefix", "filling-")
+        wait_until(lambda: codes(cluster.client().explain(stuck)) == ["no_matching_agent"], 90, "there is space again")

@@ -168,7 +168,16 @@ struct Samples {
     record.retryOf = maybe { $0.text() }
     record.waitsForWorker = maybe { $0.text() }
     record.waitsUntil = maybe { $0.time() }
-    return RunView(record: record, revision: large())
+    var view = RunView(record: record, revision: large())
+    view.timeline = many { $0.event() }
+    return view
+  }
+
+  mutating func event() -> RunEvent {
+    RunEvent(
+      pick(RunEvent.Kind.allCases), at: time(), actor: maybe { $0.text() },
+      attempt: maybe { 1 + $0.count(9) },
+      code: maybe { $0.text() }, message: maybe { $0.text() }, revision: maybe { 1 + $0.millis() })
   }
 
   mutating func explanation() -> ExplanationView {
@@ -194,6 +203,8 @@ struct Samples {
     job.scheduleStates = many { ScheduleState(decidedThrough: $0.time(), runs: $0.count(1_000)) }
     job.pausedAt = maybe { $0.time() }
     job.pauseNote = maybe { $0.text() }
+    job.pausedBy = maybe { $0.text() }
+    job.cancelRequestedBy = maybe { $0.text() }
     job.skips.count = count(1_000)
     job.skips.lastTime = maybe { $0.time() }
     job.skips.lastReason = maybe { $0.pick(SkipReason.allCases) }

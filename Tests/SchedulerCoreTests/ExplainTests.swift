@@ -296,7 +296,8 @@ struct ExplainJobTests {
     let owned = try bench.explain(job)
     #expect(owned.codes == ["being_fired"] && owned.findings[0].facts["server_id"] == "s0")
     let unowned = JobFindings(
-      job: try #require(bench.server.cache.jobs[job]).job.record, status: .pending, unended: [],
+      job: try #require(bench.server.cache.jobs[job]).job.record, status: .pending, unendedRuns: 0,
+      newestUnended: nil,
       now: bench.now)
     let findings = unowned.all(segment: 7, owner: nil)
     #expect(findings.map(\.code) == ["segment_unowned"] && findings[0].facts["segment"] == "7")
@@ -311,7 +312,8 @@ struct ExplainJobTests {
     #expect(try bench.explain(job).findings[0].facts["reason"] == "enough")
     var record = try #require(bench.server.cache.jobs[job]).job.record
     record.deleteRequestedAt = bench.now
-    let findings = JobFindings(job: record, status: .cancelled, unended: [], now: bench.now)
+    let findings = JobFindings(
+      job: record, status: .cancelled, unendedRuns: 0, newestUnended: nil, now: bench.now)
     #expect(findings.all(segment: 0, owner: nil).map(\.code) == ["deleted"])
   }
 
@@ -322,8 +324,10 @@ struct ExplainJobTests {
     var run = RunRecord(
       key: RunKey(job: job.key, runID: "r"), scheduledTime: job.createdAt, createdAt: job.createdAt)
     run.state = .running
-    let findings = JobFindings(job: job, status: .running, unended: [run], now: job.createdAt)
-      .all(segment: 0, owner: "s1")
+    let findings = JobFindings(
+      job: job, status: .running, unendedRuns: 1, newestUnended: run, now: job.createdAt
+    )
+    .all(segment: 0, owner: "s1")
     #expect(findings.map(\.code) == ["waits_for_end"] && findings[0].facts["fixed_delay"] == "1m")
   }
 
@@ -337,10 +341,12 @@ struct ExplainJobTests {
     job.skips.lastTime = Timestamp(milliseconds: 5_000)
     job.skips.lastReason = .overlap
     let now = Timestamp(milliseconds: 5_500)
-    var findings = JobFindings(job: job, status: .pending, unended: [], now: now).all(segment: 0, owner: "s")
+    var findings = JobFindings(job: job, status: .pending, unendedRuns: 0, newestUnended: nil, now: now).all(
+      segment: 0, owner: "s")
     #expect(findings.inOrderOfFixing.map(\.code) == ["not_due", "occurrences_skipped"])
     job.lastRunTime = Timestamp(milliseconds: 6_000)
-    findings = JobFindings(job: job, status: .pending, unended: [], now: now).all(segment: 0, owner: "s")
+    findings = JobFindings(job: job, status: .pending, unendedRuns: 0, newestUnended: nil, now: now).all(
+      segment: 0, owner: "s")
     #expect(findings.map(\.code) == ["not_due"])
   }
 

@@ -113,7 +113,7 @@ struct RunTransitionsTests {
       try Self.expect(.applied, Self.apply(Self.end(reason, code: 1), to: &run, job: job))
       #expect(run.state == .retrying && run.retryCount == retry)
       #expect(run.nextAttemptAt == Self.now.adding(milliseconds: 1_000))
-      run.requeueForRetry()
+      run.requeueForRetry(at: Self.now)
       #expect(run.state == .queued && run.nextAttemptAt == nil)
     }
     run.assign(to: Self.a, at: Self.now)
@@ -209,7 +209,7 @@ struct RunTransitionsTests {
       run.message
         == "the agent could not keep it (\(reason.rawValue)), and the job says on_agent_loss: fail; "
         + "retry 1 of 1 after an end by its agent (\(reason.rawValue))")
-    run.requeueForRetry()
+    run.requeueForRetry(at: Self.now)
     run.assign(to: Self.b, at: Self.now)
     #expect(run.message == nil)
     try Self.apply(Self.end(reason), to: &run, job: job, from: "b")

@@ -15,6 +15,7 @@ extension JobService {
       guard !job.status.isTerminal else { throw Self.hasEnded(job) }
       var record = job.record
       record.cancelRequestedAt = .now()
+      record.cancelRequestedBy = Requester.current
       record.cancelReason = reason
       record.nextRunTime = nil
       return record
@@ -31,6 +32,7 @@ extension JobService {
         return nil
       }
       var record = job.record
+      if record.pausedAt == nil { record.pausedBy = Requester.current }
       record.pausedAt = record.pausedAt ?? .now()
       record.pauseNote = request.note ?? record.pauseNote
       return record
@@ -44,6 +46,7 @@ extension JobService {
       var record = job.record
       record.pausedAt = nil
       record.pauseNote = nil
+      record.pausedBy = nil
       return record
     }
   }
@@ -131,6 +134,7 @@ extension JobService {
       var record = job.record
       let now = Timestamp.now()
       record.deleteRequestedAt = now
+      if record.cancelRequestedAt == nil { record.cancelRequestedBy = Requester.current }
       record.cancelRequestedAt = record.cancelRequestedAt ?? now
       record.nextRunTime = nil
       return record

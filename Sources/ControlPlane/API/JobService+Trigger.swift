@@ -78,7 +78,8 @@ extension JobService {
     for _ in 0..<ServerLimits.casTries {
       let job = try await standing(wish.job)
       guard job.record.cancelRequestedAt == nil else { throw Self.isCancelled(job) }
-      let (run, record) = try allowed(try await decide(job), wish)
+      var (run, record) = try allowed(try await decide(job), wish)
+      run.history.createdBy = RunActor.user(Requester.current)
       var change = keyspace.change(
         for: Proposal(
           guards: [.jobUnchanged(wish.job, modRevision: job.modRevision), .runAbsent(run.key)],

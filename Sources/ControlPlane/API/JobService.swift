@@ -197,6 +197,7 @@ private struct Submission {
       let due = job.spec.executionTime ?? now
       job.lastRunTime = due
       run = RunRecord(key: RunKey(job: job.key, runID: runID(for: due)), scheduledTime: due, createdAt: now)
+      run?.history.createdBy = RunActor.user(Requester.current ?? job.spec.userID)
     }
     var json = JSONWriter()
     json.object { request.writeBody(to: &$0) }

@@ -33,7 +33,11 @@ extension Replica {
   func runView(_ job: JobKey, runID: String?) -> RunView? {
     let newest = cache.jobs.slot(of: job).flatMap { cache.jobs.runIDs(at: $0).last }
     guard let runID = runID ?? newest else { return nil }
-    return cache.runs[RunKey(job: job, runID: runID)].map(view)
+    return cache.runs[RunKey(job: job, runID: runID)].map { run in
+      var view = view(run)
+      view.timeline = run.timeline
+      return view
+    }
   }
 
   /// A page of runs.

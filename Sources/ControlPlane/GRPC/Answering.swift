@@ -11,7 +11,10 @@ func unary<Request: WireMessage, Response: WireMessage>(
 ) -> RPCMethod {
   .unary(path) { buffer, context in
     try await answering {
-      ByteBuffer(bytes: try await handler(decode(Request.self, buffer), context).wire())
+      let request = try decode(Request.self, buffer)
+      return try await Requester.$current.withValue(context.requester) {
+        ByteBuffer(bytes: try await handler(request, context).wire())
+      }
     }
   }
 }

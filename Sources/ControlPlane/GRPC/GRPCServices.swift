@@ -62,7 +62,9 @@ struct GRPCServices: Sendable {
       .clientStreaming("/rota.v1.Jobs/SubmitStream") { messages, context in
         try await answering {
           let caller = context.caller
-          let response = try await SubmissionStream { try await submit($0, from: caller) }.run(messages)
+          let response = try await Requester.$current.withValue(context.requester) {
+            try await SubmissionStream { try await submit($0, from: caller) }.run(messages)
+          }
           return ByteBuffer(bytes: response.wire())
         }
       },

@@ -30,6 +30,7 @@ struct RESTServer: Sendable {
   func run() async throws {
     let router = Router()
     router.add(middleware: RESTErrors(metrics: metrics, logger: logger))
+    router.add(middleware: RESTRequester(credentials: configuration.tls))
     if let tls = configuration.tls, tls.asksClients {
       router.add(middleware: RESTAccess(credentials: tls, logger: logger))
     }

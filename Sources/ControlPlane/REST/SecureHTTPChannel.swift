@@ -1,4 +1,5 @@
 import Certificates
+import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import Logging
@@ -64,5 +65,26 @@ struct RESTAccess<Context: RequestContext>: RouterMiddleware {
       }
     }
     return try await next(request, context)
+  }
+}
+
+/// Notes who asks, for the record: see `Requester`.
+struct RESTRequester<Context: RequestContext>: RouterMiddleware {
+  /// Nil where the server speaks without TLS.
+  let credentials: TLSCredentials?
+
+  func handle(
+    _ request: Request, context: Context, next: (Request, Context) async throws -> Response
+  ) async throws -> Response {
+    try await Requester.$current.withValue(try await requester(of: request)) {
+      try await next(request, context)
+    }
+  }
+
+  private func requester(of request: Request) async throws -> String? {
+    guard let credentials, credentials.asksClients else {
+      return HTTPField.Name(Requester.header).flatMap { Requester.named(request.headers[$0]) }
+    }
+    return try await RESTPeer.current?.caller(cluster: credentials.identity?.cluster ?? "").name
   }
 }

@@ -37,7 +37,10 @@ public struct ExplanationView: Hashable, Sendable {
 
 extension ExplanationView {
   /// Writes the explanation as an object.
-  public func write(to json: inout JSONWriter) {
+  public func write(to json: inout JSONWriter) { write(to: &json, timeline: []) }
+
+  /// Writes the explanation as an object, with what has happened to the run.
+  public func write(to json: inout JSONWriter, timeline: [RunEvent]) {
     json.object { json in
       json.member("namespace", explanation.job.namespace)
       json.member("job_id", explanation.job.jobID)
@@ -50,6 +53,9 @@ extension ExplanationView {
       json.member("server_id", serverID)
       json.member("by_leader", byLeader)
       json.member("revision", revision)
+      guard !timeline.isEmpty else { return }
+      json.key("timeline")
+      json.array { json in for event in timeline { event.writeView(to: &json) } }
     }
   }
 }
@@ -65,6 +71,21 @@ extension Finding {
       if !facts.isEmpty { json.member("facts", facts) }
       if !fix.isEmpty { json.member("fix", fix) }
       if let until { json.member("until", until.rfc3339) }
+    }
+  }
+}
+
+extension RunEvent {
+  /// Writes the event as an object.
+  func writeView(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("kind", kind.rawValue)
+      json.member("at", at.rfc3339)
+      if let actor { json.member("actor", actor) }
+      if let attempt { json.member("attempt", attempt) }
+      if let code { json.member("code", code) }
+      if let message { json.member("message", message) }
+      if let revision { json.member("revision", revision) }
     }
   }
 }

@@ -39,6 +39,8 @@ extension JobView {
     }
     if let pausedAt { json.member("paused_at", pausedAt.rfc3339) }
     if let pauseNote { json.member("pause_note", pauseNote) }
+    if let pausedBy { json.member("paused_by", pausedBy) }
+    if let cancelRequestedBy { json.member("cancel_requested_by", cancelRequestedBy) }
     if !scheduleStates.isEmpty {
       json.key("schedule_states")
       json.array { json in
@@ -116,6 +118,9 @@ extension RunView {
       json.member("output_tail", String(decoding: record.outputTail, as: UTF8.self))
     }
     json.member("revision", revision)
+    guard !timeline.isEmpty else { return }
+    json.key("timeline")
+    json.array { json in for event in timeline { event.writeView(to: &json) } }
   }
 
   /// The run's attempts, newest first.

@@ -28,6 +28,10 @@ public struct JobView: Hashable, Sendable {
   public var pausedAt: Timestamp?
   /// Why, in the words of who paused it.
   public var pauseNote: String?
+  /// Who paused it, where that is known.
+  public var pausedBy: String?
+  /// Who asked for it to be cancelled, where that is known.
+  public var cancelRequestedBy: String?
   /// The occurrences that were left out.
   public var skips = SkipSummary()
   /// When somebody asked for the job to be deleted.
@@ -71,6 +75,8 @@ public struct JobView: Hashable, Sendable {
     scheduleStates = record.scheduleStates
     pausedAt = record.pausedAt
     pauseNote = record.pauseNote
+    pausedBy = record.pausedBy
+    cancelRequestedBy = record.cancelRequestedBy
     skips = record.skips
     deleteRequestedAt = record.deleteRequestedAt
     updated = record.updated
@@ -83,6 +89,8 @@ public struct RunView: Hashable, Sendable {
   public var record: RunRecord
   /// The etcd revision of the run's record.
   public var revision: Int64
+  /// What has happened to it, oldest first; only where one run is asked for.
+  public var timeline: [RunEvent] = []
 
   /// Makes a view.
   public init(record: RunRecord, revision: Int64) {

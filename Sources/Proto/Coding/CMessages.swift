@@ -128,6 +128,9 @@ extension Rota__V1__WatchJobRequest: CMessage {
 extension Rota__V1__GetRunRequest: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__get_run_request__init(message) }
 }
+extension Rota__V1__RunEvent: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__run_event__init(message) }
+}
 extension Rota__V1__ExplainRequest: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__explain_request__init(message) }
 }

@@ -84,3 +84,44 @@ extension Finding.Kind: WireEnum {
     (.tells, ROTA__V1__FINDING_KIND__FINDING_KIND_TELLS),
   ]
 }
+
+extension RunEvent: Mapped {
+  init(raw: UnsafePointer<Rota__V1__RunEvent>) throws(ProtoError) {
+    guard let kind = Kind(rawValue: try Decode.text(raw.pointee.kind, "kind")) else {
+      throw ProtoError(.invalid, field: "kind", "is not a known kind of event")
+    }
+    let (attempt, revision) = (raw.pointee.attempt, raw.pointee.revision)
+    self.init(
+      kind, at: try Decode.requiredTime(raw.pointee.at, "at"),
+      actor: try Decode.optionalText(raw.pointee.actor, "actor"), attempt: attempt == 0 ? nil : Int(attempt),
+      code: try Decode.optionalText(raw.pointee.code, "code"),
+      message: try Decode.optionalText(raw.pointee.message, "message"),
+      revision: revision == 0 ? nil : revision)
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__RunEvent>, _ arena: Arena) {
+    raw.pointee.kind = arena.text(kind.rawValue)
+    raw.pointee.at = arena.time(at)
+    raw.pointee.actor = arena.text(actor)
+    raw.pointee.attempt = Int32(wire: attempt ?? 0)
+    raw.pointee.code = arena.text(code)
+    raw.pointee.message = arena.text(message)
+    raw.pointee.revision = revision ?? 0
+  }
+
+  /// The events of a run; those of a kind that a newer server knows are not shown.
+  static func list(
+    _ count: Int, _ list: UnsafeMutablePointer<UnsafeMutablePointer<Rota__V1__RunEvent>?>?
+  ) throws(ProtoError) -> [RunEvent] {
+    guard let list, count > 0 else { return [] }
+    var events: [RunEvent] = []
+    for index in 0..<count {
+      guard let raw = list[index] else { continue }
+      guard Kind(rawValue: try Decode.text(raw.pointee.kind, "kind")) != nil else { continue }
+      do { events.append(try RunEvent(raw: UnsafePointer(raw))) } catch {
+        throw error.inside("timeline[\(index)]")
+      }
+    }
+    return events
+  }
+}

@@ -28,6 +28,8 @@ extension JobView: Mapped, WireMessage {
       raw.pointee.n_schedule_states, raw.pointee.schedule_states, "schedule_states")
     pausedAt = try Decode.time(raw.pointee.paused_at, "paused_at")
     pauseNote = try Decode.optionalText(raw.pointee.pause_note, "pause_note")
+    pausedBy = try Decode.optionalText(raw.pointee.paused_by, "paused_by")
+    cancelRequestedBy = try Decode.optionalText(raw.pointee.cancel_requested_by, "cancel_requested_by")
     skips.count = Int(raw.pointee.skipped_count)
     skips.lastTime = try Decode.time(raw.pointee.last_skipped_time, "last_skipped_time")
     // A reason that a newer server knows is not shown.
@@ -58,6 +60,8 @@ extension JobView: Mapped, WireMessage {
     raw.pointee.schedule_states = arena.list(scheduleStates, &raw.pointee.n_schedule_states)
     raw.pointee.paused_at = arena.time(pausedAt)
     raw.pointee.pause_note = arena.text(pauseNote)
+    raw.pointee.paused_by = arena.text(pausedBy)
+    raw.pointee.cancel_requested_by = arena.text(cancelRequestedBy)
     raw.pointee.skipped_count = Int64(skips.count)
     raw.pointee.last_skipped_time = arena.time(skips.lastTime)
     raw.pointee.last_skip_reason = arena.text(skips.lastReason?.rawValue)
@@ -107,6 +111,7 @@ extension RunView: Mapped, WireMessage {
     record.waitsForWorker = try Decode.optionalText(raw.pointee.waits_for_worker, "waits_for_worker")
     record.waitsUntil = try Decode.time(raw.pointee.waits_until, "waits_until")
     self.init(record: record, revision: raw.pointee.revision)
+    timeline = try RunEvent.list(raw.pointee.n_timeline, raw.pointee.timeline)
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__Run>, _ arena: Arena) {
@@ -133,6 +138,7 @@ extension RunView: Mapped, WireMessage {
     raw.pointee.retry_of = arena.text(record.retryOf)
     raw.pointee.waits_for_worker = arena.text(record.waitsForWorker)
     raw.pointee.waits_until = arena.time(record.waitsUntil)
+    raw.pointee.timeline = arena.list(timeline, &raw.pointee.n_timeline)
   }
 }
 

@@ -101,21 +101,20 @@ public struct Explainer {
     guard let entry = cache.jobs[key] else { return nil }
     let job = entry.job.record
     var explanation = Explanation(job: key, status: entry.status)
-    // Oldest first: the one that is to run next.
-    let runs = entry.runIDs.compactMap { cache.runs[RunKey(job: key, runID: $0)] }
-    explanation.state = runs.last?.record.state
-    let unended = runs.filter { !$0.record.state.isTerminal }
-    explanation.unendedRuns = unended.count
-    let facts = JobFindings(job: job, status: entry.status, unended: unended.map(\.record), now: now)
+    let runs = UnendedRuns(of: entry, cache)
+    explanation.state = runs.newest?.record.state
+    explanation.unendedRuns = runs.count
+    let facts = JobFindings(
+      job: job, status: entry.status, unendedRuns: runs.count, newestUnended: runs.newestUnended, now: now)
     explanation.findings = facts.all(
       segment: keyspace.segment(of: key), owner: cache.segments[keyspace.segment(of: key)]?.record.serverID)
     var isHeld = facts.isDue
-    for run in unended.prefix(ExplainLimits.runsOfJob) {
+    for run in runs.oldest {
       let subject = RunSubject(run: run, job: job, now: now)
       explanation.findings += findings(of: subject)
       isHeld = isHeld || subject.isHeldByCluster
     }
-    if unended.isEmpty, let last = runs.last {
+    if runs.count == 0, let last = runs.newest {
       explanation.findings += findings(of: RunSubject(run: last, job: job, now: now))
     }
     if isHeld { explanation.findings += clusterFindings() }
@@ -162,6 +161,26 @@ public struct Explainer {
             + "rota cluster"))
     }
     return findings
+  }
+}
+
+/// The runs of a job that have not ended: how many, and the oldest few, which are to run next.
+private struct UnendedRuns {
+  var count = 0
+  var oldest: [Versioned<RunRecord>] = []
+  var newestUnended: RunRecord?
+  /// Of all runs, ended or not.
+  var newest: Versioned<RunRecord>?
+
+  init(of job: ClusterCache.Job, _ cache: ClusterCache) {
+    for runID in job.runIDs {
+      guard let run = cache.runs[RunKey(job: job.job.record.key, runID: runID)] else { continue }
+      newest = run
+      guard !run.record.state.isTerminal else { continue }
+      count += 1
+      newestUnended = run.record
+      if oldest.count < ExplainLimits.runsOfJob { oldest.append(run) }
+    }
   }
 }
 

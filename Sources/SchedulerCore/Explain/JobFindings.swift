@@ -2,8 +2,9 @@
 public struct JobFindings: Sendable {
   let job: JobRecord
   let status: JobStatus
-  /// Its runs that have not ended, oldest first.
-  let unended: [RunRecord]
+  /// How many of its runs have not ended, and the newest of them.
+  let unendedRuns: Int
+  let newestUnended: RunRecord?
   let now: Timestamp
 
   /// Whether an occurrence should have become a run by now.
@@ -22,7 +23,7 @@ public struct JobFindings: Sendable {
       findings.append(next > now ? notDue(next) : due(next, segment: segment, owner: owner))
     } else if let finding = waitsForEnd {
       findings.append(finding)
-    } else if status.isTerminal, unended.isEmpty, !job.spec.schedules.isEmpty {
+    } else if status.isTerminal, unendedRuns == 0, !job.spec.schedules.isEmpty {
       findings.append(
         Finding(
           .ended, "no schedule of the job is ever due again",
@@ -37,30 +38,34 @@ public struct JobFindings: Sendable {
   // MARK: What somebody asked for
 
   private func deleted(since requested: Timestamp) -> Finding {
-    let runs = ExplainTexts.count(unended.count, "run")
-    let left = unended.isEmpty ? "" : ", as soon as \(runs) of it have ended"
+    let runs = ExplainTexts.count(unendedRuns, "run")
+    let left = unendedRuns == 0 ? "" : ", as soon as \(runs) of it have ended"
     return Finding(
       .deleted, "its deletion was asked for at \(requested.rfc3339): it is removed with its runs\(left)",
-      facts: ["delete_requested_at": requested.rfc3339, "unended_runs": "\(unended.count)"])
+      facts: ["delete_requested_at": requested.rfc3339, "unended_runs": "\(unendedRuns)"])
   }
 
   private func cancelled(since requested: Timestamp) -> Finding {
     var facts = ["cancel_requested_at": requested.rfc3339]
     if let reason = job.cancelReason { facts["reason"] = reason }
+    if let user = job.cancelRequestedBy { facts["cancel_requested_by"] = user }
+    let who = job.cancelRequestedBy.map { " by \($0)" } ?? ""
     return Finding(
       .cancelled,
-      "it was cancelled at \(requested.rfc3339)\(job.cancelReason.map { " (\($0))" } ?? ""): it never runs again",
+      "it was cancelled at \(requested.rfc3339)\(who)\(job.cancelReason.map { " (\($0))" } ?? ""): it never runs again",
       facts: facts, fix: "submit it anew, under another id or after 'rota delete'")
   }
 
   private func paused(since: Timestamp) -> Finding {
     var facts = ["paused_at": since.rfc3339]
     if let note = job.pauseNote { facts["note"] = note }
+    if let user = job.pausedBy { facts["paused_by"] = user }
+    let who = job.pausedBy.map { " by \($0)" } ?? ""
     if let next = job.nextRunTime { facts["next_run_time"] = next.rfc3339 }
     let length = ExplainTexts.length(from: since, to: now)
     return Finding(
       .paused,
-      "it is paused since \(since.rfc3339), for \(length)\(job.pauseNote.map { " (\($0))" } ?? "")",
+      "it is paused\(who) since \(since.rfc3339), for \(length)\(job.pauseNote.map { " (\($0))" } ?? "")",
       facts: facts, fix: ExplainTexts.command("resume", job.key))
   }
 
@@ -94,7 +99,7 @@ public struct JobFindings: Sendable {
 
   /// A fixed delay counts from the end of a run.
   private var waitsForEnd: Finding? {
-    guard let run = unended.last else { return nil }
+    guard let run = newestUnended else { return nil }
     var shortest: Int64?
     for schedule in job.spec.schedules {
       if case .fixedDelay(let delay) = schedule.rule { shortest = min(shortest ?? delay, delay) }

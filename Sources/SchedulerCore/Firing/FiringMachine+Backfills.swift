@@ -62,7 +62,11 @@ extension FiringMachine {
       .jobUnchanged(key.job, modRevision: job.modRevision),
     ]
     guards += step.runs.map { .runAbsent($0.key) }
-    var writes: [Proposal.Write] = [.backfill(step.record)] + step.runs.map { .run($0) }
+    var writes: [Proposal.Write] = [.backfill(step.record)]
+    for var run in step.runs {
+      run.history.createdBy = RunActor.server(serverID)
+      writes.append(.run(run))
+    }
     // All creations of runs of a serial job are in the order of the job's writes.
     if job.record.spec.overlap.isSerial, !step.runs.isEmpty { writes.append(.job(job.record)) }
     propose(

@@ -46,12 +46,15 @@ extension FiringMachine {
       return behind.add(slot, until: job.modRevision)
     }
     let activity = plan.dependsOnRuns ? cache.activity(of: key) : JobActivity()
-    let decision = plan.decide(at: now, activity) { cache.runs[RunKey(job: key, runID: $0)] != nil }
+    let decided = plan.decide(at: now, activity) { cache.runs[RunKey(job: key, runID: $0)] != nil }
     let unchanged = Proposal.Guard.jobUnchanged(key, modRevision: job.modRevision)
-    guard let decision else {
+    guard var decision = decided else {
       // The record promised too much: a calendar has changed, or a run that has to end first began.
       let record = plan.refreshed(activity)
       return propose(.refresh(key, record), epoch: epoch, guards: [unchanged], writes: [.job(record)])
+    }
+    for index in decision.runs.indices {
+      decision.runs[index].history.createdBy = RunActor.server(serverID)
     }
     var creates: NewRun?
     if decision.runs.count == 1, let run = decision.runs.first, !decision.record.spec.overlap.isSerial {

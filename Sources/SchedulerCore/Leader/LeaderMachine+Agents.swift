@@ -72,7 +72,10 @@ extension LeaderMachine {
       let job = cache.jobs[key.job]?.job.record
     else { return }
     counters.lostRuns += 1
-    transition(run, cache, now: now, guards: [.agentGone(owner)]) { $0.loseAgent(job: job, now: now) }
+    let serverID = serverID
+    transition(run, cache, now: now, guards: [.agentGone(owner)]) {
+      $0.loseAgent(job: job, now: now, by: serverID)
+    }
   }
 
   /// An assignment is durable: was it one of what another agent had lost or given back?

@@ -17,6 +17,7 @@ extension LeaderMachine {
     switch run.record.state {
     case .queued:
       hold(key, by: nil, cache)
+      waitNotes.waits(key, since: now)
       if let reason = whyCancelled(run, job, cache) {
         cancel(run, reason, cache, now: now)
       } else if endIfOverdue(run, job, cache, now: now) {
@@ -36,7 +37,8 @@ extension LeaderMachine {
       } else if let due = run.record.nextAttemptAt, due > now {
         deadlines.set(.retry(key), at: due)
       } else {
-        transition(run, cache, now: now) { $0.requeueForRetry() }
+        let serverID = serverID
+        transition(run, cache, now: now) { $0.requeueForRetry(at: now, by: serverID) }
       }
     case .assigned, .running:
       ready.remove(key)
@@ -97,7 +99,8 @@ extension LeaderMachine {
     _ run: Versioned<RunRecord>, _ reason: String?, _ cache: ClusterCache, now: Timestamp
   ) {
     ready.remove(run.record.key)
-    transition(run, cache, now: now) { $0.cancelWaiting(reason: reason, at: now) }
+    let serverID = serverID
+    transition(run, cache, now: now) { $0.cancelWaiting(reason: reason, at: now, by: serverID) }
   }
 
   /// Proposes a changed copy of the record, and with it what its task has said.
@@ -106,7 +109,7 @@ extension LeaderMachine {
     carrying cargo: Cargo = Cargo(), checkpoint: CheckpointRecord? = nil,
     _ change: (inout RunRecord) -> Void
   ) {
-    var record = run.record
+    var record = run.noted
     change(&record)
     let key = record.key
     var cargo = cargo
@@ -133,7 +136,7 @@ extension LeaderMachine {
   ) -> Bool {
     let items = news.removeValue(forKey: key) ?? []
     guard !items.isEmpty || !(taskReports.isEmpty || taskReports[key]?.isEmpty ?? true) else { return false }
-    var record = run.record
+    var record = run.noted
     // Before what ends the attempt.
     let checkpoint = takeCheckpoint(for: &record, now: now)
     var accepted: [News] = []
@@ -237,8 +240,8 @@ extension LeaderMachine {
       let createRevision = pool.incarnation(of: agentID)
     else { return false }
     let agent = Incarnation(agentID: agentID, createRevision: createRevision)
-    var record = run.record
-    record.assign(to: agent, at: now, generation: job.generation)
+    var record = run.noted
+    record.assign(to: agent, at: now, generation: job.generation, by: serverID)
     busyRuns.insert(entry.run)
     hold(entry.run, by: agent, cache)
     noteGiven(entry.run, to: agentID, cache, now: now)
@@ -264,7 +267,7 @@ extension LeaderMachine {
     else { return nil }
     let agent = Incarnation(agentID: agentID, createRevision: createRevision)
     var record = run
-    record.assign(to: agent, at: now, generation: job.generation)
+    record.assign(to: agent, at: now, generation: job.generation, by: serverID)
     busyRuns.insert(run.key)
     hold(run.key, by: agent, cache)
     noteGiven(run.key, to: agentID, cache, now: now)

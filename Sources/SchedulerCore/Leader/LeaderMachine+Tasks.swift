@@ -113,6 +113,7 @@ extension LeaderMachine {
       attempt: report.ref.attempt, fence: report.ref.fence, agent: owner, sequence: Int64(report.sequence),
       savedAt: now, data: report.data)
     record.checkpoint = saved.note
+    record.history.checkpointRevision = nil
     return (pending, saved)
   }
 

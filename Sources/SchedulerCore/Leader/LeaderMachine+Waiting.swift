@@ -39,7 +39,8 @@ extension LeaderMachine {
       return false
     }
     ready.remove(key)
-    transition(run, cache, now: now) { $0.failOverdue(spec: job.spec, at: now) }
+    let serverID = serverID
+    transition(run, cache, now: now) { $0.failOverdue(spec: job.spec, at: now, by: serverID) }
     return true
   }
 

@@ -132,6 +132,8 @@ public struct LeaderMachine: Sendable {
     case endDrain(String)
     case judge(String)
     case brake
+    /// Runs have waited long enough for the reason to be noted.
+    case waitNotes
     case spreadSegments
     case doubtMoves
   }
@@ -162,6 +164,7 @@ public struct LeaderMachine: Sendable {
 
   var ready = ReadyQueue()
   var awaited = AwaitedAgents()
+  var waitNotes = WaitNotes()
   var pool = AgentPool()
   var deadlines = DeadlineHeap<Deadline>()
   /// When something of a job is old enough to be removed.
@@ -293,7 +296,7 @@ public struct LeaderMachine: Sendable {
       case .endDrain(let id): endDrain(id, cache, now: now)
       case .judge(let id): reviewJudgement(of: id, cache)
       // Looked at below.
-      case .brake: break
+      case .brake, .waitNotes: break
       case .spreadSegments: segmentDesk.isStale = true
       case .doubtMoves: doubtMoves(now: now)
       }
@@ -302,6 +305,7 @@ public struct LeaderMachine: Sendable {
     giveBackLostRuns(cache, now: now)
     spreadSegments(cache)
     assignReadyRuns(cache, now: now)
+    noteWhatBlocks(cache, now: now)
     if ready.isEmpty && purposes.isEmpty { hasSucceeded(now: now) }
     flushSessions()
     defer { effects.removeAll(keepingCapacity: true) }

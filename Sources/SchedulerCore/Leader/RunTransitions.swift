@@ -14,12 +14,17 @@ extension RunRecord {
   public var agentsTried: Set<String> { Set(attempts.map(\.agent.agentID)) }
 
   /// queued → assigned: the next attempt, with the next fencing token.
-  /// - Parameter generation: The generation of the job that it will run.
-  public mutating func assign(to agent: Incarnation, at now: Timestamp, generation: Int = 1) {
+  /// - Parameters:
+  ///   - generation: The generation of the job that it will run.
+  ///   - server: The server that leads.
+  public mutating func assign(
+    to agent: Incarnation, at now: Timestamp, generation: Int = 1, by server: String? = nil
+  ) {
     attempt += 1
     fence += 1
-    attempts.append(
-      AttemptRecord(attempt: attempt, agent: agent, assignedAt: now, generation: generation))
+    var assigned = AttemptRecord(attempt: attempt, agent: agent, assignedAt: now, generation: generation)
+    assigned.history.assignedBy = server.map(RunActor.server)
+    attempts.append(assigned)
     if attempts.count > RunLimits.attemptsKept {
       attempts.removeFirst(attempts.count - RunLimits.attemptsKept)
     }
@@ -40,18 +45,22 @@ extension RunRecord {
   }
 
   /// retrying → queued.
-  public mutating func requeueForRetry() {
+  /// - Parameter server: The server that leads.
+  public mutating func requeueForRetry(at now: Timestamp, by server: String? = nil) {
     nextAttemptAt = nil
     state = .queued
+    history.add(RunEvent(.queued, at: now, actor: server.map(RunActor.server)))
   }
 
   /// queued or retrying → cancelled.
-  public mutating func cancelWaiting(reason: String?, at now: Timestamp) {
+  public mutating func cancelWaiting(reason: String?, at now: Timestamp, by server: String? = nil) {
+    history.endedBy = server.map(RunActor.server)
     finish(.cancelled, message: reason, at: now)
   }
 
   /// queued or retrying → failed: the run's total timeout is over.
-  public mutating func failOverdue(spec: JobSpec, at now: Timestamp) {
+  public mutating func failOverdue(spec: JobSpec, at now: Timestamp, by server: String? = nil) {
+    history.endedBy = server.map(RunActor.server)
     finish(.failed, message: spec.totalTimeoutText, at: now)
   }
 
@@ -131,8 +140,10 @@ extension RunRecord {
   }
 
   /// The owner's key is gone from etcd: its incarnation has ended, and with it the attempt.
-  public mutating func loseAgent(job: JobRecord, now: Timestamp) {
+  /// - Parameter server: The server that leads.
+  public mutating func loseAgent(job: JobRecord, now: Timestamp, by server: String? = nil) {
     guard let last = attempts.indices.last else { return }
+    attempts[last].history.endedBy = server.map(RunActor.server)
     attempts[last].endedAt = now
     attempts[last].endReason = .agentLost
     attempts[last].error = "the lease of agent '\(attempts[last].agent.agentID)' lapsed"
@@ -168,6 +179,10 @@ extension RunRecord {
     waitsForWorker = nil
     waitsUntil = nil
     // Nobody will start from it.
+    if let checkpoint {
+      history.add(event(of: checkpoint, revision: history.checkpointRevision))
+      history.checkpointRevision = nil
+    }
     checkpoint = nil
     self.message = message
   }

@@ -32,6 +32,8 @@ extension JobRecord {
     json.optionalMember("cancel_reason", cancelReason)
     json.optionalMember("paused_at", pausedAt)
     json.optionalMember("pause_note", pauseNote)
+    json.optionalMember("paused_by", pausedBy)
+    json.optionalMember("cancel_requested_by", cancelRequestedBy)
     if skips.count != 0 {
       json.member("skipped_count", skips.count)
       json.optionalMember("last_skipped_time", skips.lastTime)
@@ -84,6 +86,8 @@ extension JobRecord {
     case "cancel_reason": cancelReason = try reader.string()
     case "paused_at": pausedAt = try reader.timestamp()
     case "pause_note": pauseNote = try reader.string()
+    case "paused_by": pausedBy = try reader.string()
+    case "cancel_requested_by": cancelRequestedBy = try reader.string()
     case "skipped_count": skips.count = try reader.wholeNumber()
     case "last_skipped_time": skips.lastTime = try reader.timestamp()
     case "last_skip_reason": skips.lastReason = SkipReason(rawValue: try reader.string())

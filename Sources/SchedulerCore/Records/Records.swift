@@ -34,6 +34,10 @@ public struct JobRecord: Hashable, Sendable {
   public var pausedAt: Timestamp?
   /// Why, in the words of who paused it.
   public var pauseNote: String?
+  /// Who paused it, where that is known.
+  public var pausedBy: String?
+  /// Who asked for it to be cancelled, where that is known.
+  public var cancelRequestedBy: String?
   /// The occurrences that were left out.
   public var skips = SkipSummary()
   /// Set once somebody asked for the job to be deleted: it is cancelled as well, and removed with its runs as
@@ -145,6 +149,8 @@ public struct RunRecord: Hashable, Sendable {
   public var progress: Progress?
   /// What the next attempt is to start from; nil when there is no checkpoint, as after the run's end.
   public var checkpoint: CheckpointNote?
+  /// What its timeline is made from besides.
+  public var history = RunHistory()
 
   /// Makes a record of a new run, queued.
   public init(key: RunKey, scheduledTime: Timestamp, createdAt: Timestamp) {
@@ -181,6 +187,8 @@ public struct AttemptRecord: Hashable, Sendable {
   public var usage: ResourceUsage?
   /// The generation of the job that it runs.
   public var generation: Int
+  /// What the run's timeline is made from besides.
+  public var history = AttemptHistory()
 
   /// Makes a record of an attempt that has just been assigned.
   public init(attempt: Int, agent: Incarnation, assignedAt: Timestamp, generation: Int = 1) {

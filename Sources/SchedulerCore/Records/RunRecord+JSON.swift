@@ -30,6 +30,7 @@ extension RunRecord {
     }
     json.optionalMember("message", message)
     writeTaskReports(to: &json)
+    history.write(to: &json)
     if !outputTail.isEmpty {
       if let text = String(validating: outputTail, as: UTF8.self) {
         json.member("output_tail", text)
@@ -84,7 +85,7 @@ extension RunRecord {
     case "output_tail_base64":
       guard let bytes = Base64.decode(try reader.string()) else { throw reader.error("Base64 was expected") }
       outputTail = bytes
-    default: try readTaskReport(name, from: &reader)
+    default: if try !history.read(name, from: &reader) { try readTaskReport(name, from: &reader) }
     }
   }
 }
@@ -98,6 +99,7 @@ extension AttemptRecord {
     json.member("incarnation", agent.createRevision)
     json.member("assigned_at", assignedAt)
     if generation != 1 { json.member("generation", generation) }
+    history.write(to: &json)
     json.optionalMember("start_time", startedAt)
     json.optionalMember("end_time", endedAt)
     json.optionalMember("end_reason", endReason?.rawValue)
@@ -155,7 +157,7 @@ extension AttemptRecord {
     case "http_status": httpStatus = try reader.wholeNumber()
     case "error": error = try reader.string()
     case "usage": usage = try ResourceUsage(from: &reader)
-    default: try reader.skip()
+    default: if try !history.read(name, from: &reader) { try reader.skip() }
     }
   }
 }

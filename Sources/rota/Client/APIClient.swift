@@ -55,7 +55,7 @@ final class APIClient: Sendable {
   ) async throws -> Response {
     let bytes = ByteBuffer(bytes: request.wire())
     let answer = try await retrying { client in
-      try await client.unary(path, bytes, timeout: ClientLimits.callTimeout)
+      try await client.unary(path, bytes, metadata: Self.user, timeout: ClientLimits.callTimeout)
     }
     return try Self.decode(answer)
   }
@@ -76,6 +76,14 @@ final class APIClient: Sendable {
     let bytes = ByteBuffer(bytes: request.wire())
     return try await retrying { client in try await client.serverStreaming(path, bytes) }
   }
+
+  /// Who asks, for what is recorded of it; a certificate says it instead.
+  private static let user: Metadata = {
+    let names = ["USER", "LOGNAME"].compactMap(EnvironmentFlags.variable)
+    guard let name = names.first(where: { !$0.isEmpty }), name.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+    else { return [:] }
+    return ["rota-user-id": name]
+  }()
 
   /// A message of an answer.
   static func decode<Message: WireMessage>(

@@ -20,15 +20,27 @@ struct ExplainCommand: AsyncParsableCommand, EnvironmentBacked {
   @OptionGroup var namespace: NamespaceOption
   @OptionGroup var output: OutputOptions
 
+  @Flag(help: "Show what has happened to the run, too; of a job, to its newest.")
+  var timeline = false
+
   @Argument(help: ArgumentHelp("JOB, with its runs that have not ended, or JOB/RUN.", valueName: "job"))
   var run: RunArgument
 
   func run() async throws {
     let request = ExplainRequest(
       job: JobKey(namespace: namespace.namespace, jobID: run.jobID), runID: run.runID)
-    let answer: ExplanationView = try await server.client().call("/rota.v1.Runs/Explain", request)
-    if output.output == .json { return ViewJSON.print { answer.write(to: &$0) } }
+    let client = try server.client()
+    let answer: ExplanationView = try await client.call("/rota.v1.Runs/Explain", request)
+    // A job that has no run yet has no timeline.
+    var run: RunView?
+    if timeline, answer.explanation.state != nil {
+      run = try await client.call("/rota.v1.Runs/Get", GetRunRequest(job: request.job, runID: request.runID))
+    }
+    if output.output == .json {
+      return ViewJSON.print { answer.write(to: &$0, timeline: run?.timeline ?? []) }
+    }
     ExplainTexts.show(answer)
+    if let run { RunTexts.showTimeline(run) }
   }
 }
 

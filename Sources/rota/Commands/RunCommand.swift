@@ -22,6 +22,7 @@ struct RunCommand: AsyncParsableCommand, EnvironmentBacked {
     let view: RunView = try await server.client().call("/rota.v1.Runs/Get", request)
     if output.output == .json { return ViewJSON.print { view.write(to: &$0) } }
     RunTexts.show(view.record)
+    RunTexts.showTimeline(view)
   }
 }
 

@@ -50,6 +50,21 @@ enum RunTexts {
     table.print()
   }
 
+  /// What has happened to a run.
+  static func showTimeline(_ run: RunView) {
+    guard !run.timeline.isEmpty else { return }
+    Terminal.print("")
+    var table = Table(["TIME", "EVENT", "ATTEMPT", "BY", "REVISION", "WHAT"])
+    for event in run.timeline {
+      let what = [event.code, event.message].compactMap(\.self).joined(separator: ": ")
+      table.add([
+        event.at.rfc3339, event.kind.rawValue, event.attempt.map { "\($0)" } ?? "-", event.actor ?? "-",
+        event.revision.map { "\($0)" } ?? "-", what.isEmpty ? "-" : what,
+      ])
+    }
+    table.print()
+  }
+
   /// What will become of a run by itself.
   static func next(of run: RunRecord) -> String {
     switch run.state {

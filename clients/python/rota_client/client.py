@@ -54,13 +54,17 @@ class Client:
         server: str = "127.0.0.1:7070",
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         credentials: grpc.ChannelCredentials | None = None,
+        user_id: str = "",
     ) -> None:
         """`server` is host:port of a server's gRPC, or `ipv4:host:port,host:port` for several, of which one is
         used while it can be reached. Nothing is sent before the first call.
 
         `credentials` turns TLS on, see `tls_credentials`.
+
+        `user_id` is who asks, for what is recorded of it; where clients show certificates, those say it instead.
         """
         self._timeout = timeout
+        self._metadata = (("rota-user-id", user_id),) if user_id else ()
         if credentials is None:
             self._channel = grpc.insecure_channel(server, options=_CHANNEL_OPTIONS)
         else:
@@ -123,7 +127,7 @@ class Client:
         ids or idempotency keys it is safe to send all again.
         """
         try:
-            return self._jobs.SubmitStream(iter(requests), timeout=timeout)
+            return self._jobs.SubmitStream(iter(requests), timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise rota_error(error) from error
 
@@ -515,7 +519,7 @@ class Client:
 
     def _call(self, method: Callable[..., Any], request: Message) -> Any:
         try:
-            return method(request, timeout=self._timeout)
+            return method(request, timeout=self._timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise rota_error(error) from error
 

@@ -34,6 +34,7 @@ typedef struct Rota__V1__Constraint Rota__V1__Constraint;
 typedef struct Rota__V1__Job Rota__V1__Job;
 typedef struct Rota__V1__ScheduleState Rota__V1__ScheduleState;
 typedef struct Rota__V1__Run Rota__V1__Run;
+typedef struct Rota__V1__RunEvent Rota__V1__RunEvent;
 typedef struct Rota__V1__Progress Rota__V1__Progress;
 typedef struct Rota__V1__Attempt Rota__V1__Attempt;
 typedef struct Rota__V1__ResourceUsage Rota__V1__ResourceUsage;
@@ -767,10 +768,15 @@ struct  Rota__V1__Job
    * The generation whose specification it took again; 0 where it is none.
    */
   int64_t revert_of;
+  /*
+   * Who paused it, and who asked for it to be cancelled, where that is known.
+   */
+  ProtobufCBinaryData paused_by;
+  ProtobufCBinaryData cancel_requested_by;
 };
 #define ROTA__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job__descriptor) \
-    , {0,NULL}, {0,NULL}, NULL, ROTA__V1__JOB_STATUS__JOB_STATUS_UNSPECIFIED, NULL, NULL, NULL, NULL, 0,NULL, 0, {0,NULL}, 0, {0,NULL}, NULL, {0,NULL}, 0,NULL, 0, NULL, {0,NULL}, NULL, NULL, {0,NULL}, 0 }
+    , {0,NULL}, {0,NULL}, NULL, ROTA__V1__JOB_STATUS__JOB_STATUS_UNSPECIFIED, NULL, NULL, NULL, NULL, 0,NULL, 0, {0,NULL}, 0, {0,NULL}, NULL, {0,NULL}, 0,NULL, 0, NULL, {0,NULL}, NULL, NULL, {0,NULL}, 0, {0,NULL}, {0,NULL} }
 
 
 /*
@@ -866,10 +872,52 @@ struct  Rota__V1__Run
    */
   ProtobufCBinaryData waits_for_worker;
   Google__Protobuf__Timestamp *waits_until;
+  /*
+   * What has happened to it, oldest first; only where one run is asked for.
+   */
+  size_t n_timeline;
+  Rota__V1__RunEvent **timeline;
 };
 #define ROTA__V1__RUN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__run__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED, NULL, NULL, NULL, NULL, 0, 0, 0,NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED, 0,NULL, {0,NULL}, {0,NULL}, {0,NULL}, NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED, NULL, NULL, NULL, NULL, 0, 0, 0,NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED, 0,NULL, {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL }
+
+
+/*
+ * Something that has happened to a run.
+ */
+struct  Rota__V1__RunEvent
+{
+  ProtobufCMessage base;
+  /*
+   * created, queued, blocked, assigned, started, checkpoint, lost, retried or ended.
+   */
+  ProtobufCBinaryData kind;
+  /*
+   * By the clock of the actor.
+   */
+  Google__Protobuf__Timestamp *at;
+  /*
+   * Who did it, or saw it: `server:s1`, `agent:a1` or `user:alice`; empty where that is not known.
+   */
+  ProtobufCBinaryData actor;
+  /*
+   * The attempt that it is about; 0 for none.
+   */
+  int32_t attempt;
+  /*
+   * Of a reason to wait: the code of the finding.
+   */
+  ProtobufCBinaryData code;
+  ProtobufCBinaryData message;
+  /*
+   * The etcd revision of the write that made it durable; 0 where that is not known.
+   */
+  int64_t revision;
+};
+#define ROTA__V1__RUN_EVENT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__run_event__descriptor) \
+    , {0,NULL}, NULL, {0,NULL}, 0, {0,NULL}, {0,NULL}, 0 }
 
 
 /*
@@ -1398,6 +1446,25 @@ Rota__V1__Run *
 void   rota__v1__run__free_unpacked
                      (Rota__V1__Run *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__RunEvent methods */
+void   rota__v1__run_event__init
+                     (Rota__V1__RunEvent         *message);
+size_t rota__v1__run_event__get_packed_size
+                     (const Rota__V1__RunEvent   *message);
+size_t rota__v1__run_event__pack
+                     (const Rota__V1__RunEvent   *message,
+                      uint8_t             *out);
+size_t rota__v1__run_event__pack_to_buffer
+                     (const Rota__V1__RunEvent   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__RunEvent *
+       rota__v1__run_event__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__run_event__free_unpacked
+                     (Rota__V1__RunEvent *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__Progress methods */
 void   rota__v1__progress__init
                      (Rota__V1__Progress         *message);
@@ -1581,6 +1648,9 @@ typedef void (*Rota__V1__ScheduleState_Closure)
 typedef void (*Rota__V1__Run_Closure)
                  (const Rota__V1__Run *message,
                   void *closure_data);
+typedef void (*Rota__V1__RunEvent_Closure)
+                 (const Rota__V1__RunEvent *message,
+                  void *closure_data);
 typedef void (*Rota__V1__Progress_Closure)
                  (const Rota__V1__Progress *message,
                   void *closure_data);
@@ -1636,6 +1706,7 @@ extern const ProtobufCMessageDescriptor rota__v1__constraint__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__job__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__schedule_state__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__run__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__run_event__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__progress__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__attempt__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__resource_usage__descriptor;
