@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import uuid
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 import grpc
 import pytest
 
-from cluster import Cluster, Server
+from cluster import CHECKOUT, Cluster, Server
 from processes import wait_until
 from rota_client import Client, RotaError, calendar, constraint, messages, noop_job, schedule, shell_job
 
@@ -73,6 +74,22 @@ def running(fleet: Cluster, agent: str, **more) -> str:
     job = fleet.client().submit(shell_job("sleep 120", constraints=on(agent), **more)).job_id
     wait_until(lambda: fleet.client().job(job).status == messages.JobStatus.JOB_STATUS_RUNNING, 20, f"{job} runs")
     return job
+
+
+# Documents
+
+
+def test_the_document_has_every_code_with_its_kind():
+    source = (CHECKOUT / "Sources/SchedulerCore/Explain/Finding.swift").read_text()
+    cases, kinds = source.split("public enum FindingCode", 1)[1].split("public var kind: Finding.Kind", 1)
+    codes_by_name = {
+        name: raw or name for name, raw in re.findall(r"^  case (\w+)(?: = \"(\w+)\")?$", cases, flags=re.M)
+    }
+    rows = dict(re.findall(r"^\| `(\w+)` \| (blocks|waits|tells) \|", (CHECKOUT / "docs/EXPLAIN.md").read_text(), re.M))
+    assert set(rows) == set(codes_by_name.values())
+    for names, kind in re.findall(r"case ([^:]*):\s*\.(blocks|waits|tells)", kinds):
+        for name in re.findall(r"\.(\w+)", names):
+            assert rows[codes_by_name[name]] == kind, name
 
 
 # Jobs

@@ -105,6 +105,28 @@ struct ExplainTests {
     #expect(try bench.explain(run).codes == ["assigned"])
   }
 
+  @Test func agentsOnWhichEverythingFails() throws {
+    var rules = LeaderMachine.Configuration()
+    (rules.judge.failures, rules.judge.jobs) = (2, 2)
+    var bench = LeaderBench(rules)
+    bench.connect("bad", session: 1, labels: ["x": "bad"])
+    bench.connect("good", session: 2, labels: ["x": "good"])
+    var said: UInt64 = 0
+    for (label, code) in [("bad", 1), ("good", 0), ("bad", 1)] {
+      let run = bench.submit { $0.constraints = [Constraint(label: "x", op: .equal, values: [label])] }
+      bench.settle()
+      said += label == "bad" ? 1 : 0
+      bench.say(
+        label == "bad" ? 1 : 2, label == "bad" ? said : 1, bench.ended(try bench.current(run), code: code))
+      bench.settle()
+    }
+    let run = bench.submit { $0.constraints = [Constraint(label: "x", op: .equal, values: ["bad"])] }
+    bench.settle()
+    let explanation = try bench.explain(run)
+    #expect(explanation.codes == ["agents_avoided"])
+    #expect(explanation.findings[0].message.contains("attempts on it failed"))
+  }
+
   @Test func manyNamesAreCut() throws {
     var bench = LeaderBench()
     for index in 0..<9 { bench.register("a\(index)") }
@@ -198,6 +220,19 @@ struct ExplainTests {
     #expect(try bench.explain(run.job).codes == ["cancelled", "ended"])
   }
 
+  @Test func anAgentThatIsGone() throws {
+    var bench = LeaderBench()
+    bench.connect("a", session: 1)
+    let run = bench.submit()
+    bench.settle()
+    bench.lapse("a")
+    let explanation = try bench.explain(run)
+    #expect(explanation.codes == ["agent_lost", "assigned"])
+    #expect(explanation.findings[0].facts["worker_id"] == "a")
+    bench.settle()
+    #expect(try bench.explain(run).codes == ["no_agents"])
+  }
+
   @Test func lostAgents() throws {
     var bench = LeaderBench()
     for index in 0..<12 { bench.connect("a\(index)", session: UInt64(index + 1)) }
@@ -285,6 +320,8 @@ struct ExplainJobTests {
     try bench.change(run.job) { $0.pausedAt = now }
     bench.settle()
     #expect(try bench.explain(run).codes == ["no_agents"])
+    #expect(try bench.explain(run.job).codes == ["no_agents"], "there is nothing left to be due")
+    try bench.change(run.job) { $0.nextRunTime = now.adding(milliseconds: 60_000) }
     #expect(try bench.explain(run.job).codes == ["paused", "no_agents"])
   }
 

@@ -92,6 +92,12 @@ struct RunTimelineTests {
     bench.settle()
     #expect(try bench.revision(of: run) == created)
     bench.pass(1)
+    let subject = RunSubject(
+      run: try #require(bench.etcd.runs[run]), job: try #require(bench.etcd.jobs[run.job]).record,
+      now: bench.now)
+    #expect(
+      try bench.machine.findings(of: subject, bench.server.cache).map(\.code) == ["no_agents"],
+      "a note that is being written is no decision")
     bench.settle()
     let timeline = try bench.timeline(of: run)
     #expect(timeline.map(\.kind) == [.created, .queued, .blocked])

@@ -18,7 +18,8 @@ public struct JobFindings: Sendable {
     if let requested = job.cancelRequestedAt { return [cancelled(since: requested)] }
     var findings: [Finding] = []
     if let since = job.pausedAt {
-      findings.append(paused(since: since))
+      // A pause keeps nothing from being due where nothing is.
+      if job.nextRunTime != nil || !job.spec.schedules.isEmpty { findings.append(paused(since: since)) }
     } else if let next = job.nextRunTime {
       findings.append(next > now ? notDue(next) : due(next, segment: segment, owner: owner))
     } else if let finding = waitsForEnd {

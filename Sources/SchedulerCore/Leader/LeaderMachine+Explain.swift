@@ -20,7 +20,9 @@ extension LeaderMachine {
     }
     guard subject.waitsForAgent else { return [] }
     // What was true before the decision is not what it waits for now.
-    if busyRuns.contains(subject.key) { return [beingWritten] }
+    if busyRuns.contains(subject.key), !waitNotes.beingWritten.contains(subject.key) {
+      return [beingWritten]
+    }
     return Self.waitingFinders.flatMap { $0(self, subject, cache) }
   }
 

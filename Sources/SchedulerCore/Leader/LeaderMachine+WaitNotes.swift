@@ -20,6 +20,8 @@ struct WaitNotes: Sendable {
   private var due = DeadlineHeap<RunKey>()
   private var allowance = Limits.perSecond
   private var filledAt = Timestamp.earliest
+  /// Runs whose note is on its way to etcd: that is no decision about them.
+  private(set) var beingWritten: Set<RunKey> = []
 
   /// When there is something to look at.
   var nextDeadline: Timestamp? { due.nextDeadline.map { allowance > 0 ? $0 : max($0, refillTime) } }
@@ -44,6 +46,12 @@ struct WaitNotes: Sendable {
 
   /// A run was looked at.
   mutating func spend() { allowance -= 1 }
+
+  /// A note is on its way.
+  mutating func write(_ run: RunKey) { beingWritten.insert(run) }
+
+  /// Whatever was on its way of a run has come to its end.
+  mutating func concluded(_ run: RunKey) { if !beingWritten.isEmpty { beingWritten.remove(run) } }
 }
 
 extension LeaderMachine {
@@ -63,6 +71,7 @@ extension LeaderMachine {
       let event = RunEvent(
         .blocked, at: now, actor: RunActor.server(serverID), code: first.code, message: first.message)
       transition(run, cache, now: now) { $0.history.add(event) }
+      waitNotes.write(key)
     }
     if let next = waitNotes.nextDeadline { deadlines.set(.waitNotes, at: next) }
   }

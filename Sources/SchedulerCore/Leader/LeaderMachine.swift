@@ -346,6 +346,7 @@ public struct LeaderMachine: Sendable {
       }
     case .transition(let record, let cargo):
       busyRuns.remove(record.key)
+      waitNotes.concluded(record.key)
       if outcome == .committed {
         if record.state.isTerminal { counters.finished += 1 }
         delivered(cargo, cache, now: now)
