@@ -1043,6 +1043,366 @@ void   rota__v1__revert_job_request__free_unpacked
   assert(message->base.descriptor == &rota__v1__revert_job_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__group_spec__init
+                     (Rota__V1__GroupSpec         *message)
+{
+  static const Rota__V1__GroupSpec init_value = ROTA__V1__GROUP_SPEC__INIT;
+  *message = init_value;
+}
+size_t rota__v1__group_spec__get_packed_size
+                     (const Rota__V1__GroupSpec *message)
+{
+  assert(message->base.descriptor == &rota__v1__group_spec__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__group_spec__pack
+                     (const Rota__V1__GroupSpec *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__group_spec__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__group_spec__pack_to_buffer
+                     (const Rota__V1__GroupSpec *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__group_spec__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__GroupSpec *
+       rota__v1__group_spec__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__GroupSpec *)
+     protobuf_c_message_unpack (&rota__v1__group_spec__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__group_spec__free_unpacked
+                     (Rota__V1__GroupSpec *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__group_spec__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__group__init
+                     (Rota__V1__Group         *message)
+{
+  static const Rota__V1__Group init_value = ROTA__V1__GROUP__INIT;
+  *message = init_value;
+}
+size_t rota__v1__group__get_packed_size
+                     (const Rota__V1__Group *message)
+{
+  assert(message->base.descriptor == &rota__v1__group__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__group__pack
+                     (const Rota__V1__Group *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__group__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__group__pack_to_buffer
+                     (const Rota__V1__Group *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__group__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Group *
+       rota__v1__group__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Group *)
+     protobuf_c_message_unpack (&rota__v1__group__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__group__free_unpacked
+                     (Rota__V1__Group *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__group__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__put_group_request__init
+                     (Rota__V1__PutGroupRequest         *message)
+{
+  static const Rota__V1__PutGroupRequest init_value = ROTA__V1__PUT_GROUP_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__put_group_request__get_packed_size
+                     (const Rota__V1__PutGroupRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__put_group_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__put_group_request__pack
+                     (const Rota__V1__PutGroupRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__put_group_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__put_group_request__pack_to_buffer
+                     (const Rota__V1__PutGroupRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__put_group_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__PutGroupRequest *
+       rota__v1__put_group_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__PutGroupRequest *)
+     protobuf_c_message_unpack (&rota__v1__put_group_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__put_group_request__free_unpacked
+                     (Rota__V1__PutGroupRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__put_group_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__get_group_request__init
+                     (Rota__V1__GetGroupRequest         *message)
+{
+  static const Rota__V1__GetGroupRequest init_value = ROTA__V1__GET_GROUP_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__get_group_request__get_packed_size
+                     (const Rota__V1__GetGroupRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__get_group_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__get_group_request__pack
+                     (const Rota__V1__GetGroupRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__get_group_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__get_group_request__pack_to_buffer
+                     (const Rota__V1__GetGroupRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__get_group_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__GetGroupRequest *
+       rota__v1__get_group_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__GetGroupRequest *)
+     protobuf_c_message_unpack (&rota__v1__get_group_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__get_group_request__free_unpacked
+                     (Rota__V1__GetGroupRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__get_group_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__list_groups_request__init
+                     (Rota__V1__ListGroupsRequest         *message)
+{
+  static const Rota__V1__ListGroupsRequest init_value = ROTA__V1__LIST_GROUPS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__list_groups_request__get_packed_size
+                     (const Rota__V1__ListGroupsRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__list_groups_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__list_groups_request__pack
+                     (const Rota__V1__ListGroupsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__list_groups_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__list_groups_request__pack_to_buffer
+                     (const Rota__V1__ListGroupsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__list_groups_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__ListGroupsRequest *
+       rota__v1__list_groups_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__ListGroupsRequest *)
+     protobuf_c_message_unpack (&rota__v1__list_groups_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__list_groups_request__free_unpacked
+                     (Rota__V1__ListGroupsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__list_groups_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__list_groups_response__init
+                     (Rota__V1__ListGroupsResponse         *message)
+{
+  static const Rota__V1__ListGroupsResponse init_value = ROTA__V1__LIST_GROUPS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t rota__v1__list_groups_response__get_packed_size
+                     (const Rota__V1__ListGroupsResponse *message)
+{
+  assert(message->base.descriptor == &rota__v1__list_groups_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__list_groups_response__pack
+                     (const Rota__V1__ListGroupsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__list_groups_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__list_groups_response__pack_to_buffer
+                     (const Rota__V1__ListGroupsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__list_groups_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__ListGroupsResponse *
+       rota__v1__list_groups_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__ListGroupsResponse *)
+     protobuf_c_message_unpack (&rota__v1__list_groups_response__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__list_groups_response__free_unpacked
+                     (Rota__V1__ListGroupsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__list_groups_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__delete_group_request__init
+                     (Rota__V1__DeleteGroupRequest         *message)
+{
+  static const Rota__V1__DeleteGroupRequest init_value = ROTA__V1__DELETE_GROUP_REQUEST__INIT;
+  *message = init_value;
+}
+size_t rota__v1__delete_group_request__get_packed_size
+                     (const Rota__V1__DeleteGroupRequest *message)
+{
+  assert(message->base.descriptor == &rota__v1__delete_group_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__delete_group_request__pack
+                     (const Rota__V1__DeleteGroupRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__delete_group_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__delete_group_request__pack_to_buffer
+                     (const Rota__V1__DeleteGroupRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__delete_group_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__DeleteGroupRequest *
+       rota__v1__delete_group_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__DeleteGroupRequest *)
+     protobuf_c_message_unpack (&rota__v1__delete_group_request__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__delete_group_request__free_unpacked
+                     (Rota__V1__DeleteGroupRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__delete_group_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__delete_group_response__init
+                     (Rota__V1__DeleteGroupResponse         *message)
+{
+  static const Rota__V1__DeleteGroupResponse init_value = ROTA__V1__DELETE_GROUP_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t rota__v1__delete_group_response__get_packed_size
+                     (const Rota__V1__DeleteGroupResponse *message)
+{
+  assert(message->base.descriptor == &rota__v1__delete_group_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__delete_group_response__pack
+                     (const Rota__V1__DeleteGroupResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__delete_group_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__delete_group_response__pack_to_buffer
+                     (const Rota__V1__DeleteGroupResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__delete_group_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__DeleteGroupResponse *
+       rota__v1__delete_group_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__DeleteGroupResponse *)
+     protobuf_c_message_unpack (&rota__v1__delete_group_response__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__delete_group_response__free_unpacked
+                     (Rota__V1__DeleteGroupResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__delete_group_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor rota__v1__submit_request__field_descriptors[7] =
 {
   {
@@ -2697,6 +3057,550 @@ const ProtobufCMessageDescriptor rota__v1__revert_job_request__descriptor =
   (ProtobufCMessageInit) rota__v1__revert_job_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor rota__v1__group_spec__field_descriptors[3] =
+{
+  {
+    "limit",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__GroupSpec, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "description",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__GroupSpec, description),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "labels",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__GroupSpec, n_labels),
+    offsetof(Rota__V1__GroupSpec, labels),
+    &rota__v1__map_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__group_spec__field_indices_by_name[] = {
+  1,   /* field[1] = description */
+  2,   /* field[2] = labels */
+  0,   /* field[0] = limit */
+};
+static const ProtobufCIntRange rota__v1__group_spec__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__group_spec__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.GroupSpec",
+  "GroupSpec",
+  "Rota__V1__GroupSpec",
+  "rota.v1",
+  sizeof(Rota__V1__GroupSpec),
+  3,
+  rota__v1__group_spec__field_descriptors,
+  rota__v1__group_spec__field_indices_by_name,
+  1,  rota__v1__group_spec__number_ranges,
+  (ProtobufCMessageInit) rota__v1__group_spec__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__group__field_descriptors[9] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Group, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Group, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spec",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Group, spec),
+    &rota__v1__group_spec__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "generation",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Group, generation),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "etag",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Group, etag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_at",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Group, created_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "updated_at",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Group, updated_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "running",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Group, running),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waiting",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Group, waiting),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__group__field_indices_by_name[] = {
+  5,   /* field[5] = created_at */
+  4,   /* field[4] = etag */
+  3,   /* field[3] = generation */
+  1,   /* field[1] = name */
+  0,   /* field[0] = namespace */
+  7,   /* field[7] = running */
+  2,   /* field[2] = spec */
+  6,   /* field[6] = updated_at */
+  8,   /* field[8] = waiting */
+};
+static const ProtobufCIntRange rota__v1__group__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor rota__v1__group__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Group",
+  "Group",
+  "Rota__V1__Group",
+  "rota.v1",
+  sizeof(Rota__V1__Group),
+  9,
+  rota__v1__group__field_descriptors,
+  rota__v1__group__field_indices_by_name,
+  1,  rota__v1__group__number_ranges,
+  (ProtobufCMessageInit) rota__v1__group__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__put_group_request__field_descriptors[5] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__PutGroupRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__PutGroupRequest, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spec",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__PutGroupRequest, spec),
+    &rota__v1__group_spec__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "if_match",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__PutGroupRequest, if_match),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "idempotency_key",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__PutGroupRequest, idempotency_key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__put_group_request__field_indices_by_name[] = {
+  4,   /* field[4] = idempotency_key */
+  3,   /* field[3] = if_match */
+  1,   /* field[1] = name */
+  0,   /* field[0] = namespace */
+  2,   /* field[2] = spec */
+};
+static const ProtobufCIntRange rota__v1__put_group_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor rota__v1__put_group_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.PutGroupRequest",
+  "PutGroupRequest",
+  "Rota__V1__PutGroupRequest",
+  "rota.v1",
+  sizeof(Rota__V1__PutGroupRequest),
+  5,
+  rota__v1__put_group_request__field_descriptors,
+  rota__v1__put_group_request__field_indices_by_name,
+  1,  rota__v1__put_group_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__put_group_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__get_group_request__field_descriptors[2] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__GetGroupRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__GetGroupRequest, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__get_group_request__field_indices_by_name[] = {
+  1,   /* field[1] = name */
+  0,   /* field[0] = namespace */
+};
+static const ProtobufCIntRange rota__v1__get_group_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rota__v1__get_group_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.GetGroupRequest",
+  "GetGroupRequest",
+  "Rota__V1__GetGroupRequest",
+  "rota.v1",
+  sizeof(Rota__V1__GetGroupRequest),
+  2,
+  rota__v1__get_group_request__field_descriptors,
+  rota__v1__get_group_request__field_indices_by_name,
+  1,  rota__v1__get_group_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__get_group_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__list_groups_request__field_descriptors[3] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListGroupsRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_size",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListGroupsRequest, page_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_token",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListGroupsRequest, page_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__list_groups_request__field_indices_by_name[] = {
+  0,   /* field[0] = namespace */
+  1,   /* field[1] = page_size */
+  2,   /* field[2] = page_token */
+};
+static const ProtobufCIntRange rota__v1__list_groups_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__list_groups_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.ListGroupsRequest",
+  "ListGroupsRequest",
+  "Rota__V1__ListGroupsRequest",
+  "rota.v1",
+  sizeof(Rota__V1__ListGroupsRequest),
+  3,
+  rota__v1__list_groups_request__field_descriptors,
+  rota__v1__list_groups_request__field_indices_by_name,
+  1,  rota__v1__list_groups_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__list_groups_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__list_groups_response__field_descriptors[2] =
+{
+  {
+    "groups",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__ListGroupsResponse, n_groups),
+    offsetof(Rota__V1__ListGroupsResponse, groups),
+    &rota__v1__group__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__ListGroupsResponse, next_page_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__list_groups_response__field_indices_by_name[] = {
+  0,   /* field[0] = groups */
+  1,   /* field[1] = next_page_token */
+};
+static const ProtobufCIntRange rota__v1__list_groups_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rota__v1__list_groups_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.ListGroupsResponse",
+  "ListGroupsResponse",
+  "Rota__V1__ListGroupsResponse",
+  "rota.v1",
+  sizeof(Rota__V1__ListGroupsResponse),
+  2,
+  rota__v1__list_groups_response__field_descriptors,
+  rota__v1__list_groups_response__field_indices_by_name,
+  1,  rota__v1__list_groups_response__number_ranges,
+  (ProtobufCMessageInit) rota__v1__list_groups_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__delete_group_request__field_descriptors[3] =
+{
+  {
+    "namespace",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DeleteGroupRequest, namespace_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DeleteGroupRequest, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "if_match",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DeleteGroupRequest, if_match),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__delete_group_request__field_indices_by_name[] = {
+  2,   /* field[2] = if_match */
+  1,   /* field[1] = name */
+  0,   /* field[0] = namespace */
+};
+static const ProtobufCIntRange rota__v1__delete_group_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__delete_group_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.DeleteGroupRequest",
+  "DeleteGroupRequest",
+  "Rota__V1__DeleteGroupRequest",
+  "rota.v1",
+  sizeof(Rota__V1__DeleteGroupRequest),
+  3,
+  rota__v1__delete_group_request__field_descriptors,
+  rota__v1__delete_group_request__field_indices_by_name,
+  1,  rota__v1__delete_group_request__number_ranges,
+  (ProtobufCMessageInit) rota__v1__delete_group_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define rota__v1__delete_group_response__field_descriptors NULL
+#define rota__v1__delete_group_response__field_indices_by_name NULL
+#define rota__v1__delete_group_response__number_ranges NULL
+const ProtobufCMessageDescriptor rota__v1__delete_group_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.DeleteGroupResponse",
+  "DeleteGroupResponse",
+  "Rota__V1__DeleteGroupResponse",
+  "rota.v1",
+  sizeof(Rota__V1__DeleteGroupResponse),
+  0,
+  rota__v1__delete_group_response__field_descriptors,
+  rota__v1__delete_group_response__field_indices_by_name,
+  0,  rota__v1__delete_group_response__number_ranges,
+  (ProtobufCMessageInit) rota__v1__delete_group_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCMethodDescriptor rota__v1__jobs__method_descriptors[16] =
 {
   { "Submit", &rota__v1__submit_request__descriptor, &rota__v1__submit_response__descriptor },
@@ -2878,5 +3782,68 @@ void rota__v1__jobs__init (Rota__V1__Jobs_Service *service,
 {
   protobuf_c_service_generated_init (&service->base,
                                      &rota__v1__jobs__descriptor,
+                                     (ProtobufCServiceDestroy) destroy);
+}
+static const ProtobufCMethodDescriptor rota__v1__groups__method_descriptors[4] =
+{
+  { "Put", &rota__v1__put_group_request__descriptor, &rota__v1__group__descriptor },
+  { "Get", &rota__v1__get_group_request__descriptor, &rota__v1__group__descriptor },
+  { "List", &rota__v1__list_groups_request__descriptor, &rota__v1__list_groups_response__descriptor },
+  { "Delete", &rota__v1__delete_group_request__descriptor, &rota__v1__delete_group_response__descriptor },
+};
+const unsigned rota__v1__groups__method_indices_by_name[] = {
+  3,        /* Delete */
+  1,        /* Get */
+  2,        /* List */
+  0         /* Put */
+};
+const ProtobufCServiceDescriptor rota__v1__groups__descriptor =
+{
+  PROTOBUF_C__SERVICE_DESCRIPTOR_MAGIC,
+  "rota.v1.Groups",
+  "Groups",
+  "Rota__V1__Groups",
+  "rota.v1",
+  4,
+  rota__v1__groups__method_descriptors,
+  rota__v1__groups__method_indices_by_name
+};
+void rota__v1__groups__put(ProtobufCService *service,
+                           const Rota__V1__PutGroupRequest *input,
+                           Rota__V1__Group_Closure closure,
+                           void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__groups__descriptor);
+  service->invoke(service, 0, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__groups__get(ProtobufCService *service,
+                           const Rota__V1__GetGroupRequest *input,
+                           Rota__V1__Group_Closure closure,
+                           void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__groups__descriptor);
+  service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__groups__list(ProtobufCService *service,
+                            const Rota__V1__ListGroupsRequest *input,
+                            Rota__V1__ListGroupsResponse_Closure closure,
+                            void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__groups__descriptor);
+  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__groups__delete(ProtobufCService *service,
+                              const Rota__V1__DeleteGroupRequest *input,
+                              Rota__V1__DeleteGroupResponse_Closure closure,
+                              void *closure_data)
+{
+  assert(service->descriptor == &rota__v1__groups__descriptor);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void rota__v1__groups__init (Rota__V1__Groups_Service *service,
+                             Rota__V1__Groups_ServiceDestroy destroy)
+{
+  protobuf_c_service_generated_init (&service->base,
+                                     &rota__v1__groups__descriptor,
                                      (ProtobufCServiceDestroy) destroy);
 }

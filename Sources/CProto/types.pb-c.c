@@ -53,6 +53,51 @@ void   rota__v1__job_spec__free_unpacked
   assert(message->base.descriptor == &rota__v1__job_spec__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__concurrency__init
+                     (Rota__V1__Concurrency         *message)
+{
+  static const Rota__V1__Concurrency init_value = ROTA__V1__CONCURRENCY__INIT;
+  *message = init_value;
+}
+size_t rota__v1__concurrency__get_packed_size
+                     (const Rota__V1__Concurrency *message)
+{
+  assert(message->base.descriptor == &rota__v1__concurrency__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__concurrency__pack
+                     (const Rota__V1__Concurrency *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__concurrency__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__concurrency__pack_to_buffer
+                     (const Rota__V1__Concurrency *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__concurrency__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Concurrency *
+       rota__v1__concurrency__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Concurrency *)
+     protobuf_c_message_unpack (&rota__v1__concurrency__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__concurrency__free_unpacked
+                     (Rota__V1__Concurrency *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__concurrency__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__task_limits__init
                      (Rota__V1__TaskLimits         *message)
 {
@@ -1088,7 +1133,7 @@ void   rota__v1__map_entry__free_unpacked
   assert(message->base.descriptor == &rota__v1__map_entry__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[27] =
+static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[30] =
 {
   {
     "user_id",
@@ -1403,6 +1448,42 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[27] 
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "concurrency",
+    41,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, concurrency),
+    &rota__v1__concurrency__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_running",
+    42,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, max_running),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "start_deadline",
+    43,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, start_deadline),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "labels",
     46,
     PROTOBUF_C_LABEL_REPEATED,
@@ -1418,15 +1499,17 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[27] 
 static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   23,   /* field[23] = agent_loss_wait */
   11,   /* field[11] = backoff */
+  26,   /* field[26] = concurrency */
   13,   /* field[13] = constraints */
   6,   /* field[6] = env */
   1,   /* field[1] = exec */
   14,   /* field[14] = execution_time */
   3,   /* field[3] = http */
   9,   /* field[9] = kill_grace */
-  26,   /* field[26] = labels */
+  29,   /* field[29] = labels */
   24,   /* field[24] = limits */
   10,   /* field[10] = max_retries */
+  27,   /* field[27] = max_running */
   17,   /* field[17] = misfire */
   21,   /* field[21] = no_retry_on */
   4,   /* field[4] = noop */
@@ -1438,19 +1521,21 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   25,   /* field[25] = run_as */
   16,   /* field[16] = schedules */
   2,   /* field[2] = shell */
+  28,   /* field[28] = start_deadline */
   5,   /* field[5] = task */
   8,   /* field[8] = timeout */
   22,   /* field[22] = total_timeout */
   0,   /* field[0] = user_id */
   7,   /* field[7] = working_directory */
 };
-static const ProtobufCIntRange rota__v1__job_spec__number_ranges[4 + 1] =
+static const ProtobufCIntRange rota__v1__job_spec__number_ranges[5 + 1] =
 {
   { 1, 0 },
   { 10, 1 },
   { 20, 6 },
-  { 46, 26 },
-  { 0, 27 }
+  { 41, 26 },
+  { 46, 29 },
+  { 0, 30 }
 };
 const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
 {
@@ -1460,11 +1545,75 @@ const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
   "Rota__V1__JobSpec",
   "rota.v1",
   sizeof(Rota__V1__JobSpec),
-  27,
+  30,
   rota__v1__job_spec__field_descriptors,
   rota__v1__job_spec__field_indices_by_name,
-  4,  rota__v1__job_spec__number_ranges,
+  5,  rota__v1__job_spec__number_ranges,
   (ProtobufCMessageInit) rota__v1__job_spec__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__concurrency__field_descriptors[3] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Concurrency, key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Concurrency, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "when_full",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Concurrency, when_full),
+    &rota__v1__when_full__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__concurrency__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  1,   /* field[1] = limit */
+  2,   /* field[2] = when_full */
+};
+static const ProtobufCIntRange rota__v1__concurrency__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__concurrency__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Concurrency",
+  "Concurrency",
+  "Rota__V1__Concurrency",
+  "rota.v1",
+  sizeof(Rota__V1__Concurrency),
+  3,
+  rota__v1__concurrency__field_descriptors,
+  rota__v1__concurrency__field_indices_by_name,
+  1,  rota__v1__concurrency__number_ranges,
+  (ProtobufCMessageInit) rota__v1__concurrency__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__task_limits__field_descriptors[3] =
@@ -2710,7 +2859,7 @@ const ProtobufCMessageDescriptor rota__v1__schedule_state__descriptor =
   (ProtobufCMessageInit) rota__v1__schedule_state__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[24] =
+static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[25] =
 {
   {
     "namespace",
@@ -2989,6 +3138,18 @@ static const ProtobufCFieldDescriptor rota__v1__run__field_descriptors[24] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "group",
+    40,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Run, group),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "timeline",
     50,
     PROTOBUF_C_LABEL_REPEATED,
@@ -3009,6 +3170,7 @@ static const unsigned rota__v1__run__field_indices_by_name[] = {
   5,   /* field[5] = created_at */
   9,   /* field[9] = fence */
   6,   /* field[6] = finished_at */
+  23,   /* field[23] = group */
   1,   /* field[1] = job_id */
   11,   /* field[11] = message */
   0,   /* field[0] = namespace */
@@ -3022,16 +3184,17 @@ static const unsigned rota__v1__run__field_indices_by_name[] = {
   2,   /* field[2] = run_id */
   4,   /* field[4] = scheduled_time */
   3,   /* field[3] = state */
-  23,   /* field[23] = timeline */
+  24,   /* field[24] = timeline */
   17,   /* field[17] = trigger */
   21,   /* field[21] = waits_for_worker */
   22,   /* field[22] = waits_until */
 };
-static const ProtobufCIntRange rota__v1__run__number_ranges[2 + 1] =
+static const ProtobufCIntRange rota__v1__run__number_ranges[3 + 1] =
 {
   { 1, 0 },
-  { 50, 23 },
-  { 0, 24 }
+  { 40, 23 },
+  { 50, 24 },
+  { 0, 25 }
 };
 const ProtobufCMessageDescriptor rota__v1__run__descriptor =
 {
@@ -3041,10 +3204,10 @@ const ProtobufCMessageDescriptor rota__v1__run__descriptor =
   "Rota__V1__Run",
   "rota.v1",
   sizeof(Rota__V1__Run),
-  24,
+  25,
   rota__v1__run__field_descriptors,
   rota__v1__run__field_indices_by_name,
-  2,  rota__v1__run__number_ranges,
+  3,  rota__v1__run__number_ranges,
   (ProtobufCMessageInit) rota__v1__run__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -4002,6 +4165,38 @@ const ProtobufCMessageDescriptor rota__v1__map_entry__descriptor =
   (ProtobufCMessageInit) rota__v1__map_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCEnumValue rota__v1__when_full__enum_values_by_number[4] =
+{
+  { "WHEN_FULL_UNSPECIFIED", "ROTA__V1__WHEN_FULL__WHEN_FULL_UNSPECIFIED", 0 },
+  { "WHEN_FULL_WAIT", "ROTA__V1__WHEN_FULL__WHEN_FULL_WAIT", 1 },
+  { "WHEN_FULL_SKIP", "ROTA__V1__WHEN_FULL__WHEN_FULL_SKIP", 2 },
+  { "WHEN_FULL_CANCEL_OLDEST", "ROTA__V1__WHEN_FULL__WHEN_FULL_CANCEL_OLDEST", 3 },
+};
+static const ProtobufCIntRange rota__v1__when_full__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex rota__v1__when_full__enum_values_by_name[4] =
+{
+  { "WHEN_FULL_CANCEL_OLDEST", 3 },
+  { "WHEN_FULL_SKIP", 2 },
+  { "WHEN_FULL_UNSPECIFIED", 0 },
+  { "WHEN_FULL_WAIT", 1 },
+};
+const ProtobufCEnumDescriptor rota__v1__when_full__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.WhenFull",
+  "WhenFull",
+  "Rota__V1__WhenFull",
+  "rota.v1",
+  4,
+  rota__v1__when_full__enum_values_by_number,
+  4,
+  rota__v1__when_full__enum_values_by_name,
+  1,
+  rota__v1__when_full__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
 static const ProtobufCEnumValue rota__v1__frequency__enum_values_by_number[6] =
 {
   { "FREQUENCY_UNSPECIFIED", "ROTA__V1__FREQUENCY__FREQUENCY_UNSPECIFIED", 0 },
@@ -4306,7 +4501,7 @@ const ProtobufCEnumDescriptor rota__v1__job_status__descriptor =
   rota__v1__job_status__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue rota__v1__run_state__enum_values_by_number[8] =
+static const ProtobufCEnumValue rota__v1__run_state__enum_values_by_number[9] =
 {
   { "RUN_STATE_UNSPECIFIED", "ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED", 0 },
   { "RUN_STATE_QUEUED", "ROTA__V1__RUN_STATE__RUN_STATE_QUEUED", 1 },
@@ -4316,11 +4511,12 @@ static const ProtobufCEnumValue rota__v1__run_state__enum_values_by_number[8] =
   { "RUN_STATE_COMPLETED", "ROTA__V1__RUN_STATE__RUN_STATE_COMPLETED", 5 },
   { "RUN_STATE_FAILED", "ROTA__V1__RUN_STATE__RUN_STATE_FAILED", 6 },
   { "RUN_STATE_CANCELLED", "ROTA__V1__RUN_STATE__RUN_STATE_CANCELLED", 7 },
+  { "RUN_STATE_SKIPPED", "ROTA__V1__RUN_STATE__RUN_STATE_SKIPPED", 8 },
 };
 static const ProtobufCIntRange rota__v1__run_state__value_ranges[] = {
-{0, 0},{0, 8}
+{0, 0},{0, 9}
 };
-static const ProtobufCEnumValueIndex rota__v1__run_state__enum_values_by_name[8] =
+static const ProtobufCEnumValueIndex rota__v1__run_state__enum_values_by_name[9] =
 {
   { "RUN_STATE_ASSIGNED", 3 },
   { "RUN_STATE_CANCELLED", 7 },
@@ -4329,6 +4525,7 @@ static const ProtobufCEnumValueIndex rota__v1__run_state__enum_values_by_name[8]
   { "RUN_STATE_QUEUED", 1 },
   { "RUN_STATE_RETRYING", 2 },
   { "RUN_STATE_RUNNING", 4 },
+  { "RUN_STATE_SKIPPED", 8 },
   { "RUN_STATE_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor rota__v1__run_state__descriptor =
@@ -4338,9 +4535,9 @@ const ProtobufCEnumDescriptor rota__v1__run_state__descriptor =
   "RunState",
   "Rota__V1__RunState",
   "rota.v1",
-  8,
+  9,
   rota__v1__run_state__enum_values_by_number,
-  8,
+  9,
   rota__v1__run_state__enum_values_by_name,
   1,
   rota__v1__run_state__value_ranges,

@@ -87,6 +87,8 @@ enum ServerLimits {
   static let noteBytes = 1_024
   /// Calendars in the cluster; every server keeps all of them.
   static let calendars = 10_000
+  /// Objects of concurrency groups in the cluster; every server keeps all of them.
+  static let groups = 10_000
   /// How many of the jobs that name a calendar are named where it cannot be deleted.
   static let namedJobs = 3
   /// How often a compare-and-swap of a caller's is tried.
@@ -104,6 +106,8 @@ enum ServerLimits {
   /// What a caller is told to wait before it tries again where the server is overloaded or not available; whole
   /// seconds.
   static let retryDelay: Duration = .seconds(1)
+  /// The same where a namespace has used up its quota: something has to end first.
+  static let quotaRetryDelay: Duration = .seconds(10)
   /// The same where etcd has no space left: it takes a while to heal.
   static let noSpaceRetryDelay: Duration = .seconds(10)
   /// The longest sentence and the longest path of a field in the status of a gRPC call. Together, twice and encoded,

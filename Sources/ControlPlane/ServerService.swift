@@ -30,8 +30,9 @@ public final class ServerService: Service {
     let record = serverRecord(grpcPort: grpc.port)
     let rest = RESTServer(
       configuration: configuration, jobs: parts.jobs, runs: parts.runs, fleet: parts.fleet,
-      calendars: parts.calendars,
+      calendars: parts.calendars, groups: parts.groups,
       events: parts.events, cluster: parts.cluster, lookahead: parts.lookahead, backfills: parts.backfills,
+      quotas: parts.quotas,
       replica: parts.replica, metrics: parts.metrics, pipeline: parts.pipeline, sessions: parts.sessions,
       storage: parts.storage, logger: logger)
     let candidate = Candidate(
@@ -148,9 +149,11 @@ private struct ServerParts: Sendable {
   let runs: RunService
   let fleet: FleetService
   let calendars: CalendarService
+  let groups: GroupService
   let cluster: ClusterService
   let lookahead: LookaheadService
   let backfills: BackfillService
+  let quotas: QuotaService
   let health: ServerHealth
   let methods: [RPCMethod]
 
@@ -184,6 +187,8 @@ private struct ServerParts: Sendable {
     calendars = CalendarService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, zones: configuration.zones,
       logger: logger)
+    groups = GroupService(
+      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, logger: logger)
     events = EventService(
       replica: replica, barrier: barrier, hub: changes, decoder: decoder,
       history: EventHistory(
@@ -208,9 +213,12 @@ private struct ServerParts: Sendable {
     backfills = BackfillService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, zones: configuration.zones,
       logger: logger)
+    quotas = QuotaService(
+      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, logger: logger)
     let services = GRPCServices(
-      jobs: jobs, runs: runs, fleet: fleet, events: events, calendars: calendars, cluster: cluster,
-      lookahead: lookahead, backfills: backfills, gate: gate, replica: replica)
+      jobs: jobs, runs: runs, fleet: fleet, events: events, calendars: calendars, groups: groups,
+      cluster: cluster, lookahead: lookahead, backfills: backfills, gate: gate, quotas: quotas,
+      replica: replica)
     let api = services.methods + agents.methods
     let reflection = ReflectionService(services: api.services + [HealthService.name])
     let board = HealthBoard(services: reflection.services)

@@ -29,6 +29,7 @@ live_clusters: list["Cluster"] = []
 SUBCOMMANDS = {
     "agents": ("list", "drain", "undrain"),
     "backfill": ("create", "list", "get", "cancel"),
+    "quotas": ("put", "show", "list", "delete"),
     "calendar": ("put", "get", "list", "delete"),
     "job": ("show", "history"),
     "versions": ("list", "show", "diff"),

@@ -25,8 +25,16 @@ def hourly_instead_of_yearly(client: Client) -> str:
     return client.update(yearly(client), noop_job(schedules=[schedule(every=3600)])).job_id
 
 
+def put_group(client: Client) -> str:
+    return client.put_group(f"g-{uuid.uuid4().hex[:12]}", 2).name
+
+
 def put_calendar(client: Client) -> str:
     return client.put_calendar(f"c-{uuid.uuid4().hex[:12]}", calendar(days=["12-25"])).name
+
+
+def put_quota(client: Client) -> str:
+    return client.put_quota(f"n-{uuid.uuid4().hex[:12]}", messages.QuotaSpec(max_jobs=7)).namespace
 
 
 def start_backfill(client: Client) -> messages.Backfill:
@@ -60,7 +68,15 @@ CALLS: dict[str, Callable[[Client, str], object]] = {
     "Calendars.Put": lambda client, job: put_calendar(client),
     "Calendars.Get": lambda client, job: client.calendar(put_calendar(client)).spec.days == ["12-25"],
     "Calendars.List": lambda client, job: put_calendar(client) in {entry.name for entry in client.calendars()},
+    "Groups.Put": lambda client, job: put_group(client),
+    "Groups.Get": lambda client, job: client.group(put_group(client)).spec.limit == 2,
+    "Groups.List": lambda client, job: put_group(client) in {entry.name for entry in client.groups()},
+    "Groups.Delete": lambda client, job: client.delete_group(put_group(client)) is None,
     "Calendars.Delete": lambda client, job: client.delete_calendar(put_calendar(client)) is None,
+    "Quotas.Put": lambda client, job: put_quota(client),
+    "Quotas.Get": lambda client, job: client.quota(put_quota(client)).spec.max_jobs == 7,
+    "Quotas.List": lambda client, job: put_quota(client) in {entry.namespace for entry in client.quotas()},
+    "Quotas.Delete": lambda client, job: client.delete_quota(put_quota(client)) is None,
     "Schedules.Preview": lambda client, job: len(
         client.preview(messages.PreviewRequest(job_id=yearly(client), count=3)).occurrences
     ) == 3,
@@ -105,6 +121,7 @@ def test_the_calls_are_all_that_the_contract_has():
         messages.ListAgentsRequest,
         messages.Change,
         messages.Calendar,
+        messages.Quota,
         messages.ClusterInfo,
     )
     services = {

@@ -20,7 +20,9 @@ COMMANDS += ["certs init", "certs issue", "certs show"]
 COMMANDS += ["checkpoint put", "checkpoint get"]
 COMMANDS += ["versions diff", "versions show", "versions list", "versions", "revert", "job history"]
 COMMANDS += ["calendar put", "calendar get", "calendar list", "calendar delete"]
+COMMANDS += ["groups put", "groups list", "groups get", "groups delete"]
 COMMANDS += ["apply", "diff", "export"]
+COMMANDS += ["quotas put", "quotas show", "quotas list", "quotas delete"]
 COMMANDS += ["next", "forecast", "cluster", "backfill list", "backfill get", "backfill cancel", "backfill"]
 # The flags of a command that is the first of its own commands are in that one's help.
 HELP = {"backfill": "backfill create", "job": "job show", "versions": "versions list"}

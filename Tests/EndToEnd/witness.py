@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -51,16 +51,21 @@ class RunWatch:
             created["/".join(key.split("/")[-2:])].add(value["create_revision"])
         return Counter({run: len(revisions) for run, revisions in created.items()})
 
-    def peaks(self, states: Collection[str]) -> Counter[str]:
-        """Of each job, how many of its runs have been in one of these states at once, at most."""
+    def peaks(
+        self, states: Collection[str], place: Callable[[str, dict[str, Any]], str | None] = lambda job, record: job
+    ) -> Counter[str]:
+        """Of each job, or of what `place` says of a job and a run's record, how many runs have been in one of these states
+        at once, at most.
+        """
         inside: dict[str, set[str]] = defaultdict(set)
         most: Counter[str] = Counter()
         for _, together in groupby(self.changes(), key=lambda change: change[2]["mod_revision"]):
             touched = set()
             for key, record, _ in together:
-                job, run = key.split("/")[-2:]
-                (inside[job].add if record["state"] in states else inside[job].discard)(run)
-                touched.add(job)
+                if (where := place(key.split("/")[-2], record)) is None:
+                    continue
+                (inside[where].add if record["state"] in states else inside[where].discard)(key)
+                touched.add(where)
             for job in touched:
                 most[job] = max(most[job], len(inside[job]))
         return most

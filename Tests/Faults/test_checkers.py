@@ -102,6 +102,7 @@ def good() -> Story:
         story.task(what, "steps/r", 1, at, "a2", step)
     _failing_jobs(story, a2)
     _losses_and_drains(story)
+    _groups(story, a2)
     read: dict[str, Any] = {"job": "moved", "server": "s2", "outcome": "ok", "found": True, "cancelled": False}
     story.add("op", op="read", begin=3, end=4, status="running", revision=7, runs={"r": "running"}, **read)
     story.add("op", op="read", begin=5, end=6, status="completed", revision=7, runs={"r": "completed"}, **read)
@@ -123,6 +124,37 @@ def _failing_jobs(story: Story, a2: int) -> None:
     begun = {**record("queued", []), "retry_of": "r", "fence": 1}
     tried = {**record("assigned", [attempt(1, "a2", a2)]), "retry_of": "r", "fence": 2}
     story.run("again", "r-r001", [begun, tried, {**failed, "retry_of": "r", "fence": 2}])
+
+
+def _groups(story: Story, a2: int) -> None:
+    """Two runs of a concurrency group one after the other; of a job that allows two at once, two beside each other."""
+    spec = {"concurrency": {"key": "g"}}
+    done = attempt(1, "a2", a2, **DONE)
+    for n, job in enumerate(("one", "two")):
+        marker = f"grouped-1-{n}"
+        story.job(marker, job, **{"class": "grouped"})
+        _job_spec(story, job, {"user_id": marker, **spec})
+        states = [record("queued", []), record("assigned", [attempt(1, "a2", a2)]), record("completed", [done])]
+        story.run(job, "r", [{**each, "group": "g"} for each in states])
+        story.task("start", f"{job}/r", 1, 60 + 2 * n, "a2")
+        story.task("end", f"{job}/r", 1, 61 + 2 * n, "a2")
+    story.job("cron-1-8", "pair", **{"class": "cron", "window": [MICROS, MICROS + 1_000_000], "every": 1})
+    _job_spec(story, "pair", {"user_id": "cron-1-8", "max_running": 2})
+    for n in range(2):
+        story.put(f"/rota/runs/001/default/pair/r{n}", record("assigned", [attempt(1, "a2", a2)], TIMES[n]))
+    for n, created in enumerate((story.revision - 1, story.revision)):
+        story.put(f"/rota/runs/001/default/pair/r{n}", record("completed", [done], TIMES[n]), created)
+        story.task("start", f"pair/r{n}", 1, 70 + n / 10, "a2")
+        story.task("end", f"pair/r{n}", 1, 71, "a2")
+    story.job("skipping-1-9", "skipped", **{"class": "skipping"})
+    story.run("skipped", "r", [record("queued", []), record("skipped", [])])
+
+
+def _job_spec(story: Story, job: str, spec: dict[str, Any]) -> None:
+    """What the job was from its first record on."""
+    for event in story.events:
+        if event["kind"] == "change" and event["key"] == f"/rota/jobs/001/default/{job}":
+            event["value"] = {**event["value"], "spec": spec}
 
 
 def _losses_and_drains(story: Story) -> None:
@@ -406,6 +438,27 @@ def descriptors_leak(story: Story) -> None:
     story.add("census", round=2, processes={}, empty_leases=[], descriptors={"s1/1": 300})
 
 
+def too_many_records(story: Story) -> None:
+    """The second is assigned before the first has ended."""
+    order = [e for e in story.events if e["kind"] == "change" and e["key"].endswith(("/one/r", "/two/r"))]
+    ended = next(e for e in order if e["key"].endswith("/one/r") and e["value"]["state"] == "completed")
+    given = next(e for e in order if e["key"].endswith("/two/r") and e["value"]["state"] == "assigned")
+    ended["revision"], given["revision"] = given["revision"], ended["revision"]
+
+
+def too_many_tasks(story: Story) -> None:
+    story.task("beat", "one/r", 1, 62.5, "a2")
+
+
+def too_many_of_a_job(story: Story) -> None:
+    _job_spec(story, "pair", {"user_id": "cron-1-8", "max_running": 1})
+
+
+def skipped_after_a_start(story: Story) -> None:
+    run = [e for e in story.events if e["kind"] == "change" and e["key"].endswith("/skipped/r")]
+    run[0]["value"] = record("running", [attempt(1, "a2", 1)])
+
+
 SPOILED: list[tuple[str, Callable[[Story], None], str]] = [
     ("C1", lost_job, "lost"),
     ("C1", refused_job_runs, "wrong"),
@@ -454,6 +507,10 @@ SPOILED: list[tuple[str, Callable[[Story], None], str]] = [
     ("C9", orphan, "wrong"),
     ("C9", lease_left, "wrong"),
     ("C9", descriptors_leak, "wrong"),
+    ("C10", too_many_records, "doubled"),
+    ("C10", too_many_tasks, "doubled"),
+    ("C10", too_many_of_a_job, "doubled"),
+    ("C5", skipped_after_a_start, "wrong"),
 ]
 
 

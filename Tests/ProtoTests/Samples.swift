@@ -104,6 +104,11 @@ struct Samples {
     spec.limits = bool() ? TaskLimits() : limits()
     spec.runAs = maybe { $0.text() }
     spec.labels = map()
+    spec.concurrency = maybe {
+      Concurrency(key: $0.text(), limit: 1 + $0.count(9), whenFull: $0.pick(Concurrency.WhenFull.allCases))
+    }
+    spec.maxRunning = number()
+    spec.startDeadlineMillis = maybe { $0.millis() }
     return spec
   }
 
@@ -168,6 +173,7 @@ struct Samples {
     record.retryOf = maybe { $0.text() }
     record.waitsForWorker = maybe { $0.text() }
     record.waitsUntil = maybe { $0.time() }
+    record.group = maybe { $0.text() }
     var view = RunView(record: record, revision: large())
     view.timeline = many { $0.event() }
     return view

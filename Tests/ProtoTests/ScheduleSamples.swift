@@ -46,6 +46,22 @@ extension Samples {
     return spec
   }
 
+  mutating func groupKey() -> GroupKey { GroupKey(namespace: text(), name: text()) }
+
+  mutating func groupSpec() -> GroupSpec {
+    var spec = GroupSpec(limit: 1 + count(9))
+    spec.description = text()
+    spec.labels = map()
+    return spec
+  }
+
+  mutating func group() -> GroupView {
+    var record = GroupRecord(key: groupKey(), spec: groupSpec(), createdAt: time())
+    record.generation = 1 + count(9)
+    record.updatedAt = time()
+    return GroupView(record: record, etag: text(), running: 2, waiting: 1)
+  }
+
   mutating func calendar() -> CalendarView {
     var record = CalendarRecord(key: calendarKey(), spec: calendarSpec(), createdAt: time())
     record.generation = 1 + count(9)
@@ -105,6 +121,22 @@ extension MessageKind {
         idempotencyKey: $0.maybe { $0.text() }, updatedBy: $0.maybe { $0.text() })
     },
     MessageKind { DeleteJobRequest(key: $0.jobKey(), ifMatch: $0.maybe { $0.text() }) },
+    MessageKind { $0.group() },
+    MessageKind {
+      PutGroupRequest(
+        key: $0.groupKey(), spec: $0.groupSpec(), ifMatch: $0.maybe { $0.text() },
+        idempotencyKey: $0.maybe { $0.text() })
+    },
+    MessageKind { GetGroupRequest(key: $0.groupKey()) },
+    MessageKind {
+      ListGroupsRequest(
+        namespace: $0.maybe { $0.text() }, pageSize: $0.number(), pageToken: $0.maybe { $0.text() })
+    },
+    MessageKind {
+      ListGroupsResponse(groups: $0.many { $0.group() }, nextPageToken: $0.maybe { $0.text() })
+    },
+    MessageKind { DeleteGroupRequest(key: $0.groupKey(), ifMatch: $0.maybe { $0.text() }) },
+    MessageKind { _ in DeleteGroupResponse() },
     MessageKind { $0.calendar() },
     MessageKind {
       PutCalendarRequest(

@@ -89,7 +89,8 @@ struct LeaderBench {
     var job = JobRecord(key: key, uid: "u\(submitted)", spec: spec, createdAt: now)
     job.nextRunTime = spec.executionTime
     let due = spec.executionTime ?? now
-    let run = RunRecord(key: RunKey(job: key, runID: runID(for: due)), scheduledTime: due, createdAt: now)
+    var run = RunRecord(key: RunKey(job: key, runID: runID(for: due)), scheduledTime: due, createdAt: now)
+    run.joinGroup(of: spec)
     var proposal = Proposal(guards: [.jobAbsent(key)], writes: [.job(job)])
     if spec.executionTime == nil { proposal.writes.append(.run(run)) }
     _ = etcd.commit(proposal)
@@ -107,6 +108,7 @@ struct LeaderBench {
     now = now.adding(milliseconds: 1)
     var run = RunRecord(key: RunKey(job: job, runID: runID(for: now)), scheduledTime: now, createdAt: now)
     run.trigger = trigger
+    run.joinGroup(of: record.spec)
     _ = etcd.commit([Proposal(guards: [.runAbsent(run.key)], writes: [.job(record), .run(run)])])
     if isSeen {
       watch()

@@ -27,6 +27,8 @@ struct SimulationChecker {
   private var specs: [JobKey: JobSpec] = [:]
   /// The attempts whose tasks said that they must not be retried.
   private var saidNever: Set<AttemptRef> = []
+  /// How many at once, and how late.
+  private(set) var limits = LimitRules()
   /// Runs that users had run again, and what became of attempts, to tell whether the stories are worth telling.
   var retriedByHand = 0
   private(set) var retries = 0
@@ -61,7 +63,7 @@ struct SimulationChecker {
         if !ended.keys.contains(where: { $0.job == key }), seen.keys.contains(where: { $0.job == key }) {
           fail("\(key.jobID) was removed before it ended")
         }
-      case .agent, .server, .leader, .segment, .calendar, .backfill, .drain, .listedJob: break
+      case .agent, .server, .leader, .segment, .calendar, .group, .backfill, .drain, .quota, .listedJob: break
       }
     }
   }
@@ -84,6 +86,7 @@ struct SimulationChecker {
   private mutating func written(_ key: RunKey, _ run: RunRecord, _ etcd: SimulatedEtcd) {
     defer { seen[key] = run }
     let name = key.job.jobID
+    for text in limits.written(run, after: seen[key], specs[key.job]) { fail("\(name): \(text)") }
     guard let old = seen[key] else {
       var unborn = run
       unborn.attempt = 0
@@ -196,6 +199,9 @@ struct SimulationChecker {
     if let total = specs[ref.run.job]?.totalTimeoutMillis, assignment.spec.timeoutMillis ?? .max > total {
       fail("\(name): attempt \(ref.attempt) may run past its total timeout")
     }
+    if let run = etcd.runs[ref.run]?.record {
+      for text in limits.started(run, specs[ref.run.job]) { fail("\(name): \(text)") }
+    }
     startsOfRun[ref.run, default: 0] += 1
     if assignment.spec.onAgentLoss == .fail, startsOfRun[ref.run, default: 0] > 1 + assignment.retryCount {
       fail("\(name): started again after a loss, although the job forbids that")
@@ -231,6 +237,7 @@ struct SimulationChecker {
   }
 
   mutating func end(_ ref: AttemptRef, succeeded: Bool, saysNever: Bool = false) {
+    limits.stopped(ref.run)
     if let agent = executing.removeValue(forKey: ref) { diary?.ended(ref, on: agent, succeeded: succeeded) }
     if saysNever { saidNever.insert(ref) }
     if succeeded { self.succeeded.insert(ref) }

@@ -18,8 +18,10 @@ struct SimulatedEtcd {
   private(set) var segments: [Int: Versioned<SegmentRecord>] = [:]
   private(set) var segmentLeases: [Int: Int64] = [:]
   private(set) var calendars: [CalendarKey: Versioned<CalendarRecord>] = [:]
+  private(set) var groups: [GroupKey: Versioned<GroupRecord>] = [:]
   private(set) var backfills: [BackfillKey: Versioned<BackfillRecord>] = [:]
   private(set) var drains: [String: Versioned<DrainRecord>] = [:]
+  private(set) var quotas: [String: Versioned<QuotaRecord>] = [:]
   private(set) var versions: [VersionKey: VersionRecord] = [:]
   private(set) var history: [Event] = []
   /// The mutation "fencing off": commits whatever the guards say.
@@ -75,8 +77,10 @@ struct SimulatedEtcd {
     case .segmentUnchanged(let number, let revision):
       ignoresEpochs || (segments[number]?.modRevision ?? 0) == revision
     case .calendarUnchanged(let key, let revision): (calendars[key]?.modRevision ?? 0) == revision
+    case .groupUnchanged(let key, let revision): (groups[key]?.modRevision ?? 0) == revision
     case .backfillUnchanged(let key, let revision): (backfills[key]?.modRevision ?? 0) == revision
     case .drainUnchanged(let id, let revision): (drains[id]?.modRevision ?? 0) == revision
+    case .quotaUnchanged(let namespace, let revision): (quotas[namespace]?.modRevision ?? 0) == revision
     }
   }
 
@@ -87,8 +91,10 @@ struct SimulatedEtcd {
       case .serverPresent(let id, _): .server(id, servers[id])
       case .segmentUnchanged(let number, _): .segment(number, segments[number])
       case .calendarUnchanged(let key, _): .calendar(key, calendars[key])
+      case .groupUnchanged(let key, _): .group(key, groups[key])
       case .backfillUnchanged(let key, _): .backfill(key, backfills[key])
       case .drainUnchanged(let id, _): .drain(id, drains[id])
+      case .quotaUnchanged(let namespace, _): .quota(namespace, quotas[namespace])
       case .runUnchanged(let key, _), .runAbsent(let key): .run(key, runs[key])
       case .jobUnchanged(let key, _), .jobAbsent(let key): .job(key, jobs[key])
       case .agentPresent(let agent), .agentGone(let agent): .agent(agent.agentID, agents[agent.agentID])
@@ -119,6 +125,11 @@ struct SimulatedEtcd {
     case .calendar(let record):
       calendars[record.key] = versioned(record, over: calendars[record.key]?.createRevision)
       note(.calendar(record.key, calendars[record.key]))
+    case .group(let record):
+      groups[record.key] = versioned(record, over: groups[record.key]?.createRevision)
+      note(.group(record.key, groups[record.key]))
+    case .deleteGroup(let key):
+      if groups.removeValue(forKey: key) != nil { note(.group(key, nil)) }
     case .deleteCalendar(let key):
       if calendars.removeValue(forKey: key) != nil { note(.calendar(key, nil)) }
     case .backfill(let record):
@@ -131,6 +142,11 @@ struct SimulatedEtcd {
       note(.drain(id, drains[id]))
     case .deleteDrain(let id):
       if drains.removeValue(forKey: id) != nil { note(.drain(id, nil)) }
+    case .quota(let record):
+      quotas[record.namespace] = versioned(record, over: quotas[record.namespace]?.createRevision)
+      note(.quota(record.namespace, quotas[record.namespace]))
+    case .deleteQuota(let namespace):
+      if quotas.removeValue(forKey: namespace) != nil { note(.quota(namespace, nil)) }
     case .version(let record): versions[record.key] = record
     case .deleteVersion(let key): versions[key] = nil
     }
@@ -197,7 +213,9 @@ struct SimulatedEtcd {
       + servers.keys.sorted().map { .server($0, servers[$0]) }
       + segments.keys.sorted().map { .segment($0, segments[$0]) }
       + calendars.keys.sorted().map { .calendar($0, calendars[$0]) }
+      + groups.keys.sorted().map { .group($0, groups[$0]) }
       + backfills.keys.sorted().map { .backfill($0, backfills[$0]) }
       + drains.keys.sorted().map { .drain($0, drains[$0]) }
+      + quotas.keys.sorted().map { .quota($0, quotas[$0]) }
   }
 }

@@ -64,6 +64,9 @@ extension LeaderSimulation.Mutation {
     case .filtersForgotten:
       job.record.spec.retryOn = nil
       job.record.spec.noRetryOn = nil
+    case .limitsForgotten:
+      job.record.spec.concurrency = nil
+      job.record.spec.maxRunning = 0
     case .totalTimeoutsForgotten: job.record.spec.totalTimeoutMillis = nil
     case .waitsForgotten: if job.record.spec.onAgentLoss == .wait { job.record.spec.onAgentLoss = .restart }
     case .atMostOnceForgotten:

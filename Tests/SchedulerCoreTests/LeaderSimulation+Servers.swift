@@ -142,11 +142,13 @@ struct SimulatedServer {
     case .segment(let number, _):
       machine?.segmentChanged(number)
       ownershipChanged(number, now: now)
+    case .group(let key, _): machine?.groupChanged(key, cache)
     case .calendar(let key, _): firing.calendarChanged(key, cache, now: clock(now))
     case .backfill(let key, _):
       machine?.backfillChanged(key, cache)
       firing.backfillChanged(key, cache, now: clock(now))
     case .drain(let id, _): machine?.drainChanged(id, cache, now: now)
+    case .quota(let namespace, _): machine?.quotaChanged(namespace, cache, now: now)
     case .leader: break
     }
   }
@@ -295,7 +297,8 @@ struct SimulatedServer {
       let created = cache.backfills[record.key]?.createRevision ?? revision
       return .backfill(record.key, Versioned(record, createRevision: created, modRevision: revision))
     case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
-      .deleteBackfill, .drain, .deleteDrain, .version, .deleteVersion:
+      .group, .deleteGroup,
+      .deleteBackfill, .drain, .deleteDrain, .quota, .deleteQuota, .version, .deleteVersion:
       return nil
     }
   }
@@ -313,9 +316,13 @@ extension Proposal {
     case .segment(let number, _, _)?: "segment \(number)"
     case .calendar(let record)?: "calendar \(record.key.name)"
     case .deleteCalendar(let key)?: "delete calendar \(key.name)"
+    case .group(let record)?: "group \(record.key.name)"
+    case .deleteGroup(let key)?: "delete group \(key.name)"
     case .backfill(let record)?: "backfill \(record.key.job.jobID) \(record.key.backfillID)"
     case .deleteBackfill(let key)?: "delete backfill \(key.job.jobID) \(key.backfillID)"
     case .drain(let id, _)?, .deleteDrain(let id)?: "drain \(id)"
+    case .quota(let record)?: "quota \(record.namespace)"
+    case .deleteQuota(let namespace)?: "delete quota \(namespace)"
     case .version(let record)?: "version \(record.key.job.jobID) \(record.key.generation)"
     case .deleteVersion(let key)?: "delete version \(key.job.jobID) \(key.generation)"
     case nil: ""

@@ -353,7 +353,7 @@ extension LeaderSimulation {
       }
       guard let machine = server.machine else { continue }
       if !machine.holders.isEmpty || machine.readyCount > 0 || !machine.news.isEmpty
-        || !machine.taskReports.isEmpty || machine.checkpointBytes != 0
+        || !machine.taskReports.isEmpty || machine.checkpointBytes != 0 || !machine.limits.isEmpty
       {
         checker.fail("s\(server.index): slots, runs, news or tasks' reports are left over")
       }
@@ -381,6 +381,8 @@ extension LeaderSimulation {
       case .server, .leader, .listedJob: text += "leader\n"
       case .segment(let number, let owner): text += "\(number) \(owner?.record.serverID ?? "-")\n"
       case .calendar(let key, let calendar): text += "\(key.name) \(calendar?.record.generation ?? 0)\n"
+      case .quota(let namespace, let quota): text += "\(namespace) \(quota?.modRevision ?? 0)\n"
+      case .group(let key, let group): text += "\(key.name) \(group?.record.generation ?? 0)\n"
       case .drain(let id, let drain): text += "\(id) \(drain?.modRevision ?? 0)\n"
       case .backfill(let key, let backfill): text += "\(key.backfillID) \(backfill?.record.created ?? 0)\n"
       }

@@ -12,7 +12,7 @@ struct LeaderSimulation {
     /// policy has left out is run besides.
     case missedForgotten, statesUnwritten, misfireTwice
     /// Of leaders: what jobs say of failures and losses.
-    case filtersForgotten, totalTimeoutsForgotten, waitsForgotten, atMostOnceForgotten
+    case filtersForgotten, totalTimeoutsForgotten, waitsForgotten, atMostOnceForgotten, limitsForgotten
     /// Of users: a run that has ended is queued again, in place of a new one.
     case endsReopened
   }
@@ -98,6 +98,7 @@ struct LeaderSimulation {
       agents[index].neverFences = mutation == .agentsNeverFence
     }
     for index in servers.indices { servers[index].mutation = mutation }
+    putGroups()
     etcd.ignoresEpochs = mutation == .epochsIgnored
     etcd.ignoresJobs = mutation == .jobsUnordered
     if mutation == .epochsIgnored || mutation == .jobsUnordered { leaderFaults = 8 }
@@ -191,6 +192,7 @@ struct LeaderSimulation {
     spec.userID = "m\(nextJob)"
     if chance(20) { spec.constraints = [Constraint(label: "zone", op: .equal, values: ["even"])] }
     if chance(3) { spec.constraints = [Constraint(label: "gpu", op: .exists)] }
+    randomLimits(of: &spec)
     let key = JobKey(namespace: "default", jobID: "j\(nextJob)")
     var job = JobRecord(key: key, uid: "u\(nextJob)", spec: spec, createdAt: time)
     var proposal = Proposal(guards: [.jobAbsent(key)], writes: [])
@@ -200,8 +202,9 @@ struct LeaderSimulation {
       proposal.writes = [.job(job)]
     } else {
       job.lastRunTime = time
-      let run = RunRecord(
+      var run = RunRecord(
         key: RunKey(job: key, runID: runID(for: time)), scheduledTime: time, createdAt: time)
+      run.joinGroup(of: spec)
       proposal.guards.append(.runAbsent(run.key))
       proposal.writes = [.job(job), .run(run)]
       if chance(50), admit(run, of: job, proposal) {
@@ -369,8 +372,10 @@ private enum Touched: Hashable {
   case job(JobKey)
   case segment(Int)
   case calendar(CalendarKey)
+  case group(GroupKey)
   case backfill(BackfillKey)
   case drain(String)
+  case quota(String)
 }
 
 extension Proposal {
@@ -385,9 +390,13 @@ extension Proposal {
       case .segment(let number, _, _): .segment(number)
       case .calendar(let record): .calendar(record.key)
       case .deleteCalendar(let key): .calendar(key)
+      case .group(let record): .group(record.key)
+      case .deleteGroup(let key): .group(key)
       case .backfill(let record): .backfill(record.key)
       case .deleteBackfill(let key): .backfill(key)
       case .drain(let id, _), .deleteDrain(let id): .drain(id)
+      case .quota(let record): .quota(record.namespace)
+      case .deleteQuota(let namespace): .quota(namespace)
       case .version(let record): .job(record.key.job)
       case .deleteVersion(let key): .job(key.job)
       }
@@ -398,8 +407,10 @@ extension Proposal {
         case .jobUnchanged(let key, _), .jobAbsent(let key): .job(key)
         case .segmentUnchanged(let number, _): .segment(number)
         case .calendarUnchanged(let key, _): .calendar(key)
+        case .groupUnchanged(let key, _): .group(key)
         case .backfillUnchanged(let key, _): .backfill(key)
         case .drainUnchanged(let id, _): .drain(id)
+        case .quotaUnchanged(let namespace, _): .quota(namespace)
         case .leads, .agentPresent, .agentGone, .serverPresent: nil
         }
       }

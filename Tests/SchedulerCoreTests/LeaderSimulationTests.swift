@@ -13,6 +13,7 @@ struct LeaderSimulationTests {
     var waits = 0
     var retriedByHand = 0
     var adoptions = 0
+    var (full, skipped, displaced) = (0, 0, 0)
     var count = 0
     seeds.forEach(in: part) { seed in
       count += 1
@@ -25,6 +26,9 @@ struct LeaderSimulationTests {
       waits += world.checker.waits
       retriedByHand += world.checker.retriedByHand
       adoptions += world.checker.adoptions
+      full += world.checker.limits.full
+      skipped += world.checker.limits.skipped
+      displaced += world.checker.limits.displaced
       return violations
     }
     // The stories are worth telling.
@@ -34,6 +38,7 @@ struct LeaderSimulationTests {
     #expect(retries > count && retriedByHand > count && waits > count / 4)
     #expect(takeovers > count)
     #expect(adoptions > count / 2)
+    #expect(full > count && skipped > count && displaced > count / 4)
   }
 
   @Test func aSeedTellsTheSameStoryAgain() {
@@ -62,6 +67,7 @@ struct LeaderSimulationTests {
     (LeaderSimulation.Mutation.filtersForgotten, "its filters exclude"),
     (.totalTimeoutsForgotten, "total timeout"), (.waitsForgotten, "waits for nobody"),
     (.atMostOnceForgotten, "which its job forbids"), (.endsReopened, "became queued"),
+    (.limitsForgotten, "runs of g"),
   ])
   func theCheckerNoticesForgottenPolicies(_ mutation: LeaderSimulation.Mutation, _ what: String) {
     let caught = (0..<60).contains { seed in

@@ -28,6 +28,9 @@ enum Sample {
       exitCodes: [CodeRange(75), CodeRange(100...119)], reasons: FailureFilter.Reason.allCases)
     spec.noRetryOn = FailureFilter(reasons: [.outOfMemory])
     spec.totalTimeoutMillis = 86_400_000
+    spec.concurrency = Concurrency(key: "report-{{job_id}}", limit: 3, whenFull: .cancelOldest)
+    spec.maxRunning = 7
+    spec.startDeadlineMillis = 900_000
     return spec
   }
 
@@ -53,6 +56,7 @@ enum Sample {
     record.attempt = 3
     record.fence = .max
     record.message = "waiting"
+    record.group = "report-a/b c"
     record.outputTail = Array("tail \0 \u{FEFF}é\r\n".utf8)
     var first = AttemptRecord(
       attempt: 2, agent: Incarnation(agentID: "a1", createRevision: 41), assignedAt: time)

@@ -89,7 +89,10 @@ extension JobService {
           job: wish.job, bodyHash: wish.bodyHash, uid: job.record.uid, runID: run.key.runID)
         try await remember(made, as: memory, in: &change)
       }
-      switch await pipeline.commit(change) {
+      let reservation = try await reserve(QuotaDesk.Reservation(run: run.key), in: wish.job.namespace)
+      let outcome = await pipeline.commit(change)
+      if let reservation { await replica.release(reservation) }
+      switch outcome {
       case .committed(let revision):
         log("\(wish.verb)", wish.job, ["run": "\(run.key.runID)", "revision": "\(revision)"])
         return RunView(record: run, revision: revision)
@@ -130,7 +133,7 @@ extension JobService {
   }
 
   /// What an idempotency key made, if anything.
-  private func remembered(_ key: String) async throws -> KeyValue? {
+  func remembered(_ key: String) async throws -> KeyValue? {
     do throws(EtcdError) { return try await store.get(key) } catch { throw ServiceError(error) }
   }
 

@@ -25,7 +25,8 @@ struct JobService: Sendable {
   func submit(_ request: SubmitRequest, from caller: Caller? = nil) async throws -> SubmitResponse {
     do {
       try request.validate(zones: zones)
-      try await gate.pass(request.submitter(caller), namespace: nil)
+      let rate = replica.quotas[request.namespace]?.rate.map { (name: request.namespace, rate: $0) }
+      try await gate.pass(request.submitter(caller), namespace: rate)
       let response = try await store(request)
       metrics.submissions.add(1)
       return response
@@ -37,7 +38,29 @@ struct JobService: Sendable {
 
   private func store(_ request: SubmitRequest) async throws -> SubmitResponse {
     let calendars = try await existingCalendars(of: request.spec, in: request.namespace)
-    var submission = try Submission(request, now: .now(), zones: zones, calendars)
+    let submission = try Submission(request, now: .now(), zones: zones, calendars)
+    let reservation: QuotaDesk.Reservation?
+    do throws(ServiceError) {
+      reservation = try await reserve(
+        QuotaDesk.Reservation(job: submission.job.key, run: submission.run?.key), in: request.namespace)
+    } catch {
+      // What exists already needs no room.
+      if let earlier = try await earlier(request, submission) { return earlier }
+      throw error
+    }
+    guard let reservation else { return try await store(submission, request) }
+    do {
+      let response = try await store(submission, request)
+      await replica.release(reservation)
+      return response
+    } catch {
+      await replica.release(reservation)
+      throw error
+    }
+  }
+
+  private func store(_ planned: Submission, _ request: SubmitRequest) async throws -> SubmitResponse {
+    var submission = planned
     if let run = submission.run, let admitted = await replica.admit(run, of: submission.job) {
       submission.run = admitted.run
       submission.guards = admitted.guards
@@ -89,6 +112,16 @@ struct JobService: Sendable {
     change.compares.append(.absent(key))
     change.operations.append(
       .put(key: key, value: record.encoded(), lease: try await idempotencyLeases.lease()))
+  }
+
+  /// What the same request has made before; nil where it has made nothing.
+  private func earlier(
+    _ request: SubmitRequest, _ submission: Submission
+  ) async throws -> SubmitResponse? {
+    guard let idempotencyKey = request.idempotencyKey else { return nil }
+    let key = keyspace.idempotency(namespace: request.namespace, key: idempotencyKey)
+    guard let pair = try await remembered(key) else { return nil }
+    return try await earlier(IdempotencyRecord(decoding: pair.value), submission)
   }
 
   /// The key was used before: the same request gets the job that it made, another one is refused.
@@ -196,8 +229,11 @@ private struct Submission {
     } else {
       let due = job.spec.executionTime ?? now
       job.lastRunTime = due
-      run = RunRecord(key: RunKey(job: job.key, runID: runID(for: due)), scheduledTime: due, createdAt: now)
-      run?.history.createdBy = RunActor.user(Requester.current ?? job.spec.userID)
+      var first = RunRecord(
+        key: RunKey(job: job.key, runID: runID(for: due)), scheduledTime: due, createdAt: now)
+      first.joinGroup(of: job.spec)
+      first.history.createdBy = RunActor.user(Requester.current ?? job.spec.userID)
+      run = first
     }
     var json = JSONWriter()
     json.object { request.writeBody(to: &$0) }

@@ -6,7 +6,7 @@ struct ServiceError: Error, Hashable, CustomStringConvertible {
   /// What kind of failure.
   enum Kind: Hashable {
     case invalid, notFound, alreadyExists, failedPrecondition, stale, aborted, outOfRange, overloaded,
-      unavailable, noSpace, limited, unauthenticated, permissionDenied, internalError
+      unavailable, noSpace, limited, overQuota, unauthenticated, permissionDenied, internalError
   }
 
   var kind: Kind

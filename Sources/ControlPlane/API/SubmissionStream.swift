@@ -43,7 +43,7 @@ struct SubmissionStream: Sendable {
       return .success(try await patiently(try request.get()).created)
     } catch {
       let status = rpcError(for: error)
-      guard Self.isRefusal(status.code) || (error as? ServiceError)?.kind == .limited else {
+      guard Self.isRefusal(status.code) || (error as? ServiceError)?.isOfCaller ?? false else {
         throw rpcError(for: error, at: "request \(index) of the stream: ")
       }
       return .failure(
@@ -77,6 +77,9 @@ struct SubmissionStream: Sendable {
 }
 
 extension ServiceError {
+  /// Whether it is about what the caller, or its namespace, may use.
+  fileprivate var isOfCaller: Bool { kind == .limited || kind == .overQuota }
+
   /// Whether the same call can be expected to succeed soon.
   fileprivate var canWait: Bool { kind == .overloaded || kind == .limited && retryMillis != nil }
 }

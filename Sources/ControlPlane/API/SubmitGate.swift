@@ -148,7 +148,10 @@ extension Replica {
 
   /// What tokens are given by; nil while this server does not lead.
   func rateStanding(of scope: RateScope) -> RateStanding? {
-    leader.map { RateStanding(term: $0.epoch, servers: serverCount) }
+    guard let leader else { return nil }
+    var standing = RateStanding(term: leader.epoch, servers: serverCount)
+    if case .namespace(let name) = scope { standing.namespaceRate = cache.quotas[name]?.record.spec.rate }
+    return standing
   }
 }
 

@@ -22,11 +22,15 @@ struct RecordDecoder: Sendable {
       case .server(let id): .server(id, pair.versioned(try ServerRecord(decoding: pair.value, key: id)))
       case .leader(let lease): .leader(lease: lease, pair.versioned(try ServerRecord(decoding: pair.value)))
       case .segment(let number): .segment(number, pair.versioned(try SegmentRecord(decoding: pair.value)))
+      case .group(let key):
+        .group(key, pair.versioned(try GroupRecord(decoding: pair.value, key: key)))
       case .calendar(let key):
         .calendar(key, pair.versioned(try CalendarRecord(decoding: pair.value, key: key)))
       case .backfill(let key):
         .backfill(key, pair.versioned(try BackfillRecord(decoding: pair.value, key: key)))
       case .drain(let id): .drain(id, pair.versioned(try DrainRecord(decoding: pair.value)))
+      case .quota(let namespace):
+        .quota(namespace, pair.versioned(try QuotaRecord(decoding: pair.value, namespace: namespace)))
       case .meta, .other: nil
       }
     }
@@ -68,8 +72,10 @@ extension ParsedKey {
     case .leader(let lease): .leader(lease: lease, nil)
     case .segment(let number): .segment(number, nil)
     case .calendar(let key): .calendar(key, nil)
+    case .group(let key): .group(key, nil)
     case .backfill(let key): .backfill(key, nil)
     case .drain(let id): .drain(id, nil)
+    case .quota(let namespace): .quota(namespace, nil)
     case .meta, .other: nil
     }
   }

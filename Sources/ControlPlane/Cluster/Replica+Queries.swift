@@ -67,6 +67,25 @@ extension Replica {
       isComplete: entry.job.modRevision <= cache.revision)
   }
 
+  // MARK: Groups
+
+  /// The object of a concurrency group; nil when there is none.
+  func group(_ key: GroupKey) -> Versioned<GroupRecord>? { cache.groups[key] }
+
+  /// How many of them there are.
+  var groupCount: Int { cache.groups.count }
+
+  /// The objects of groups of a namespace, or of all, after a key.
+  func groups(of namespace: String?, after key: GroupKey?) -> [Versioned<GroupRecord>] {
+    cache.groups.values.filter { group in
+      (namespace == nil || group.record.key.namespace == namespace)
+        && key.map { group.record.key > $0 } ?? true
+    }
+  }
+
+  /// How many runs of a group are with agents, and how many others of it have not ended.
+  func use(of group: GroupKey) -> (running: Int, waiting: Int) { cache.use(of: group) }
+
   // MARK: Calendars
 
   /// A calendar; nil when there is none.

@@ -48,6 +48,10 @@ actor Replica {
   private var waiters = RevisionWaiters()
   private var watchers: [JobKey: [UInt64: AsyncStream<Void>.Continuation]] = [:]
   private var nextWatcher: UInt64 = 0
+  /// What namespaces may use, for those who do not want to wait for this actor.
+  nonisolated let quotas = QuotaBoard()
+  /// What this server is about to create in namespaces that have a quota.
+  var quotaDesk = QuotaDesk()
 
   init(_ surroundings: Surroundings) {
     self.surroundings = surroundings
@@ -158,9 +162,23 @@ actor Replica {
     case .segment(let number, _): leader?.segmentChanged(number)
     case .backfill(let key, _): leader?.backfillChanged(key, cache)
     case .drain(let id, _): leader?.drainChanged(id, cache, now: now)
+    case .quota(let namespace, let quota):
+      quotas.set(namespace, quota?.record.spec)
+      leader?.quotaChanged(namespace, cache, now: now)
+    case .group(let key, _): leader?.groupChanged(key, cache)
     case .leader, .calendar: break
     }
+    if !quotaDesk.isEmpty { settleReservation(change) }
     noticedForFiring(change, now: now)
+  }
+
+  /// What has been created is counted by the cache from now on.
+  private func settleReservation(_ change: CacheChange) {
+    switch change {
+    case .job(let key, _), .listedJob(let key, _): quotaDesk.settled(key)
+    case .run(let key, _): quotaDesk.settled(key)
+    default: break
+    }
   }
 
   // MARK: Leadership
@@ -463,7 +481,8 @@ extension Replica: CommitObserver {
           modRevision: revision))
     // Who owns a segment is decided by the watch alone, as is who leads.
     case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
-      .deleteBackfill, .drain, .deleteDrain, .version, .deleteVersion:
+      .group, .deleteGroup,
+      .deleteBackfill, .drain, .deleteDrain, .quota, .deleteQuota, .version, .deleteVersion:
       nil
     }
   }
@@ -486,7 +505,7 @@ extension ClusterCache {
     case .job(let key): jobs.facts(of: key).map { $0.modRevision >= revision } ?? false
     case .run(let key): runs[key].map { $0.modRevision >= revision } ?? false
     case .backfill(let key): backfills[key].map { $0.modRevision >= revision } ?? false
-    case .meta, .leader, .server, .agent, .segment, .calendar, .drain, .other: false
+    case .meta, .leader, .server, .agent, .segment, .calendar, .drain, .group, .quota, .other: false
     }
   }
 }

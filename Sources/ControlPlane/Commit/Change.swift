@@ -78,8 +78,10 @@ extension Keyspace {
     case .segmentUnchanged(let number, let revision): .unchanged(segment(number), since: revision)
     case .serverPresent(let id, let lease): Compare(server(id), .equal, .lease(lease))
     case .calendarUnchanged(let key, let revision): .unchanged(calendar(key), since: revision)
+    case .groupUnchanged(let key, let revision): .unchanged(group(key), since: revision)
     case .backfillUnchanged(let key, let revision): .unchanged(backfill(key), since: revision)
     case .drainUnchanged(let id, let revision): .unchanged(drain(id), since: revision)
+    case .quotaUnchanged(let namespace, let revision): .unchanged(quota(namespace), since: revision)
     }
   }
 
@@ -97,10 +99,14 @@ extension Keyspace {
       .put(key: segment(number), value: record.encoded(), lease: lease)
     case .calendar(let record): .put(key: calendar(record.key), value: record.encoded())
     case .deleteCalendar(let key): .delete(.key(calendar(key)))
+    case .group(let record): .put(key: group(record.key), value: record.encoded())
+    case .deleteGroup(let key): .delete(.key(group(key)))
     case .backfill(let record): .put(key: backfill(record.key), value: record.encoded())
     case .deleteBackfill(let key): .delete(.key(backfill(key)))
     case .drain(let id, let record): .put(key: drain(id), value: record.encoded())
     case .deleteDrain(let id): .delete(.key(drain(id)))
+    case .quota(let record): .put(key: quota(record.namespace), value: record.encoded())
+    case .deleteQuota(let namespace): .delete(.key(quota(namespace)))
     }
   }
 }

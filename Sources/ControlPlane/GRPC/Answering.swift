@@ -67,7 +67,7 @@ private func rpcError(for error: ServiceError, _ place: String) -> RPCError {
   switch error.kind {
   case .noSpace:
     details.retryMillis = error.retryMillis ?? ServerLimits.noSpaceRetryDelay.components.seconds * 1_000
-  case .limited: details.retryMillis = error.retryMillis
+  case .limited, .overQuota: details.retryMillis = error.retryMillis
   case .overloaded, .unavailable:
     details.retryMillis = error.retryMillis ?? ServerLimits.retryDelay.components.seconds * 1_000
   default: break
@@ -96,7 +96,7 @@ extension ServiceError {
     case .failedPrecondition: .failedPrecondition
     case .aborted, .stale: .aborted
     case .outOfRange: .outOfRange
-    case .overloaded, .noSpace, .limited: .resourceExhausted
+    case .overloaded, .noSpace, .limited, .overQuota: .resourceExhausted
     case .unauthenticated: .unauthenticated
     case .permissionDenied: .permissionDenied
     case .unavailable: .unavailable

@@ -10,45 +10,48 @@ struct GRPCServices: Sendable {
   let fleet: FleetService
   let events: EventService
   let calendars: CalendarService
+  let groups: GroupService
   let cluster: ClusterService
   let lookahead: LookaheadService
   let backfills: BackfillService
   let gate: SubmitGate
+  let quotas: QuotaService
   let replica: Replica
 
   var methods: [RPCMethod] {
-    jobMethods + controlMethods + versionMethods + calendarMethods + lookaheadMethods + [
-      watchEvents,
-      leaseTokens,
-      unary("/rota.v1.Cluster/Get") { (_: GetClusterRequest, context) in
-        await cluster.get(isForwarded: context.isForwarded)
-      },
-      unary("/rota.v1.Runs/Get") { (request: GetRunRequest, _) in
-        try await runs.get(request.job, runID: request.runID)
-      },
-      unary("/rota.v1.Runs/List") { (request: ListRunsRequest, _) in try await runs.list(request) },
-      unary("/rota.v1.Runs/ListExecutions") { (request: ListRunsRequest, _) in
-        try await runs.listExecutions(request)
-      },
-      unary("/rota.v1.Runs/Explain") { (request: ExplainRequest, context) in
-        try await runs.explains.explain(request, isForwarded: context.isForwarded)
-      },
-      .serverStreaming("/rota.v1.Runs/Logs") { buffer, context, writer in
-        try await answering {
-          let request = try decode(LogsRequest.self, buffer)
-          try await runs.streamLogs(request, isForwarded: context.isForwarded) { chunk in
-            try await writer.send(ByteBuffer(bytes: chunk.wire()))
+    jobMethods + controlMethods + versionMethods + calendarMethods + groupMethods + quotaMethods
+      + lookaheadMethods + [
+        watchEvents,
+        leaseTokens,
+        unary("/rota.v1.Cluster/Get") { (_: GetClusterRequest, context) in
+          await cluster.get(isForwarded: context.isForwarded)
+        },
+        unary("/rota.v1.Runs/Get") { (request: GetRunRequest, _) in
+          try await runs.get(request.job, runID: request.runID)
+        },
+        unary("/rota.v1.Runs/List") { (request: ListRunsRequest, _) in try await runs.list(request) },
+        unary("/rota.v1.Runs/ListExecutions") { (request: ListRunsRequest, _) in
+          try await runs.listExecutions(request)
+        },
+        unary("/rota.v1.Runs/Explain") { (request: ExplainRequest, context) in
+          try await runs.explains.explain(request, isForwarded: context.isForwarded)
+        },
+        .serverStreaming("/rota.v1.Runs/Logs") { buffer, context, writer in
+          try await answering {
+            let request = try decode(LogsRequest.self, buffer)
+            try await runs.streamLogs(request, isForwarded: context.isForwarded) { chunk in
+              try await writer.send(ByteBuffer(bytes: chunk.wire()))
+            }
           }
-        }
-      },
-      unary("/rota.v1.Agents/List") { (request: ListAgentsRequest, context) in
-        try await fleet.list(request, isForwarded: context.isForwarded)
-      },
-      unary("/rota.v1.Agents/Drain") { (request: DrainAgentRequest, _) in try await fleet.drain(request) },
-      unary("/rota.v1.Agents/Undrain") { (request: UndrainAgentRequest, _) in
-        try await fleet.undrain(request)
-      },
-    ]
+        },
+        unary("/rota.v1.Agents/List") { (request: ListAgentsRequest, context) in
+          try await fleet.list(request, isForwarded: context.isForwarded)
+        },
+        unary("/rota.v1.Agents/Drain") { (request: DrainAgentRequest, _) in try await fleet.drain(request) },
+        unary("/rota.v1.Agents/Undrain") { (request: UndrainAgentRequest, _) in
+          try await fleet.undrain(request)
+        },
+      ]
   }
 
   private var jobMethods: [RPCMethod] {

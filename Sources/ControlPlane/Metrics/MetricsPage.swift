@@ -118,6 +118,10 @@ struct MetricsPage: Sendable {
     page.gauge(
       "rota_scheduled_jobs", "Jobs of its segments that have a next occurrence.", figures.scheduledJobs)
     page.gauge("rota_overdue", "Jobs of its segments that are due and not decided.", figures.overdue)
+    page.counter(
+      "rota_quota_waits_total",
+      "Times that what was due waited since its namespace had as many waiting runs as its quota allows.",
+      counters.quotaWaits)
     page.counter("rota_fired_total", "Runs created by schedules.", counters.fired)
     page.counter("rota_backfilled_total", "Runs created by backfills.", counters.backfilled)
     page.counter(
@@ -187,6 +191,9 @@ struct MetricsPage: Sendable {
     page.counter(
       "rota_submissions_limited_total", "Of these, those that came faster than was allowed.",
       metrics.submissionsLimited.current)
+    page.counter(
+      "rota_quota_refusals_total", "Submissions and triggers refused since their namespace's quota was used up.",
+      metrics.submissionsOverQuota.current)
     page.gauge("rota_event_streams", "Change streams open.", metrics.eventStreams.current)
     page.counter(
       "rota_event_catch_ups_total", "Pieces of past changes read from etcd for streams that were behind.",

@@ -34,6 +34,7 @@ final class ServerMetrics: Sendable {
   let submissions = Counter()
   let submissionsRefused = Counter()
   let submissionsLimited = Counter()
+  let submissionsOverQuota = Counter()
   let eventStreams = Gauge()
   let eventCatchUps = Counter()
   let httpRequests = Counter()

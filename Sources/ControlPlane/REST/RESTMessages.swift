@@ -181,7 +181,7 @@ extension ServiceError {
       case .stale: (.preconditionFailed, "stale")
       case .aborted: (.conflict, "aborted")
       case .outOfRange: (.gone, "out_of_range")
-      case .overloaded, .limited: (.tooManyRequests, "resource_exhausted")
+      case .overloaded, .limited, .overQuota: (.tooManyRequests, "resource_exhausted")
       case .noSpace:
         (HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage"), "resource_exhausted")
       case .unauthenticated: (.unauthorized, "unauthenticated")

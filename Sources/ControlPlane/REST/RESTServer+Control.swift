@@ -188,7 +188,7 @@ extension Response {
     json(status, calendar.write).tagged(calendar.etag)
   }
 
-  private func tagged(_ etag: String) -> Response {
+  func tagged(_ etag: String) -> Response {
     var response = self
     response.headers[.eTag] = "\"\(etag)\""
     return response

@@ -15,10 +15,12 @@ struct RESTServer: Sendable {
   let runs: RunService
   let fleet: FleetService
   let calendars: CalendarService
+  let groups: GroupService
   let events: EventService
   let cluster: ClusterService
   let lookahead: LookaheadService
   let backfills: BackfillService
+  let quotas: QuotaService
   let replica: Replica
   let metrics: ServerMetrics
   let pipeline: CommitPipeline
@@ -73,6 +75,8 @@ struct RESTServer: Sendable {
     addControlRoutes(to: group)
     addVersionRoutes(to: group)
     addCalendarRoutes(to: group)
+    addQuotaRoutes(to: group)
+    addGroupRoutes(to: group)
     group.get("job/executions", use: listExecutions)
     group.get("runs", use: listRuns)
     group.get("jobs/:job_id/runs/:run_id") { request, context in

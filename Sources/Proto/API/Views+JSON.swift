@@ -74,6 +74,23 @@ extension CalendarView {
   }
 }
 
+extension GroupView {
+  /// Writes the object of a concurrency group: its specification's fields, how it stands, and its use.
+  public func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("namespace", record.key.namespace)
+      json.member("name", record.key.name)
+      record.spec.writeJSON(to: &json)
+      json.member("running", running)
+      json.member("waiting", waiting)
+      json.member("generation", record.generation)
+      json.member("etag", etag)
+      json.member("created_at", record.createdAt.rfc3339)
+      json.member("updated_at", record.updatedAt.rfc3339)
+    }
+  }
+}
+
 extension RunView {
   /// Writes the run as an object, without its attempts.
   public func write(to json: inout JSONWriter) {
@@ -91,6 +108,7 @@ extension RunView {
     if !record.params.isEmpty { json.member("params", record.params) }
     if let backfill = record.backfillID { json.member("backfill_id", backfill) }
     if let run = record.retryOf { json.member("retry_of", run) }
+    if let group = record.group { json.member("group", group) }
     json.member("created_at", record.createdAt.rfc3339)
     if let time = record.finishedAt { json.member("finished_at", time.rfc3339) }
     if let time = record.nextAttemptAt { json.member("next_attempt_at", time.rfc3339) }

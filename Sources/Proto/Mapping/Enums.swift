@@ -36,6 +36,15 @@ extension RunState: WireEnum {
     (.completed, ROTA__V1__RUN_STATE__RUN_STATE_COMPLETED),
     (.failed, ROTA__V1__RUN_STATE__RUN_STATE_FAILED),
     (.cancelled, ROTA__V1__RUN_STATE__RUN_STATE_CANCELLED),
+    (.skipped, ROTA__V1__RUN_STATE__RUN_STATE_SKIPPED),
+  ]
+}
+
+extension Concurrency.WhenFull: WireEnum {
+  static let wireValues: [(Concurrency.WhenFull, Rota__V1__WhenFull)] = [
+    (.wait, ROTA__V1__WHEN_FULL__WHEN_FULL_WAIT),
+    (.skip, ROTA__V1__WHEN_FULL__WHEN_FULL_SKIP),
+    (.cancelOldest, ROTA__V1__WHEN_FULL__WHEN_FULL_CANCEL_OLDEST),
   ]
 }
 

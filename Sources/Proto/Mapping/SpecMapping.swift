@@ -36,6 +36,9 @@ extension JobSpec: Mapped {
       self.limits = limits
     }
     runAs = try Decode.optionalText(raw.pointee.run_as, "run_as")
+    concurrency = try Decode.optional(raw.pointee.concurrency, "concurrency")
+    maxRunning = Int(raw.pointee.max_running)
+    startDeadlineMillis = try Decode.millis(raw.pointee.start_deadline, "start_deadline")
     labels = try Decode.map(raw.pointee.n_labels, raw.pointee.labels, "labels")
   }
 
@@ -65,7 +68,25 @@ extension JobSpec: Mapped {
     raw.pointee.agent_loss_wait = arena.duration(millis: agentLossWaitMillis)
     if !limits.isEmpty { raw.pointee.limits = arena.message(limits) }
     raw.pointee.run_as = arena.text(runAs)
+    raw.pointee.concurrency = arena.optional(concurrency)
+    raw.pointee.max_running = Int32(wire: maxRunning)
+    raw.pointee.start_deadline = arena.duration(millis: startDeadlineMillis)
     raw.pointee.labels = arena.map(labels, &raw.pointee.n_labels)
+  }
+}
+
+extension Concurrency: Mapped {
+  init(raw: UnsafePointer<Rota__V1__Concurrency>) throws(ProtoError) {
+    self.init(
+      key: try Decode.text(raw.pointee.key, "key"),
+      limit: raw.pointee.limit == 0 ? Concurrency.defaultLimit : Int(raw.pointee.limit),
+      whenFull: try Decode.choice(raw.pointee.when_full, "when_full", as: WhenFull.self) ?? .wait)
+  }
+
+  func fill(_ raw: UnsafeMutablePointer<Rota__V1__Concurrency>, _ arena: Arena) {
+    raw.pointee.key = arena.text(key)
+    raw.pointee.limit = Int32(wire: limit)
+    raw.pointee.when_full = whenFull.raw
   }
 }
 

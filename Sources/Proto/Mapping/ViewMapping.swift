@@ -110,6 +110,7 @@ extension RunView: Mapped, WireMessage {
     record.retryOf = try Decode.optionalText(raw.pointee.retry_of, "retry_of")
     record.waitsForWorker = try Decode.optionalText(raw.pointee.waits_for_worker, "waits_for_worker")
     record.waitsUntil = try Decode.time(raw.pointee.waits_until, "waits_until")
+    record.group = try Decode.optionalText(raw.pointee.group, "group")
     self.init(record: record, revision: raw.pointee.revision)
     timeline = try RunEvent.list(raw.pointee.n_timeline, raw.pointee.timeline)
   }
@@ -138,6 +139,7 @@ extension RunView: Mapped, WireMessage {
     raw.pointee.retry_of = arena.text(record.retryOf)
     raw.pointee.waits_for_worker = arena.text(record.waitsForWorker)
     raw.pointee.waits_until = arena.time(record.waitsUntil)
+    raw.pointee.group = arena.text(record.group)
     raw.pointee.timeline = arena.list(timeline, &raw.pointee.n_timeline)
   }
 }

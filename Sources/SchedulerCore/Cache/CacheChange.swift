@@ -14,12 +14,16 @@ public enum CacheChange: Sendable {
   case leader(lease: Int64, Versioned<ServerRecord>?)
   /// A segment has another owner, or none where nil.
   case segment(Int, Versioned<SegmentRecord>?)
+  /// The object of a concurrency group was written, or deleted where nil.
+  case group(GroupKey, Versioned<GroupRecord>?)
   /// A calendar was written, or deleted where nil.
   case calendar(CalendarKey, Versioned<CalendarRecord>?)
   /// A backfill was written, or deleted where nil.
   case backfill(BackfillKey, Versioned<BackfillRecord>?)
   /// An agent is drained, or not any more where nil.
   case drain(String, Versioned<DrainRecord>?)
+  /// The quota of a namespace was written, or deleted where nil.
+  case quota(String, Versioned<QuotaRecord>?)
 }
 
 extension CacheChange {
@@ -34,8 +38,10 @@ extension CacheChange {
     case .leader(_, let value): value?.modRevision
     case .segment(_, let value): value?.modRevision
     case .calendar(_, let value): value?.modRevision
+    case .group(_, let value): value?.modRevision
     case .backfill(_, let value): value?.modRevision
     case .drain(_, let value): value?.modRevision
+    case .quota(_, let value): value?.modRevision
     }
   }
 
@@ -49,9 +55,12 @@ extension CacheChange {
     case .leader(let lease, nil): .leader(lease: lease)
     case .segment(let number, nil): .segment(number)
     case .calendar(let key, nil): .calendar(key)
+    case .group(let key, nil): .group(key)
     case .backfill(let key, nil): .backfill(key)
     case .drain(let id, nil): .drain(id)
-    case .job, .listedJob, .run, .agent, .server, .leader, .segment, .calendar, .backfill, .drain: nil
+    case .quota(let namespace, nil): .quota(namespace)
+    case .job, .listedJob, .run, .agent, .server, .leader, .segment, .calendar, .backfill, .group, .drain,
+      .quota: nil
     }
   }
 }

@@ -53,8 +53,14 @@ public struct ClusterCache: Sendable {
   public private(set) var segments = RecordTable<Int, SegmentRecord>()
   /// All calendars.
   public private(set) var calendars = RecordTable<CalendarKey, CalendarRecord>()
+  /// The objects of concurrency groups.
+  public private(set) var groups = RecordTable<GroupKey, GroupRecord>()
+  /// Of each concurrency group, its runs that have not ended.
+  public private(set) var runsByGroup: [GroupKey: Set<RunKey>] = [:]
   /// The agents that are drained, whether they hold a lease or not.
   public private(set) var drains = RecordTable<String, DrainRecord>()
+  /// The quotas of namespaces.
+  public private(set) var quotas = RecordTable<String, QuotaRecord>()
   /// All backfills.
   public private(set) var backfills = RecordTable<BackfillKey, BackfillRecord>()
   private var backfillsByJob: [JobKey: Set<BackfillKey>] = [:]
@@ -65,6 +71,7 @@ public struct ClusterCache: Sendable {
   public private(set) var activeRuns: Set<RunKey> = []
   /// How many of them are in each state.
   public private(set) var activeRunsByState: [RunState: Int] = [:]
+  private var uses = NamespaceUses()
   /// The runs that an agent owns.
   public private(set) var runsByAgent: [String: Set<RunKey>] = [:]
   /// Runs whose job is not known (yet): a listing may bring a run first.
@@ -94,6 +101,12 @@ public struct ClusterCache: Sendable {
     let runIDs = jobs.slot(of: key).map { jobs.runIDs(at: $0) } ?? []
     return runIDs.reversed().compactMap { runs[RunKey(job: key, runID: $0)] }
   }
+
+  /// What a namespace uses.
+  public func use(of namespace: String) -> NamespaceUse { uses[namespace] }
+
+  /// What each namespace uses that uses anything.
+  public var useOfNamespaces: [String: NamespaceUse] { uses.all }
 
   // MARK: Applying changes
 
@@ -131,7 +144,9 @@ public struct ClusterCache: Sendable {
     case .leader(let lease, let candidate): return set(\.leaders, lease, candidate, at: revision)
     case .segment(let number, let owner): return set(\.segments, number, owner, at: revision)
     case .calendar(let key, let calendar): return set(\.calendars, key, calendar, at: revision)
+    case .group(let key, let group): return set(\.groups, key, group, at: revision)
     case .drain(let id, let drain): return set(\.drains, id, drain, at: revision)
+    case .quota(let namespace, let quota): return set(\.quotas, namespace, quota, at: revision)
     case .backfill(let key, let backfill):
       guard set(\.backfills, key, backfill, at: revision) else { return false }
       link(key, exists: backfill != nil)
@@ -168,8 +183,11 @@ public struct ClusterCache: Sendable {
   private mutating func setJob(
     _ key: JobKey, _ content: JobTable.Content, _ createRevision: Int64, _ modRevision: Int64
   ) {
+    let count = jobs.count
     let slot = jobs.set(
       key, content, createRevision: createRevision, modRevision: modRevision, generation: generation)
+    // A new one is taken to be pending until its status is known.
+    if jobs.count > count { uses.change(key.namespace) { $0.jobs += 1 } }
     if !orphans.isEmpty, let adopted = orphans.removeValue(forKey: key) {
       for runID in adopted.sorted() { jobs.addRun(runID, slot) }
     }
@@ -179,6 +197,7 @@ public struct ClusterCache: Sendable {
   private mutating func removeJob(_ slot: JobTable.Slot, _ key: JobKey) {
     let runIDs = jobs.runIDs(at: slot)
     if !runIDs.isEmpty { orphans[key] = Set(runIDs) }
+    if jobs.facts(at: slot)?.status.isTerminal == false { uses.change(key.namespace) { $0.jobs -= 1 } }
     jobs.remove(slot)
   }
 
@@ -190,8 +209,15 @@ public struct ClusterCache: Sendable {
       if runsByAgent[owner.agentID]?.isEmpty == true { runsByAgent[owner.agentID] = nil }
     }
     if let owner = value?.record.owner { runsByAgent[owner.agentID, default: []].insert(key) }
+    noteGroup(of: old?.record, value?.record)
     countState(old?.record.state, by: -1)
     countState(value?.record.state, by: 1)
+    if old?.record.state != value?.record.state {
+      uses.change(key.job.namespace) { use in
+        use.count(old?.record.state, by: -1)
+        use.count(value?.record.state, by: 1)
+      }
+    }
     if let value, !value.record.state.isTerminal { activeRuns.insert(key) } else { activeRuns.remove(key) }
     if old?.createRevision != value?.createRevision {
       if let old {
@@ -211,6 +237,16 @@ public struct ClusterCache: Sendable {
     guard let state, !state.isTerminal else { return }
     let count = (activeRunsByState[state] ?? 0) + difference
     activeRunsByState[state] = count > 0 ? count : nil
+  }
+
+  private mutating func noteGroup(of old: RunRecord?, _ new: RunRecord?) {
+    let (oldGroup, newGroup) = (old?.unendedGroup, new?.unendedGroup)
+    guard oldGroup != newGroup, let key = (new ?? old)?.key else { return }
+    if let oldGroup {
+      runsByGroup[oldGroup]?.remove(key)
+      if runsByGroup[oldGroup]?.isEmpty == true { runsByGroup[oldGroup] = nil }
+    }
+    if let newGroup { runsByGroup[newGroup, default: []].insert(key) }
   }
 
   /// Adds a run to its job's list, or takes it away.
@@ -262,8 +298,10 @@ public struct ClusterCache: Sendable {
     case .leader(let lease, _): leaders.mark(lease, generation)
     case .segment(let number, _): segments.mark(number, generation)
     case .calendar(let key, _): calendars.mark(key, generation)
+    case .group(let key, _): groups.mark(key, generation)
     case .backfill(let key, _): backfills.mark(key, generation)
     case .drain(let id, _): drains.mark(id, generation)
+    case .quota(let namespace, _): quotas.mark(namespace, generation)
     }
     return apply(change, at: revision)
   }
@@ -283,8 +321,10 @@ public struct ClusterCache: Sendable {
     case .leader(let lease): held = leaders.mark(lease, generation)
     case .segment(let number): held = segments.mark(number, generation)
     case .calendar(let key): held = calendars.mark(key, generation)
+    case .group(let key): held = groups.mark(key, generation)
     case .backfill(let key): held = backfills.mark(key, generation)
     case .drain(let id): held = drains.mark(id, generation)
+    case .quota(let namespace): held = quotas.mark(namespace, generation)
     case .meta, .other: return true
     }
     return held.map { $0 >= modRevision } ?? deletedSince?.contains(key) ?? false
@@ -342,8 +382,10 @@ public struct ClusterCache: Sendable {
       missing += leaders.unmarked(generation).map { .leader(lease: $0, nil) }
       missing += segments.unmarked(generation).map { .segment($0, nil) }
       missing += calendars.unmarked(generation).map { .calendar($0, nil) }
+      missing += groups.unmarked(generation).map { .group($0, nil) }
       missing += backfills.unmarked(generation).map { .backfill($0, nil) }
       missing += drains.unmarked(generation).map { .drain($0, nil) }
+      missing += quotas.unmarked(generation).map { .quota($0, nil) }
     } else {
       guard position.nextSlot < jobs.slotEnd else { return nil }
       let end = min(jobs.slotEnd, position.nextSlot + CacheLimits.slotsPerSweep)
@@ -364,8 +406,10 @@ public struct ClusterCache: Sendable {
     case .leader(let lease): leaders[lease]?.modRevision
     case .segment(let number): segments[number]?.modRevision
     case .calendar(let key): calendars[key]?.modRevision
+    case .group(let key): groups[key]?.modRevision
     case .backfill(let key): backfills[key]?.modRevision
     case .drain(let id): drains[id]?.modRevision
+    case .quota(let namespace): quotas[namespace]?.modRevision
     case .meta, .other: nil
     }
   }
@@ -394,6 +438,9 @@ public struct ClusterCache: Sendable {
       unfinished
       ?? (goesOn(slot, facts.record, after: last)
         ? .pending : Self.statusAtRest(facts.record, lastRun: last?.state.status))
+    if facts.status.isTerminal != status.isTerminal {
+      uses.change(key.namespace) { $0.jobs += status.isTerminal ? -1 : 1 }
+    }
     jobs.settle(slot, status, isBusy: unfinished != nil)
   }
 

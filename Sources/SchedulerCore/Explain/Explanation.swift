@@ -107,7 +107,8 @@ public struct Explainer {
     let facts = JobFindings(
       job: job, status: entry.status, unendedRuns: runs.count, newestUnended: runs.newestUnended, now: now)
     explanation.findings = facts.all(
-      segment: keyspace.segment(of: key), owner: cache.segments[keyspace.segment(of: key)]?.record.serverID)
+      segment: keyspace.segment(of: key), owner: cache.segments[keyspace.segment(of: key)]?.record.serverID,
+      fullQuota: QuotaFindings.queuedRuns(key.namespace, cache))
     var isHeld = facts.isDue
     for run in runs.oldest {
       let subject = RunSubject(run: run, job: job, now: now)

@@ -75,6 +75,8 @@ public enum FindingCode: String, Hashable, Sendable, CaseIterable {
   case paused
   /// It is due, and no server owns its segment.
   case segmentUnowned = "segment_unowned"
+  /// It is due, and its namespace has as many waiting runs as its quota allows.
+  case quotaQueuedRuns = "quota_queued_runs"
   /// It is due, and its run is being created.
   case beingFired = "being_fired"
   /// An occurrence is left out since a calendar excludes it.
@@ -87,10 +89,18 @@ public enum FindingCode: String, Hashable, Sendable, CaseIterable {
   // What keeps a run from an agent.
   /// A run of the same job goes first: they may not be beside each other.
   case serialOverlap = "serial_overlap"
+  /// Its namespace has as many runs with agents as its quota allows.
+  case quotaRunningRuns = "quota_running_runs"
   /// An attempt failed: the next one waits.
   case backoff
   /// It waits for the one agent that had its last attempt.
   case awaitingAgent = "awaiting_agent"
+  /// Its concurrency group has no free slot.
+  case groupFull = "group_full"
+  /// As many runs of its job as may be are with agents.
+  case jobLimit = "job_limit"
+  /// It is skipped unless it begins by then.
+  case startDeadline = "start_deadline"
   /// No agent holds a lease.
   case noAgents = "no_agents"
   /// No agent would do.
@@ -136,11 +146,15 @@ public enum FindingCode: String, Hashable, Sendable, CaseIterable {
     case .etcdUnavailable, .etcdNoSpace, .paused, .segmentUnowned, .noAgents, .noMatchingAgent,
       .agentsDraining, .agentsUnhealthy:
       .blocks
-    case .noLeader, .deleted, .beingFired, .excludedByCalendar, .waitsForEnd, .notDue, .serialOverlap,
-      .backoff, .awaitingAgent, .agentsDisconnected, .agentsAvoided, .agentsBusy, .lossBrake, .agentLost,
+    case .noLeader, .deleted, .quotaQueuedRuns, .quotaRunningRuns, .beingFired, .excludedByCalendar,
+      .waitsForEnd,
+      .notDue, .serialOverlap, .backoff, .awaitingAgent, .groupFull, .jobLimit, .agentsDisconnected,
+      .agentsAvoided,
+      .agentsBusy, .lossBrake, .agentLost,
       .agentDisconnected, .beingWritten, .starting, .stopping:
       .waits
-    case .cancelled, .assigned, .running, .ended, .occurrencesSkipped, .leaderUnreachable: .tells
+    case .cancelled, .startDeadline, .assigned, .running, .ended, .occurrencesSkipped, .leaderUnreachable:
+      .tells
     }
   }
 

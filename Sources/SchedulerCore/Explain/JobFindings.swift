@@ -12,8 +12,10 @@ public struct JobFindings: Sendable {
     job.pausedAt == nil && job.cancelRequestedAt == nil && job.nextRunTime.map { $0 <= now } ?? false
   }
 
-  /// - Parameter owner: The server that owns the job's segment; nil where none does.
-  func all(segment: Int, owner: String?) -> [Finding] {
+  /// - Parameters:
+  ///   - owner: The server that owns the job's segment; nil where none does.
+  ///   - fullQuota: What is said of the quota of the job's namespace while that keeps runs from being created.
+  func all(segment: Int, owner: String?, fullQuota: Finding? = nil) -> [Finding] {
     if let requested = job.deleteRequestedAt { return [deleted(since: requested)] }
     if let requested = job.cancelRequestedAt { return [cancelled(since: requested)] }
     var findings: [Finding] = []
@@ -21,7 +23,11 @@ public struct JobFindings: Sendable {
       // A pause keeps nothing from being due where nothing is.
       if job.nextRunTime != nil || !job.spec.schedules.isEmpty { findings.append(paused(since: since)) }
     } else if let next = job.nextRunTime {
-      findings.append(next > now ? notDue(next) : due(next, segment: segment, owner: owner))
+      if next <= now, owner != nil, let fullQuota {
+        findings.append(fullQuota)
+      } else {
+        findings.append(next > now ? notDue(next) : due(next, segment: segment, owner: owner))
+      }
     } else if let finding = waitsForEnd {
       findings.append(finding)
     } else if status.isTerminal, unendedRuns == 0, !job.spec.schedules.isEmpty {

@@ -17,6 +17,12 @@ public enum FiringLimits {
   public static let conflictPauseMillis: Int64 = 20
   /// How long after a refusal, when etcd takes no writes, a job is looked at again.
   public static let refusalPauseMillis: Int64 = 1_000
+  /// How long what is due waits before it is looked again whether its namespace has room for a run.
+  public static let quotaPauseMillis: Int64 = 1_000
+  /// The longest such pause, while very many wait.
+  public static let longestQuotaPauseMillis: Int64 = 30_000
+  /// So many jobs are looked at again in one pause.
+  public static let waitingPerQuotaPause = 1_000
   /// Overdue jobs are counted up to here.
   public static let overdueCounted = 100_000
 }

@@ -45,6 +45,9 @@ extension FiringMachine {
       let backfill = cache.backfills[key], backfill.record.state == .running,
       let job = cache.jobs[key.job]?.job, let plan = plan(of: job.record, cache)
     else { return }
+    if !cache.quotas.isEmpty, waitsForQuota(key.job.namespace, cache) {
+      return backfillPauses.set(key, at: now.adding(milliseconds: quotaPauseMillis))
+    }
     // It writes a serial job: whoever decides after that takes it that all of the job's runs were known before.
     guard !job.record.spec.overlap.isSerial || hasCompleteView(of: key.job, job.modRevision, cache) else {
       return backfillPauses.set(key, at: now.adding(milliseconds: FiringLimits.conflictPauseMillis))
@@ -112,6 +115,7 @@ struct BackfillStep {
     run.trigger = .backfill
     run.backfillID = record.key.backfillID
     run.params = record.params
+    run.joinGroup(of: plan.record.spec)
     return run
   }
 

@@ -41,6 +41,9 @@ extension FiringMachine {
       let time = facts.record.due, let key = cache.jobs.key(at: slot), !busy.contains(key)
     else { return }
     guard time <= now else { return due.set(slot, at: time) }
+    if !cache.quotas.isEmpty, waitsForQuota(key.namespace, cache) {
+      return schedule(slot, cache, notBefore: now.adding(milliseconds: quotaPauseMillis))
+    }
     guard let job = cache.jobs[slot]?.job, let plan = plan(of: job.record, cache) else { return }
     if plan.dependsOnRuns, !hasCompleteView(of: key, job.modRevision, cache) {
       return behind.add(slot, until: job.modRevision)

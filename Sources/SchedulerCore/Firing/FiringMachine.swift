@@ -39,6 +39,8 @@ public struct FiringMachine: Sendable {
     public var conflicts = 0
     /// Proposals that were refused.
     public var refusals = 0
+    /// Times that what was due waited since its namespace had as many waiting runs as its quota allows.
+    public var quotaWaits = 0
     /// Times that the schedules of a record could not be made ready: a zone that this server does not know, say.
     public var unreadable = 0
 
@@ -75,6 +77,8 @@ public struct FiringMachine: Sendable {
   /// When jobs of these segments are to be looked at.
   var due = JobDeadlines()
   var purposes: [ProposalID: Purpose] = [:]
+  /// How many runs the proposals in flight create in each namespace that has a quota.
+  var creating: [String: Int] = [:]
   var nextProposal: ProposalID
   /// The jobs with a proposal in flight.
   var busy: Set<JobKey> = []
@@ -203,6 +207,7 @@ public struct FiringMachine: Sendable {
   ) {
     guard let purpose = purposes.removeValue(forKey: id) else { return }
     busy.remove(purpose.job)
+    noteCreated(purpose)
     var earliest = now
     switch outcome {
     case .committed: committed(purpose, cache, now: now)
@@ -282,6 +287,7 @@ public struct FiringMachine: Sendable {
     nextProposal &+= 1
     purposes[id] = purpose
     busy.insert(purpose.job)
+    noteCreating(purpose)
     let segment = keyspace.segment(of: purpose.job)
     effects.append(
       .propose(

@@ -103,6 +103,7 @@ extension JobPlan {
       key: RunKey(job: record.key, runID: runID(for: time)), scheduledTime: time, createdAt: now)
     run.trigger = .manual
     run.params = params
+    run.joinGroup(of: record.spec)
     var record = record
     record.lastRunTime = max(record.lastRunTime ?? time, time)
     return .run(run, record)

@@ -19,6 +19,7 @@ extension JobPlan {
     run.retryOf = old.key.runID
     run.params = old.params
     run.fence = old.fence
+    run.joinGroup(of: record.spec)
     var record = record
     record.lastRunTime = max(record.lastRunTime ?? old.scheduledTime, old.scheduledTime)
     return .run(run, record)

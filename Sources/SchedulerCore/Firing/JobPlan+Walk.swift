@@ -117,8 +117,9 @@ extension JobPlan {
         return leaveOut(time, because: reason, now: now, exists: exists)
       }
       dueTimes.append(naming.compactMap(creation).min() ?? time)
-      runs.append(
-        RunRecord(key: RunKey(job: record.key, runID: id), scheduledTime: time, createdAt: now))
+      var run = RunRecord(key: RunKey(job: record.key, runID: id), scheduledTime: time, createdAt: now)
+      run.joinGroup(of: record.spec)
+      runs.append(run)
       record.lastRunTime = max(record.lastRunTime ?? time, time)
       activity.unended += 1
       activity.newestUnended = max(activity.newestUnended ?? id, id)

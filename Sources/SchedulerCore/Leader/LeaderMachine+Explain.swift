@@ -5,7 +5,9 @@ extension LeaderMachine {
 
   /// Of runs that wait for an agent. A part that is added has its finder in a file of its own, and its line here.
   static let waitingFinders: [Finder] = [
-    { leader, subject, cache in leader.placementFindings(subject, cache) }
+    { leader, subject, cache in leader.placementFindings(subject, cache) },
+    { leader, subject, cache in leader.limitFindings(subject, cache) },
+    { leader, subject, _ in leader.startDeadlineFindings(subject) },
   ]
 
   /// Of runs that an agent owns.

@@ -20,16 +20,16 @@ extension LeaderMachine {
       waitNotes.waits(key, since: now)
       if let reason = whyCancelled(run, job, cache) {
         cancel(run, reason, cache, now: now)
-      } else if endIfOverdue(run, job, cache, now: now) {
+      } else if endIfOverdue(run, job, cache, now: now) || skipIfLate(run, job, cache, now: now) {
         return
       } else if mayStart(key, job, cache) {
-        enqueue(run.record, job, cache, now: now)
+        enqueue(run, job, cache, now: now)
       } else {
-        ready.remove(key)
+        unqueue(key)
       }
     case .retrying:
       hold(key, by: nil, cache)
-      ready.remove(key)
+      unqueue(key)
       if let reason = whyCancelled(run, job, cache) {
         cancel(run, reason, cache, now: now)
       } else if endIfOverdue(run, job, cache, now: now) {
@@ -42,9 +42,10 @@ extension LeaderMachine {
       }
     case .assigned, .running:
       ready.remove(key)
+      takeSlots(run.record, job)
       awaitNobody(key)
       tendOwned(run, job, cache, now: now)
-    case .completed, .failed, .cancelled: forget(key, cache)
+    case .completed, .failed, .cancelled, .skipped: forget(key, cache)
     }
   }
 
@@ -78,16 +79,18 @@ extension LeaderMachine {
   private func whyCancelled(_ run: Versioned<RunRecord>, _ job: JobRecord, _ cache: ClusterCache) -> String??
   {
     if job.cancelRequestedAt != nil { return .some(job.cancelReason) }
-    return successor(of: run, job, cache).map { .some(Self.replaced(by: $0)) }
+    if let newer = successor(of: run, job, cache) { return .some(Self.replaced(by: newer)) }
+    return displacer(of: run, cache).map { .some(Self.madeWay(for: $0)) }
   }
 
   /// Nothing is to be done for the run any more.
   private mutating func forget(_ key: RunKey, _ cache: ClusterCache) {
-    ready.remove(key)
+    unqueue(key)
     hold(key, by: nil, cache)
     deadlines.remove(.retry(key))
     deadlines.remove(.again(key))
     deadlines.remove(.overall(key))
+    deadlines.remove(.start(key))
     awaitNobody(key)
     for item in news.removeValue(forKey: key) ?? [] { refuse(item, recorded: cache.runs[key]?.record) }
     forgetTaskReports(of: key)
@@ -98,7 +101,7 @@ extension LeaderMachine {
   private mutating func cancel(
     _ run: Versioned<RunRecord>, _ reason: String?, _ cache: ClusterCache, now: Timestamp
   ) {
-    ready.remove(run.record.key)
+    unqueue(run.record.key)
     let serverID = serverID
     transition(run, cache, now: now) { $0.cancelWaiting(reason: reason, at: now, by: serverID) }
   }
@@ -160,8 +163,9 @@ extension LeaderMachine {
         if isChanged { postponed.append(item) } else { refuse(item, recorded: record) }
       }
     }
-    if record.state == .cancelled, record.message == nil, let newer = successor(of: run, job, cache) {
-      record.message = Self.replaced(by: newer)
+    if record.state == .cancelled, record.message == nil {
+      record.message =
+        successor(of: run, job, cache).map(Self.replaced) ?? displacer(of: run, cache).map(Self.madeWay)
     }
     guard isChanged || checkpoint != nil || isProgressDue(run.record, now: now) else {
       // Progress that is not written yet is no reason to wait: the latest is enough.
@@ -219,13 +223,14 @@ extension LeaderMachine {
   /// Gives queued runs to free slots, best first; what cannot be placed never blocks what can.
   mutating func assignReadyRuns(_ cache: ClusterCache, now: Timestamp) {
     hasMoreToAssign = false
+    for entry in limits.takeOffers() { ready.insert(entry) }
     guard pool.freeSlots > 0, !ready.isEmpty else { return }
     // The queue is taken out for the round: placing changes everything but the queue.
     var queue = ReadyQueue()
     swap(&queue, &ready)
     let placed = queue.drain(limit: Limits.assignmentsPerTurn) { place($0, cache, now: now) }
     swap(&queue, &ready)
-    hasMoreToAssign = placed == Limits.assignmentsPerTurn
+    hasMoreToAssign = placed == Limits.assignmentsPerTurn || limits.mayHaveOffers
   }
 
   /// Proposes an assignment. Returns false when no agent can take the run now.
@@ -233,8 +238,15 @@ extension LeaderMachine {
     // A run that is not queued any more has no place here: it counts as placed.
     guard let run = cache.runs[entry.run], run.record.state == .queued, !busyRuns.contains(entry.run),
       let job = cache.jobs[entry.run.job]?.job.record, mayStart(entry.run, job, cache)
-    else { return true }
-    if endIfOverdue(run, job, cache, now: now) { return true }
+    else {
+      limits.leaveQueue(entry.run)
+      return true
+    }
+    if endIfOverdue(run, job, cache, now: now) || skipIfLate(run, job, cache, now: now)
+      || parkIfFull(entry, run, job, cache, now: now)
+    {
+      return true
+    }
     guard pool.freeSlots > 0,
       let agentID = pool.choose(entry.requirement, avoiding: run.record.agentsTried),
       let createRevision = pool.incarnation(of: agentID)
@@ -242,6 +254,7 @@ extension LeaderMachine {
     let agent = Incarnation(agentID: agentID, createRevision: createRevision)
     var record = run.noted
     record.assign(to: agent, at: now, generation: job.generation, by: serverID)
+    takeSlots(record, job)
     busyRuns.insert(entry.run)
     hold(entry.run, by: agent, cache)
     noteGiven(entry.run, to: agentID, cache, now: now)
@@ -260,7 +273,7 @@ extension LeaderMachine {
   public mutating func admit(
     _ run: RunRecord, of job: JobRecord, _ cache: ClusterCache, now: Timestamp
   ) -> (id: ProposalID, run: RunRecord, guards: [Proposal.Guard])? {
-    guard ready.isEmpty, pool.freeSlots > 0, !busyRuns.contains(run.key), cache.runs[run.key] == nil,
+    guard ready.isEmpty, mayStartAtOnce(run, job, now: now), pool.freeSlots > 0, !busyRuns.contains(run.key), cache.runs[run.key] == nil,
       !job.spec.overlap.isSerial || cache.status(of: job.key) == nil,
       let agentID = pool.choose(Requirement(job.spec)),
       let createRevision = pool.incarnation(of: agentID)
@@ -268,6 +281,7 @@ extension LeaderMachine {
     let agent = Incarnation(agentID: agentID, createRevision: createRevision)
     var record = run
     record.assign(to: agent, at: now, generation: job.generation, by: serverID)
+    takeSlots(record, job)
     busyRuns.insert(run.key)
     hold(run.key, by: agent, cache)
     noteGiven(run.key, to: agentID, cache, now: now)

@@ -78,6 +78,9 @@ extension LeaderMachine {
     spec.retryOn = nil
     spec.noRetryOn = nil
     spec.totalTimeoutMillis = nil
+    spec.concurrency = nil
+    spec.maxRunning = 0
+    spec.startDeadlineMillis = nil
     return .success(
       Assignment(
         ref: ref, spec: spec, scheduledTime: run.scheduledTime, retryCount: run.retryCount, context: context))

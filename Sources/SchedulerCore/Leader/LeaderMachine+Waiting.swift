@@ -38,7 +38,7 @@ extension LeaderMachine {
       deadlines.set(.overall(key), at: deadline)
       return false
     }
-    ready.remove(key)
+    unqueue(key)
     let serverID = serverID
     transition(run, cache, now: now) { $0.failOverdue(spec: job.spec, at: now, by: serverID) }
     return true
@@ -60,7 +60,10 @@ extension LeaderMachine {
   }
 
   /// Puts a run into the queue: for any agent, or for the one that it waits for, if that one is there.
-  mutating func enqueue(_ record: RunRecord, _ job: JobRecord, _ cache: ClusterCache, now: Timestamp) {
+  mutating func enqueue(
+    _ run: Versioned<RunRecord>, _ job: JobRecord, _ cache: ClusterCache, now: Timestamp
+  ) {
+    let record = run.record
     let key = record.key
     let agent = record.awaitedAgent(job.spec, at: now)
     // In the queue it stands with what it asks for.
@@ -68,15 +71,15 @@ extension LeaderMachine {
     if let agent, let until = record.waitsUntil {
       deadlines.set(.awaited(key), at: until)
       guard cache.agents[agent] != nil else {
-        ready.remove(key)
+        unqueue(key)
         return
       }
     }
-    guard !ready.contains(key) else { return }
-    ready.insert(
-      ReadyQueue.Entry(
-        run: key, priority: job.spec.priority, enqueuedAt: record.createdAt,
-        requirement: Requirement(job.spec, agentID: agent)))
+    guard needsSlots(record, job) || !ready.contains(key) else { return }
+    let entry = ReadyQueue.Entry(
+      run: key, priority: job.spec.priority, enqueuedAt: record.createdAt,
+      requirement: Requirement(job.spec, agentID: agent))
+    if mayContend(run, job, as: entry, cache, now: now), !ready.contains(key) { ready.insert(entry) }
   }
 
   /// The run waits for no agent any more.
@@ -91,6 +94,9 @@ extension LeaderMachine {
     if let agent = awaited.agent(of: key) {
       let until = cache.runs[key]?.record.waitsUntil.map { " until \($0.rfc3339)" } ?? ""
       return "for agent '\(agent)'\(until), which \(pool.whyNot(agent, Requirement(job.spec)))"
+    }
+    if limits.isParked(key), let full = limits.fullKeys(for: key).first {
+      return "for a slot: " + fullText(full)
     }
     return ready.contains(key) ? pool.unplaceableReason(Requirement(job.spec)) : nil
   }

@@ -55,6 +55,8 @@ public struct LeaderMachine: Sendable {
     /// How long after a run's total timeout, and the grace of its task, an attempt is stopped that its agent has not
     /// ended.
     public static let overdueMillis: Int64 = 2_000
+    /// Runs that are named where it is said who holds the slots of something.
+    public static let holdersNamed = 5
   }
 
   /// Names a proposal in flight.
@@ -126,6 +128,8 @@ public struct LeaderMachine: Sendable {
     case progress(RunKey)
     /// The total timeout of a run is over.
     case overall(RunKey)
+    /// A run that has not begun by then is skipped.
+    case start(RunKey)
     /// A run has waited long enough for its agent.
     case awaited(RunKey)
     case trust(SessionID)
@@ -164,6 +168,10 @@ public struct LeaderMachine: Sendable {
 
   var ready = ReadyQueue()
   var awaited = AwaitedAgents()
+  var limits = LimitBook()
+  var displacers = Displacers()
+  /// How many runs of each namespace may be with agents whose quota says so.
+  var runningQuotas: [String: Int] = [:]
   var waitNotes = WaitNotes()
   var pool = AgentPool()
   var deadlines = DeadlineHeap<Deadline>()
@@ -242,6 +250,8 @@ public struct LeaderMachine: Sendable {
       cache.servers.compactMap { id, server in
         server.record.figures.map { (id, $0) }
       }, now: now)
+    takeUpQuotas(cache)
+    for (key, group) in cache.groups { limits.override(.group(key), group.record.spec.limit) }
     for key in cache.activeRuns { reconcile(key, cache, now: now) }
     lostRuns.sort()
   }
@@ -270,6 +280,11 @@ public struct LeaderMachine: Sendable {
     if let slot = cache.jobs.slot(of: key.job) { scheduleExpiry(of: slot, cache) }
   }
 
+  /// The object of a concurrency group was written or deleted.
+  public mutating func groupChanged(_ key: GroupKey, _ cache: ClusterCache) {
+    limits.override(.group(key), cache.groups[key]?.record.spec.limit)
+  }
+
   /// An agent's key was written, replaced or is gone.
   public mutating func agentChanged(_ id: String, _ cache: ClusterCache, now: Timestamp) {
     let present = cache.agents[id]
@@ -290,7 +305,8 @@ public struct LeaderMachine: Sendable {
   public mutating func turn(_ cache: ClusterCache, now: Timestamp) -> [Effect] {
     for deadline in deadlines.popDue(now: now, limit: Limits.deadlinesPerTurn) {
       switch deadline {
-      case .retry(let key), .again(let key), .progress(let key), .overall(let key), .awaited(let key):
+      case .retry(let key), .again(let key), .progress(let key), .overall(let key), .awaited(let key),
+        .start(let key):
         reconcile(key, cache, now: now)
       case .trust(let session): trust(session, cache)
       case .endDrain(let id): endDrain(id, cache, now: now)
@@ -305,6 +321,7 @@ public struct LeaderMachine: Sendable {
     giveBackLostRuns(cache, now: now)
     spreadSegments(cache)
     assignReadyRuns(cache, now: now)
+    makeWay(cache, now: now)
     noteWhatBlocks(cache, now: now)
     if ready.isEmpty && purposes.isEmpty { hasSucceeded(now: now) }
     flushSessions()
@@ -393,6 +410,8 @@ public struct LeaderMachine: Sendable {
 
   /// Runs that wait for an agent.
   public var readyCount: Int { ready.count }
+  /// Runs that wait for a slot of a concurrency group, or of their job.
+  public var parkedCount: Int { limits.parkedCount }
   /// Proposals in flight.
   public var proposalsInFlight: Int { purposes.count }
   /// Whether an agent has a session here.

@@ -35,10 +35,14 @@ public struct Proposal: Hashable, Sendable {
     case serverPresent(String, lease: Int64)
     /// The calendar's record is the one that the proposal was made from; 0 where there is none.
     case calendarUnchanged(CalendarKey, modRevision: Int64)
+    /// The record of a concurrency group's object is the one that the proposal was made from; 0 where there is none.
+    case groupUnchanged(GroupKey, modRevision: Int64)
     /// The backfill's record is the one that the proposal was made from; 0 where there is none.
     case backfillUnchanged(BackfillKey, modRevision: Int64)
     /// The agent's drain is the one that the proposal was made from; 0 where it is not drained.
     case drainUnchanged(String, modRevision: Int64)
+    /// The quota of a namespace is the one that the proposal was made from; 0 where it has none.
+    case quotaUnchanged(String, modRevision: Int64)
   }
 
   /// A change of one key.
@@ -65,6 +69,10 @@ public struct Proposal: Hashable, Sendable {
     case calendar(CalendarRecord)
     /// Deletes a calendar.
     case deleteCalendar(CalendarKey)
+    /// Writes the object of a concurrency group.
+    case group(GroupRecord)
+    /// Deletes the object of a concurrency group.
+    case deleteGroup(GroupKey)
     /// Writes a backfill.
     case backfill(BackfillRecord)
     /// Deletes a backfill.
@@ -73,6 +81,10 @@ public struct Proposal: Hashable, Sendable {
     case drain(String, DrainRecord)
     /// Takes an agent's drain back.
     case deleteDrain(String)
+    /// Writes a quota.
+    case quota(QuotaRecord)
+    /// Deletes the quota of a namespace.
+    case deleteQuota(String)
   }
 }
 

@@ -64,6 +64,12 @@ extension RunRecord {
     finish(.failed, message: spec.totalTimeoutText, at: now)
   }
 
+  /// queued → skipped, before the first attempt.
+  public mutating func skip(_ why: String, at now: Timestamp, by server: String? = nil) {
+    history.endedBy = server.map(RunActor.server)
+    finish(.skipped, message: why, at: now)
+  }
+
   /// Whether the run's total timeout is over.
   public func isOverdue(_ spec: JobSpec, at now: Timestamp) -> Bool {
     spec.totalDeadline(from: createdAt).map { $0 <= now } ?? false

@@ -48,6 +48,7 @@ extension JobSpec {
     if onAgentLoss != .restart { json.member("on_agent_loss", onAgentLoss.rawValue) }
     writeRetries(to: &json)
     writeSchedules(to: &json)
+    writeConcurrency(to: &json)
   }
 
   private func writeRetries(to json: inout JSONWriter) {

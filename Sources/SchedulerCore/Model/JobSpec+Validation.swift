@@ -15,6 +15,7 @@ extension JobSpec {
     try Labels.validate(labels)
     try validateSchedules(zones: zones)
     try validateTemplates(zones: zones)
+    try validateConcurrency()
     try validateSize()
   }
 

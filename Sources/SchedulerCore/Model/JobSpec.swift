@@ -47,6 +47,13 @@ public struct JobSpec: Hashable, Sendable {
   /// What people file it under, by name; for filters and for `rota apply`.
   public var labels: [String: String] = [:]
 
+  /// The group whose slots its runs share with others; nil for none.
+  public var concurrency: Concurrency?
+  /// How many of its runs may be with agents at once; 0 for any number.
+  public var maxRunning = 0
+  /// How long after it is due a run may start: later it is skipped. Nil for any time.
+  public var startDeadlineMillis: Int64?
+
   /// Makes a specification with the defaults.
   public init(task: TaskSpec) { self.task = task }
 

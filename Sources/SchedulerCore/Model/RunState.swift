@@ -8,7 +8,8 @@ public enum JobStatus: String, Hashable, Sendable, CaseIterable {
   case completed
   /// Its last run failed for good.
   case failed
-  /// Somebody cancelled it; or its policies left out all that was ever due, and nothing more is.
+  /// Somebody cancelled it, or its last run was skipped; or its policies left out all that was ever due, and nothing
+  /// more is.
   case cancelled
 
   /// Whether nothing more will happen by itself.
@@ -20,6 +21,7 @@ public enum JobStatus: String, Hashable, Sendable, CaseIterable {
 ///     queued → assigned → running → completed | failed | cancelled
 ///        ↑         └─────────┤ (assigned may end as running does)
 ///        └── retrying ←──────┘ (a failed attempt that may be retried)
+///     queued → skipped (before its first attempt: too late, or no slot and the job does not wait)
 ///
 /// An attempt that its agent could not keep (lost, fenced, stopped) goes back to `queued`; where the job says
 /// `on_agent_loss: fail`, to `failed`, or, if the agent has confirmed that it stopped, where a failed one goes.
@@ -39,6 +41,9 @@ public enum RunState: String, Hashable, Sendable, CaseIterable {
   case failed
   /// Cancelled.
   case cancelled
+  /// Left out before its first attempt: its `start_deadline` was over, or its concurrency group was full and the job
+  /// says `when_full: skip`.
+  case skipped
 
   /// The job status that it means.
   public var status: JobStatus {
@@ -47,7 +52,7 @@ public enum RunState: String, Hashable, Sendable, CaseIterable {
     case .running: .running
     case .completed: .completed
     case .failed: .failed
-    case .cancelled: .cancelled
+    case .cancelled, .skipped: .cancelled
     }
   }
 
@@ -60,11 +65,11 @@ public enum RunState: String, Hashable, Sendable, CaseIterable {
   /// The states that may follow.
   public var successors: Set<RunState> {
     switch self {
-    case .queued: [.assigned, .cancelled, .failed]
+    case .queued: [.assigned, .cancelled, .failed, .skipped]
     case .retrying: [.queued, .cancelled, .failed]
     case .assigned: [.running, .completed, .failed, .cancelled, .retrying, .queued]
     case .running: [.completed, .failed, .cancelled, .retrying, .queued]
-    case .completed, .failed, .cancelled: []
+    case .completed, .failed, .cancelled, .skipped: []
     }
   }
 }

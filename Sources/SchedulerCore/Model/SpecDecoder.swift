@@ -16,6 +16,7 @@ struct SpecDecoder {
     "execution_time",
     "constraints", "backoff", "working_directory", "kill_grace", "on_agent_loss", "schedules", "misfire",
     "overlap", "params", "retry_on", "no_retry_on", "total_timeout", "agent_loss_wait", "limits", "run_as",
+    "concurrency", "max_running", "start_deadline",
     "labels",
   ]
 
@@ -58,6 +59,9 @@ struct SpecDecoder {
     case "params": spec.params = try stringMap(&reader)
     case "limits": spec.limits = try TaskLimits(decoding: &reader, with: self)
     case "run_as": spec.runAs = try reader.string()
+    case "concurrency": spec.concurrency = try Concurrency(decoding: &reader, with: self)
+    case "max_running": spec.maxRunning = try reader.wholeNumber()
+    case "start_deadline": spec.startDeadlineMillis = try duration(&reader)
     case "labels": spec.labels = try stringMap(&reader)
     default: try reader.skip()
     }

@@ -104,6 +104,12 @@ public enum SpecLimits {
   public static let misfireMillis: Int64 = 365 * 86_400_000
   /// The range of how many runs may wait for the end of another.
   public static let overlapQueue = 1...1_000
+  /// The longest key of a concurrency group, as a job says it and with its templates filled in.
+  public static let groupBytes = 256
+  /// The range of how many runs of a group may be with agents at once.
+  public static let groupLimit = 1...1_000_000
+  /// The range of how many runs of a job may be; 0 for any number.
+  public static let maxRunning = 0...1_000_000
   /// The methods of an HTTP task.
   public static let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 }

@@ -9,6 +9,8 @@
 /// | `P/drains/<agent>` | `DrainRecord` | any server | |
 /// | `P/segments/<nnn>` | `SegmentRecord` | leader | owner's |
 /// | `P/calendars/<namespace>/<name>` | `CalendarRecord` | any server | |
+/// | `P/quotas/<namespace>` | `QuotaRecord` | any server | |
+/// | `P/groups/<namespace>/<name>` | `GroupRecord` | any server | |
 /// | `P/backfills/<nnn>/<namespace>/<job>/<backfill>` | `BackfillRecord` | any server (create, cancel); segment owner | |
 /// | `P/jobs/<nnn>/<namespace>/<job>` | `JobRecord` | any server (create, control); segment owner (advance) | |
 /// | `P/versions/<nnn>/<namespace>/<job>/<generation>` | `VersionRecord`: what the job was before; no server keeps a copy | any server (update); leader (removes it with the job) | |
@@ -49,6 +51,10 @@ public struct Keyspace: Hashable, Sendable {
   public var segments: String { prefix + "/segments/" }
   /// All calendars.
   public var calendars: String { prefix + "/calendars/" }
+  /// All quotas.
+  public var quotas: String { prefix + "/quotas/" }
+  /// The objects of concurrency groups.
+  public var groups: String { prefix + "/groups/" }
   /// All backfills.
   public var backfills: String { prefix + "/backfills/" }
   /// All checkpoints.
@@ -57,7 +63,7 @@ public struct Keyspace: Hashable, Sendable {
   public var versions: String { prefix + "/versions/" }
   /// What every server keeps a copy of.
   public var state: [String] {
-    [calendars, drains, jobs, runs, backfills, agents, leaders, servers, segments]
+    [calendars, quotas, groups, drains, jobs, runs, backfills, agents, leaders, servers, segments]
   }
   /// Those of `state` of which there may be millions: their keys go by segment.
   public var bySegment: Set<String> { [jobs, runs, backfills] }
@@ -80,6 +86,10 @@ public struct Keyspace: Hashable, Sendable {
   public func segment(_ number: Int) -> String { segments + Self.digits(of: number) }
   /// A calendar's key.
   public func calendar(_ key: CalendarKey) -> String { calendars + key.namespace + "/" + key.name }
+  /// The key of a namespace's quota.
+  public func quota(_ namespace: String) -> String { quotas + namespace }
+  /// The key of a concurrency group's object.
+  public func group(_ key: GroupKey) -> String { groups + key.namespace + "/" + key.name }
   /// A backfill's key.
   public func backfill(_ key: BackfillKey) -> String { backfills + jobPath(key.job) + "/" + key.backfillID }
   /// All backfills of a job.
@@ -184,10 +194,14 @@ public enum ParsedKey: Hashable, Sendable {
   case segment(Int)
   /// A calendar.
   case calendar(CalendarKey)
+  /// The object of a concurrency group.
+  case group(GroupKey)
   /// A backfill.
   case backfill(BackfillKey)
   /// An agent's drain.
   case drain(String)
+  /// The quota of a namespace.
+  case quota(String)
   /// A key of no interest to the cluster's state.
   case other
 }
@@ -205,11 +219,13 @@ extension Keyspace {
     case ("servers", 2): return .server(part(1))
     case ("agents", 2): return .agent(part(1))
     case ("drains", 2): return .drain(part(1))
+    case ("quotas", 2): return .quota(part(1))
     case ("jobs", 4): return .job(JobKey(namespace: part(2), jobID: part(3)))
     case ("runs", 5):
       return .run(RunKey(job: JobKey(namespace: part(2), jobID: part(3)), runID: part(4)))
     case ("segments", 2): return Int(part(1)).map { .segment($0) } ?? .other
     case ("calendars", 3): return .calendar(CalendarKey(namespace: part(1), name: part(2)))
+    case ("groups", 3): return .group(GroupKey(namespace: part(1), name: part(2)))
     case ("backfills", 5):
       return .backfill(
         BackfillKey(job: JobKey(namespace: part(2), jobID: part(3)), backfillID: part(4)))

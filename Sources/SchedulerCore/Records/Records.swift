@@ -149,6 +149,8 @@ public struct RunRecord: Hashable, Sendable {
   public var progress: Progress?
   /// What the next attempt is to start from; nil when there is no checkpoint, as after the run's end.
   public var checkpoint: CheckpointNote?
+  /// The concurrency group that it belongs to, as its job's key was filled in when it was created; nil for none.
+  public var group: String?
   /// What its timeline is made from besides.
   public var history = RunHistory()
 

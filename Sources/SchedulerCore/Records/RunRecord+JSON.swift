@@ -13,6 +13,7 @@ extension RunRecord {
     if !params.isEmpty { json.member("params", params) }
     json.optionalMember("backfill_id", backfillID)
     json.optionalMember("retry_of", retryOf)
+    json.optionalMember("group", group)
     json.member("scheduled_time", scheduledTime)
     json.member("created_at", createdAt)
     json.optionalMember("finished_at", finishedAt)
@@ -71,6 +72,7 @@ extension RunRecord {
     case "params": params = try reader.stringMap()
     case "backfill_id": backfillID = try reader.string()
     case "retry_of": retryOf = try reader.string()
+    case "group": group = try reader.string()
     case "waits_for_worker": waitsForWorker = try reader.string()
     case "waits_until": waitsUntil = try reader.timestamp()
     case "finished_at": finishedAt = try reader.timestamp()

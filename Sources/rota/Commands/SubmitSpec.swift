@@ -46,6 +46,8 @@ struct SpecOptions: ParsableArguments {
 
   @OptionGroup(title: "What it may use") var confinement: ConfinementOptions
 
+  @OptionGroup(title: "How many at once") var limits: LimitOptions
+
   @OptionGroup(title: "When") var schedule: ScheduleOptions
 
   @OptionGroup(title: "What to run (one of these, or the words behind --)") var task: TaskOptions
@@ -80,6 +82,7 @@ struct SpecOptions: ParsableArguments {
       }
     }
     try confinement.apply(to: &spec)
+    try limits.apply(to: &spec)
     try schedule.apply(to: &spec)
   }
 

@@ -27,6 +27,7 @@ enum RunTexts {
     facts.add(["Next:", next(of: run)])
     facts.add(["Due:", Texts.time(run.scheduledTime)])
     facts.add(["Made by:", run.trigger.rawValue + (run.retryOf.map { " of \($0)" } ?? "")])
+    if let group = run.group { facts.add(["Group:", group]) }
     facts.add(["Created:", Texts.time(run.createdAt)])
     if run.retryCount > 0 { facts.add(["Retries:", "\(run.retryCount)"]) }
     if let progress = run.progress { facts.add(["Progress:", Texts.text(progress)]) }
@@ -75,7 +76,7 @@ enum RunTexts {
     case .assigned: return "agent '\(run.owner?.agentID ?? "")' starts it"
     case .running: return "it ends on agent '\(run.owner?.agentID ?? "")'"
     case .completed: return "nothing"
-    case .failed, .cancelled:
+    case .failed, .cancelled, .skipped:
       return "nothing; 'rota retry \(run.key.job.jobID)/\(run.key.runID)' runs it again"
     }
   }

@@ -28,7 +28,7 @@ enum Texts {
     switch run.state {
     case .retrying: return "\(outcome); again at \(time(run.nextAttemptAt))"
     case .queued: return run.waitsForWorker.map { "\(outcome); waits for agent '\($0)'" } ?? outcome
-    case .assigned, .running, .completed, .failed, .cancelled: return outcome
+    case .assigned, .running, .completed, .failed, .cancelled, .skipped: return outcome
     }
   }
 

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 Event = dict[str, Any]
-TERMINAL = ("completed", "failed", "cancelled")
+TERMINAL = ("completed", "failed", "cancelled", "skipped")
 # Why an attempt ended that its task did not end.
 AGENTS_DOING = ("agent_lost", "fenced", "agent_stopped")
 

@@ -41,6 +41,9 @@ class Load:
     chosen: float = 0.2
     """Of jobs whose failures are not retried, of failed jobs that are run again, and of those that wait for a lost agent, so
     many each."""
+    grouped: float = 0.6
+    """Of jobs that wait for a slot of a concurrency group; a third as many each of those that are skipped when it is full,
+    and of those for which the oldest is cancelled."""
     recurring: int = 2
     """Of cron jobs and of those that forbid overlaps, so many each for the whole round."""
     reads: float = 6.0
@@ -51,7 +54,8 @@ class Load:
         """The same mix, more or less of it."""
         return Load(
             self.one_off * factor, self.retrying * factor, self.at_most_once * factor, self.cancelled * factor,
-            self.steps * factor, self.doomed * factor, self.chosen * factor, self.recurring, self.reads, self.use_keys,
+            self.steps * factor, self.doomed * factor, self.chosen * factor, self.grouped * factor,
+            self.recurring, self.reads, self.use_keys,
         )  # fmt: skip
 
 
@@ -77,7 +81,8 @@ class Workload:
             "one_off": self.load.one_off, "retrying": self.load.retrying, "at_most_once": self.load.at_most_once,
             "cancelled": self.load.cancelled, "steps": self.load.steps, "process_steps": self.load.steps,
             "doomed": self.load.doomed, "not_retried": self.load.chosen, "run_again": self.load.chosen,
-            "waiting": self.load.chosen,
+            "waiting": self.load.chosen, "grouped": self.load.grouped, "skipping": self.load.grouped / 3,
+            "displacing": self.load.grouped / 3,
         }  # fmt: skip
         for kind, rate in rates.items():
             if rate > 0:
@@ -172,6 +177,12 @@ class Workload:
                 return {"exec": tasks.argv(random.choice([1_500, 5_000])), **wait}
             case "at_most_once":
                 return {"exec": tasks.argv(random.choice([500, 1_500, 5_000])), "on_agent_loss": "fail"}
+            case "grouped" | "skipping" | "displacing":
+                policy = {"grouped": "wait", "skipping": "skip", "displacing": "cancel_oldest"}[kind]
+                group = {"key": f"{kind}-{{{{params.n}}}}", "limit": 1 + (kind == "grouped"), "when_full": policy}
+                params = {"n": str(random.randrange(2))}
+                argv = tasks.argv(random.choice([100, 1_000, 3_000]))
+                return {"exec": argv, "kill_grace": "1s", "params": params, "concurrency": group, "max_running": 1}
             case "cancelled":
                 return {"exec": tasks.argv(millis), "kill_grace": "1s"}
             case "process_steps":

@@ -12,7 +12,8 @@ extension Proposal {
     case .statesUnwritten: leavingStates(cache)
     case .misfireTwice: runningWhatWasMissed(cache, at: now)
     case .none, .guardsIgnored, .agentsNeverFence, .checkpointsUnguarded, .epochsIgnored, .jobsUnordered,
-      .filtersForgotten, .totalTimeoutsForgotten, .waitsForgotten, .atMostOnceForgotten, .endsReopened:
+      .filtersForgotten, .totalTimeoutsForgotten, .waitsForgotten, .atMostOnceForgotten, .limitsForgotten,
+      .endsReopened:
       self
     }
   }

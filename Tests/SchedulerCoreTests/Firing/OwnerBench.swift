@@ -61,6 +61,17 @@ struct OwnerBench {
     turn(now: now)
   }
 
+  /// Puts the quota of the job's namespace.
+  mutating func limit(queuedRuns: Int?) {
+    var spec = QuotaSpec()
+    spec.maxQueuedRuns = queuedRuns
+    let namespace = anyJob.namespace
+    let record = QuotaRecord(namespace: namespace, spec: spec, createdAt: Self.start)
+    let versioned = next(record, after: cache.quotas[namespace]?.createRevision)
+    cache.apply(.quota(namespace, versioned), at: revision)
+    cache.advance(to: revision)
+  }
+
   /// Lets the newest run end; its owner is told only where it says so.
   mutating func endRun(now: Timestamp, tellsOwner: Bool = true) throws {
     var run = try #require(cache.runs(of: anyJob).first)

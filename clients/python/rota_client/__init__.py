@@ -15,6 +15,7 @@ from .credentials import tls_credentials
 from .errors import BadRequestError, FieldViolation, RotaError
 from .specs import (
     calendar,
+    concurrency,
     constraint,
     exec_job,
     failures,
@@ -34,6 +35,7 @@ __all__ = [
     "FieldViolation",
     "RotaError",
     "calendar",
+    "concurrency",
     "constraint",
     "end_reason_name",
     "exec_job",

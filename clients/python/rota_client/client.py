@@ -17,6 +17,7 @@ from ._generated.rota.v1 import (
     cluster_pb2_grpc,
     events_pb2_grpc,
     jobs_pb2_grpc,
+    quotas_pb2_grpc,
     runs_pb2_grpc,
     schedules_pb2_grpc,
 )
@@ -74,8 +75,10 @@ class Client:
         self._agents = agents_pb2_grpc.AgentsStub(self._channel)
         self._events = events_pb2_grpc.EventsStub(self._channel)
         self._calendars = schedules_pb2_grpc.CalendarsStub(self._channel)
+        self._groups = jobs_pb2_grpc.GroupsStub(self._channel)
         self._schedules = schedules_pb2_grpc.SchedulesStub(self._channel)
         self._backfills = schedules_pb2_grpc.BackfillsStub(self._channel)
+        self._quotas = quotas_pb2_grpc.QuotasStub(self._channel)
         self._cluster = cluster_pb2_grpc.ClusterStub(self._channel)
 
     def __enter__(self) -> Client:
@@ -415,6 +418,75 @@ class Client:
         """Deletes a calendar that no job names."""
         request = m.DeleteCalendarRequest(name=name, namespace=namespace, if_match=if_match)
         self._call(self._calendars.Delete, request)
+
+    # Quotas
+
+    def put_quota(
+        self, namespace: str, spec: m.QuotaSpec, *, if_match: str = "", idempotency_key: str = ""
+    ) -> m.Quota:
+        """Sets what a namespace may use, in place of what was said before. `if_match` and `idempotency_key` are as those
+        of `update`.
+        """
+        request = m.PutQuotaRequest(
+            namespace=namespace, spec=spec, if_match=if_match, idempotency_key=idempotency_key
+        )
+        return self._call(self._quotas.Put, request)
+
+    def quota(self, namespace: str) -> m.Quota:
+        """What a namespace may use, and what it uses."""
+        return self._call(self._quotas.Get, m.GetQuotaRequest(namespace=namespace))
+
+    def quotas(self, *, page_size: int = 0) -> Iterator[m.Quota]:
+        """All quotas by namespace; pages are fetched as needed."""
+        request = m.ListQuotasRequest(page_size=page_size)
+        while True:
+            response = self._call(self._quotas.List, request)
+            yield from response.quotas
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def delete_quota(self, namespace: str, *, if_match: str = "") -> None:
+        """Deletes the quota of a namespace: nothing bounds it any more."""
+        self._call(self._quotas.Delete, m.DeleteQuotaRequest(namespace=namespace, if_match=if_match))
+
+    # Concurrency groups
+
+    def put_group(
+        self,
+        name: str,
+        limit: int,
+        *,
+        description: str = "",
+        labels: Mapping[str, str] | None = None,
+        namespace: str = "",
+        if_match: str = "",
+        idempotency_key: str = "",
+    ) -> m.Group:
+        """Sets the limit of a group, which goes before those of all jobs."""
+        spec = m.GroupSpec(limit=limit, description=description, labels=labels or {})
+        request = m.PutGroupRequest(
+            name=name, namespace=namespace, spec=spec, if_match=if_match, idempotency_key=idempotency_key
+        )
+        return self._call(self._groups.Put, request)
+
+    def group(self, name: str, *, namespace: str = "") -> m.Group:
+        """The object of one group."""
+        return self._call(self._groups.Get, m.GetGroupRequest(name=name, namespace=namespace))
+
+    def groups(self, *, namespace: str = "", page_size: int = 0) -> Iterator[m.Group]:
+        """The objects of all groups by namespace and name; pages are fetched as needed."""
+        request = m.ListGroupsRequest(namespace=namespace, page_size=page_size)
+        while True:
+            response = self._call(self._groups.List, request)
+            yield from response.groups
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def delete_group(self, name: str, *, namespace: str = "", if_match: str = "") -> None:
+        """Deletes the object of a group: the limits that jobs say count from then on."""
+        self._call(self._groups.Delete, m.DeleteGroupRequest(name=name, namespace=namespace, if_match=if_match))
 
     # Looking ahead, and back
 

@@ -9,6 +9,7 @@ from typing import Any
 from .messages import (
     Backoff,
     CalendarSpec,
+    Concurrency,
     Constraint,
     ConstraintOperator,
     FailureFilter,
@@ -99,6 +100,13 @@ def overlap(policy: str, *, limit: int = 0) -> Overlap:
     or replace.
     """
     return Overlap(policy=_label("OVERLAP_ACTION", policy), limit=limit)
+
+
+def concurrency(key: str, limit: int = 1, when_full: str = "wait") -> Concurrency:
+    """A group of runs of which only `limit` may be with agents at once. `key` may be a template, as
+    "report-{{params.customer}}"; `when_full` is wait, skip or cancel_oldest.
+    """
+    return Concurrency(key=key, limit=limit, when_full=_label("WHEN_FULL", when_full))
 
 
 def failures(
@@ -211,6 +219,9 @@ def _with_options(
     pids: int = 0,
     cpus: float = 0.0,
     run_as: str = "",
+    concurrency: Concurrency | None = None,
+    max_running: int = 0,
+    start_deadline: float | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> JobSpec:
     """Fills in what all kinds of jobs share; what is not said takes the server's default.
@@ -220,7 +231,9 @@ def _with_options(
     those names, `retry_on` and `no_retry_on` by `failures`. `total_timeout` counts from the run's creation, over all
     attempts and waits. `on_agent_loss` is restart, fail, or wait for `agent_loss_wait`. `memory_bytes`, `pids` and `cpus`
     limit what each attempt may use; `run_as` is a user, or user:group, of the agent's machine that the agent allows. They
-    are for `exec_job` and `shell_job`. `labels` are what the job is filed under.
+    are for `exec_job` and `shell_job`. `concurrency` is made by the function of that name; `max_running` bounds how many
+    runs of the job are with agents at once; a run that has not begun `start_deadline` after it was due is skipped.
+    `labels` are what the job is filed under.
     """
     spec.user_id = user_id
     spec.env.update(env or {})
@@ -257,5 +270,10 @@ def _with_options(
     if memory_bytes or pids or cpus:
         spec.limits.memory_bytes, spec.limits.pids, spec.limits.cpus = memory_bytes, pids, cpus
     spec.run_as = run_as
+    if concurrency is not None:
+        spec.concurrency.CopyFrom(concurrency)
+    spec.max_running = max_running
+    if start_deadline is not None:
+        spec.start_deadline.FromTimedelta(timedelta(seconds=start_deadline))
     spec.labels.update(labels or {})
     return spec

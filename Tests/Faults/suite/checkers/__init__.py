@@ -1,4 +1,4 @@
-"""The checkers C1 to C9: pure functions from a history to what is wrong with it."""
+"""The checkers C1 to C10: pure functions from a history to what is wrong with it."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from .c6_reads import reads
 from .c7_fences import fences
 from .c8_recovery import recovery
 from .c9_orphans import orphans
+from .c10_limits import limits
 from .violation import Violation
 
 Checker = Callable[[History], list[Violation]]
@@ -27,6 +28,7 @@ CHECKERS: dict[str, Checker] = {
     "C7": fences,
     "C8": recovery,
     "C9": orphans,
+    "C10": limits,
 }
 
 

@@ -21,9 +21,12 @@ ALLOWED = {
     "cron": {"completed"},
     "forbid": {"completed"},
     "noop": {"completed"},
+    "grouped": {"completed"},
+    "skipping": {"completed", "skipped"},
+    "displacing": {"completed", "cancelled"},
     "broken": {"failed"},
     # Of which nobody knows beforehand what becomes of them.
-    "simulated": {"completed", "failed", "cancelled"},
+    "simulated": {"completed", "failed", "cancelled", "skipped"},
 }
 # Jobs that have exactly one run.
 SINGLE = set(ALLOWED) - {"cron", "forbid", "run_again", "simulated"}

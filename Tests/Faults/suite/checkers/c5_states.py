@@ -7,7 +7,7 @@ from .violation import Violation
 # Written down once more, on purpose: a checker that imported the machine's own table could not contradict it.
 FIRST = {"queued", "assigned"}
 SUCCESSORS = {
-    "queued": {"queued", "assigned", "cancelled", "failed"},
+    "queued": {"queued", "assigned", "cancelled", "failed", "skipped"},
     "retrying": {"retrying", "queued", "cancelled", "failed"},
     "assigned": {"assigned", "running", "completed", "failed", "cancelled", "retrying", "queued"},
     "running": {"running", "completed", "failed", "cancelled", "retrying", "queued"},

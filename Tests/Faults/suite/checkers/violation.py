@@ -9,7 +9,7 @@ class Violation:
     """One thing that must not be."""
 
     check: str
-    """C1 to C9."""
+    """C1 to C10."""
     kind: str
     """lost, doubled, or wrong."""
     what: str

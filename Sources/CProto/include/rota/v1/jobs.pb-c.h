@@ -42,6 +42,14 @@ typedef struct Rota__V1__ListVersionsRequest Rota__V1__ListVersionsRequest;
 typedef struct Rota__V1__ListVersionsResponse Rota__V1__ListVersionsResponse;
 typedef struct Rota__V1__GetVersionRequest Rota__V1__GetVersionRequest;
 typedef struct Rota__V1__RevertJobRequest Rota__V1__RevertJobRequest;
+typedef struct Rota__V1__GroupSpec Rota__V1__GroupSpec;
+typedef struct Rota__V1__Group Rota__V1__Group;
+typedef struct Rota__V1__PutGroupRequest Rota__V1__PutGroupRequest;
+typedef struct Rota__V1__GetGroupRequest Rota__V1__GetGroupRequest;
+typedef struct Rota__V1__ListGroupsRequest Rota__V1__ListGroupsRequest;
+typedef struct Rota__V1__ListGroupsResponse Rota__V1__ListGroupsResponse;
+typedef struct Rota__V1__DeleteGroupRequest Rota__V1__DeleteGroupRequest;
+typedef struct Rota__V1__DeleteGroupResponse Rota__V1__DeleteGroupResponse;
 
 
 /* --- enums --- */
@@ -486,6 +494,137 @@ struct  Rota__V1__RevertJobRequest
     , {0,NULL}, {0,NULL}, 0, {0,NULL}, {0,NULL}, {0,NULL} }
 
 
+struct  Rota__V1__GroupSpec
+{
+  ProtobufCMessage base;
+  /*
+   * How many runs of the group may be with agents at once, from 1.
+   */
+  int32_t limit;
+  ProtobufCBinaryData description;
+  /*
+   * What people file it under, as the labels of jobs.
+   */
+  size_t n_labels;
+  Rota__V1__MapEntry **labels;
+};
+#define ROTA__V1__GROUP_SPEC__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__group_spec__descriptor) \
+    , 0, {0,NULL}, 0,NULL }
+
+
+struct  Rota__V1__Group
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData namespace_;
+  ProtobufCBinaryData name;
+  Rota__V1__GroupSpec *spec;
+  int64_t generation;
+  ProtobufCBinaryData etag;
+  Google__Protobuf__Timestamp *created_at;
+  Google__Protobuf__Timestamp *updated_at;
+  /*
+   * How many runs of the group are with agents.
+   */
+  int64_t running;
+  /*
+   * How many others of it have not ended.
+   */
+  int64_t waiting;
+};
+#define ROTA__V1__GROUP__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__group__descriptor) \
+    , {0,NULL}, {0,NULL}, NULL, 0, {0,NULL}, NULL, NULL, 0, 0 }
+
+
+struct  Rota__V1__PutGroupRequest
+{
+  ProtobufCMessage base;
+  /*
+   * "default" when empty.
+   */
+  ProtobufCBinaryData namespace_;
+  /*
+   * [a-z0-9][a-z0-9._-]{0,127}
+   */
+  ProtobufCBinaryData name;
+  Rota__V1__GroupSpec *spec;
+  /*
+   * The `etag` that it must have; `*` for any that exists; when empty, it may exist or not.
+   */
+  ProtobufCBinaryData if_match;
+  /*
+   * Names this change, so that it may be sent again when its answer was lost. At most 128 bytes.
+   */
+  ProtobufCBinaryData idempotency_key;
+};
+#define ROTA__V1__PUT_GROUP_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__put_group_request__descriptor) \
+    , {0,NULL}, {0,NULL}, NULL, {0,NULL}, {0,NULL} }
+
+
+struct  Rota__V1__GetGroupRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData namespace_;
+  ProtobufCBinaryData name;
+};
+#define ROTA__V1__GET_GROUP_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__get_group_request__descriptor) \
+    , {0,NULL}, {0,NULL} }
+
+
+struct  Rota__V1__ListGroupsRequest
+{
+  ProtobufCMessage base;
+  /*
+   * All namespaces when empty.
+   */
+  ProtobufCBinaryData namespace_;
+  /*
+   * At most 1,000; 100 when 0.
+   */
+  int32_t page_size;
+  ProtobufCBinaryData page_token;
+};
+#define ROTA__V1__LIST_GROUPS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__list_groups_request__descriptor) \
+    , {0,NULL}, 0, {0,NULL} }
+
+
+struct  Rota__V1__ListGroupsResponse
+{
+  ProtobufCMessage base;
+  size_t n_groups;
+  Rota__V1__Group **groups;
+  ProtobufCBinaryData next_page_token;
+};
+#define ROTA__V1__LIST_GROUPS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__list_groups_response__descriptor) \
+    , 0,NULL, {0,NULL} }
+
+
+struct  Rota__V1__DeleteGroupRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData namespace_;
+  ProtobufCBinaryData name;
+  ProtobufCBinaryData if_match;
+};
+#define ROTA__V1__DELETE_GROUP_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__delete_group_request__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+struct  Rota__V1__DeleteGroupResponse
+{
+  ProtobufCMessage base;
+};
+#define ROTA__V1__DELETE_GROUP_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__delete_group_response__descriptor) \
+     }
+
+
 /* Rota__V1__SubmitRequest methods */
 void   rota__v1__submit_request__init
                      (Rota__V1__SubmitRequest         *message);
@@ -923,6 +1062,158 @@ Rota__V1__RevertJobRequest *
 void   rota__v1__revert_job_request__free_unpacked
                      (Rota__V1__RevertJobRequest *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__GroupSpec methods */
+void   rota__v1__group_spec__init
+                     (Rota__V1__GroupSpec         *message);
+size_t rota__v1__group_spec__get_packed_size
+                     (const Rota__V1__GroupSpec   *message);
+size_t rota__v1__group_spec__pack
+                     (const Rota__V1__GroupSpec   *message,
+                      uint8_t             *out);
+size_t rota__v1__group_spec__pack_to_buffer
+                     (const Rota__V1__GroupSpec   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__GroupSpec *
+       rota__v1__group_spec__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__group_spec__free_unpacked
+                     (Rota__V1__GroupSpec *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Group methods */
+void   rota__v1__group__init
+                     (Rota__V1__Group         *message);
+size_t rota__v1__group__get_packed_size
+                     (const Rota__V1__Group   *message);
+size_t rota__v1__group__pack
+                     (const Rota__V1__Group   *message,
+                      uint8_t             *out);
+size_t rota__v1__group__pack_to_buffer
+                     (const Rota__V1__Group   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Group *
+       rota__v1__group__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__group__free_unpacked
+                     (Rota__V1__Group *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__PutGroupRequest methods */
+void   rota__v1__put_group_request__init
+                     (Rota__V1__PutGroupRequest         *message);
+size_t rota__v1__put_group_request__get_packed_size
+                     (const Rota__V1__PutGroupRequest   *message);
+size_t rota__v1__put_group_request__pack
+                     (const Rota__V1__PutGroupRequest   *message,
+                      uint8_t             *out);
+size_t rota__v1__put_group_request__pack_to_buffer
+                     (const Rota__V1__PutGroupRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__PutGroupRequest *
+       rota__v1__put_group_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__put_group_request__free_unpacked
+                     (Rota__V1__PutGroupRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__GetGroupRequest methods */
+void   rota__v1__get_group_request__init
+                     (Rota__V1__GetGroupRequest         *message);
+size_t rota__v1__get_group_request__get_packed_size
+                     (const Rota__V1__GetGroupRequest   *message);
+size_t rota__v1__get_group_request__pack
+                     (const Rota__V1__GetGroupRequest   *message,
+                      uint8_t             *out);
+size_t rota__v1__get_group_request__pack_to_buffer
+                     (const Rota__V1__GetGroupRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__GetGroupRequest *
+       rota__v1__get_group_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__get_group_request__free_unpacked
+                     (Rota__V1__GetGroupRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__ListGroupsRequest methods */
+void   rota__v1__list_groups_request__init
+                     (Rota__V1__ListGroupsRequest         *message);
+size_t rota__v1__list_groups_request__get_packed_size
+                     (const Rota__V1__ListGroupsRequest   *message);
+size_t rota__v1__list_groups_request__pack
+                     (const Rota__V1__ListGroupsRequest   *message,
+                      uint8_t             *out);
+size_t rota__v1__list_groups_request__pack_to_buffer
+                     (const Rota__V1__ListGroupsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__ListGroupsRequest *
+       rota__v1__list_groups_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__list_groups_request__free_unpacked
+                     (Rota__V1__ListGroupsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__ListGroupsResponse methods */
+void   rota__v1__list_groups_response__init
+                     (Rota__V1__ListGroupsResponse         *message);
+size_t rota__v1__list_groups_response__get_packed_size
+                     (const Rota__V1__ListGroupsResponse   *message);
+size_t rota__v1__list_groups_response__pack
+                     (const Rota__V1__ListGroupsResponse   *message,
+                      uint8_t             *out);
+size_t rota__v1__list_groups_response__pack_to_buffer
+                     (const Rota__V1__ListGroupsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__ListGroupsResponse *
+       rota__v1__list_groups_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__list_groups_response__free_unpacked
+                     (Rota__V1__ListGroupsResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__DeleteGroupRequest methods */
+void   rota__v1__delete_group_request__init
+                     (Rota__V1__DeleteGroupRequest         *message);
+size_t rota__v1__delete_group_request__get_packed_size
+                     (const Rota__V1__DeleteGroupRequest   *message);
+size_t rota__v1__delete_group_request__pack
+                     (const Rota__V1__DeleteGroupRequest   *message,
+                      uint8_t             *out);
+size_t rota__v1__delete_group_request__pack_to_buffer
+                     (const Rota__V1__DeleteGroupRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__DeleteGroupRequest *
+       rota__v1__delete_group_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__delete_group_request__free_unpacked
+                     (Rota__V1__DeleteGroupRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__DeleteGroupResponse methods */
+void   rota__v1__delete_group_response__init
+                     (Rota__V1__DeleteGroupResponse         *message);
+size_t rota__v1__delete_group_response__get_packed_size
+                     (const Rota__V1__DeleteGroupResponse   *message);
+size_t rota__v1__delete_group_response__pack
+                     (const Rota__V1__DeleteGroupResponse   *message,
+                      uint8_t             *out);
+size_t rota__v1__delete_group_response__pack_to_buffer
+                     (const Rota__V1__DeleteGroupResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__DeleteGroupResponse *
+       rota__v1__delete_group_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__delete_group_response__free_unpacked
+                     (Rota__V1__DeleteGroupResponse *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Rota__V1__SubmitRequest_Closure)
@@ -993,6 +1284,30 @@ typedef void (*Rota__V1__GetVersionRequest_Closure)
                   void *closure_data);
 typedef void (*Rota__V1__RevertJobRequest_Closure)
                  (const Rota__V1__RevertJobRequest *message,
+                  void *closure_data);
+typedef void (*Rota__V1__GroupSpec_Closure)
+                 (const Rota__V1__GroupSpec *message,
+                  void *closure_data);
+typedef void (*Rota__V1__Group_Closure)
+                 (const Rota__V1__Group *message,
+                  void *closure_data);
+typedef void (*Rota__V1__PutGroupRequest_Closure)
+                 (const Rota__V1__PutGroupRequest *message,
+                  void *closure_data);
+typedef void (*Rota__V1__GetGroupRequest_Closure)
+                 (const Rota__V1__GetGroupRequest *message,
+                  void *closure_data);
+typedef void (*Rota__V1__ListGroupsRequest_Closure)
+                 (const Rota__V1__ListGroupsRequest *message,
+                  void *closure_data);
+typedef void (*Rota__V1__ListGroupsResponse_Closure)
+                 (const Rota__V1__ListGroupsResponse *message,
+                  void *closure_data);
+typedef void (*Rota__V1__DeleteGroupRequest_Closure)
+                 (const Rota__V1__DeleteGroupRequest *message,
+                  void *closure_data);
+typedef void (*Rota__V1__DeleteGroupResponse_Closure)
+                 (const Rota__V1__DeleteGroupResponse *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -1153,6 +1468,54 @@ void rota__v1__jobs__revert(ProtobufCService *service,
                             const Rota__V1__RevertJobRequest *input,
                             Rota__V1__Job_Closure closure,
                             void *closure_data);
+typedef struct Rota__V1__Groups_Service Rota__V1__Groups_Service;
+struct Rota__V1__Groups_Service
+{
+  ProtobufCService base;
+  void (*put)(Rota__V1__Groups_Service *service,
+              const Rota__V1__PutGroupRequest *input,
+              Rota__V1__Group_Closure closure,
+              void *closure_data);
+  void (*get)(Rota__V1__Groups_Service *service,
+              const Rota__V1__GetGroupRequest *input,
+              Rota__V1__Group_Closure closure,
+              void *closure_data);
+  void (*list)(Rota__V1__Groups_Service *service,
+               const Rota__V1__ListGroupsRequest *input,
+               Rota__V1__ListGroupsResponse_Closure closure,
+               void *closure_data);
+  void (*delete)(Rota__V1__Groups_Service *service,
+                 const Rota__V1__DeleteGroupRequest *input,
+                 Rota__V1__DeleteGroupResponse_Closure closure,
+                 void *closure_data);
+};
+typedef void (*Rota__V1__Groups_ServiceDestroy)(Rota__V1__Groups_Service *);
+void rota__v1__groups__init (Rota__V1__Groups_Service *service,
+                             Rota__V1__Groups_ServiceDestroy destroy);
+#define ROTA__V1__GROUPS__BASE_INIT \
+    { &rota__v1__groups__descriptor, protobuf_c_service_invoke_internal, NULL }
+#define ROTA__V1__GROUPS__INIT(function_prefix__) \
+    { ROTA__V1__GROUPS__BASE_INIT,\
+      function_prefix__ ## put,\
+      function_prefix__ ## get,\
+      function_prefix__ ## list,\
+      function_prefix__ ## delete  }
+void rota__v1__groups__put(ProtobufCService *service,
+                           const Rota__V1__PutGroupRequest *input,
+                           Rota__V1__Group_Closure closure,
+                           void *closure_data);
+void rota__v1__groups__get(ProtobufCService *service,
+                           const Rota__V1__GetGroupRequest *input,
+                           Rota__V1__Group_Closure closure,
+                           void *closure_data);
+void rota__v1__groups__list(ProtobufCService *service,
+                            const Rota__V1__ListGroupsRequest *input,
+                            Rota__V1__ListGroupsResponse_Closure closure,
+                            void *closure_data);
+void rota__v1__groups__delete(ProtobufCService *service,
+                              const Rota__V1__DeleteGroupRequest *input,
+                              Rota__V1__DeleteGroupResponse_Closure closure,
+                              void *closure_data);
 
 /* --- descriptors --- */
 
@@ -1179,7 +1542,16 @@ extern const ProtobufCMessageDescriptor rota__v1__list_versions_request__descrip
 extern const ProtobufCMessageDescriptor rota__v1__list_versions_response__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__get_version_request__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__revert_job_request__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__group_spec__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__group__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__put_group_request__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__get_group_request__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__list_groups_request__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__list_groups_response__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__delete_group_request__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__delete_group_response__descriptor;
 extern const ProtobufCServiceDescriptor rota__v1__jobs__descriptor;
+extern const ProtobufCServiceDescriptor rota__v1__groups__descriptor;
 
 PROTOBUF_C__END_DECLS
 

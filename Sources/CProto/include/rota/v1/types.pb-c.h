@@ -19,6 +19,7 @@ PROTOBUF_C__BEGIN_DECLS
 #include "google/protobuf/timestamp.pb-c.h"
 
 typedef struct Rota__V1__JobSpec Rota__V1__JobSpec;
+typedef struct Rota__V1__Concurrency Rota__V1__Concurrency;
 typedef struct Rota__V1__TaskLimits Rota__V1__TaskLimits;
 typedef struct Rota__V1__FailureFilter Rota__V1__FailureFilter;
 typedef struct Rota__V1__Schedule Rota__V1__Schedule;
@@ -46,6 +47,28 @@ typedef struct Rota__V1__MapEntry Rota__V1__MapEntry;
 
 /* --- enums --- */
 
+/*
+ * What becomes of a run whose concurrency group is full.
+ */
+typedef enum _Rota__V1__WhenFull {
+  /*
+   * WAIT.
+   */
+  ROTA__V1__WHEN_FULL__WHEN_FULL_UNSPECIFIED = 0,
+  /*
+   * It waits for its turn.
+   */
+  ROTA__V1__WHEN_FULL__WHEN_FULL_WAIT = 1,
+  /*
+   * It ends as `skipped`.
+   */
+  ROTA__V1__WHEN_FULL__WHEN_FULL_SKIP = 2,
+  /*
+   * The oldest run that has a slot is cancelled; the new one takes it once that run has stopped.
+   */
+  ROTA__V1__WHEN_FULL__WHEN_FULL_CANCEL_OLDEST = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__WHEN_FULL)
+} Rota__V1__WhenFull;
 typedef enum _Rota__V1__Frequency {
   ROTA__V1__FREQUENCY__FREQUENCY_UNSPECIFIED = 0,
   ROTA__V1__FREQUENCY__FREQUENCY_HOURLY = 1,
@@ -197,7 +220,11 @@ typedef enum _Rota__V1__RunState {
   ROTA__V1__RUN_STATE__RUN_STATE_RUNNING = 4,
   ROTA__V1__RUN_STATE__RUN_STATE_COMPLETED = 5,
   ROTA__V1__RUN_STATE__RUN_STATE_FAILED = 6,
-  ROTA__V1__RUN_STATE__RUN_STATE_CANCELLED = 7
+  ROTA__V1__RUN_STATE__RUN_STATE_CANCELLED = 7,
+  /*
+   * Left out before its first attempt: too late, or its concurrency group was full.
+   */
+  ROTA__V1__RUN_STATE__RUN_STATE_SKIPPED = 8
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__RUN_STATE)
 } Rota__V1__RunState;
 /*
@@ -368,6 +395,18 @@ struct  Rota__V1__JobSpec
    */
   ProtobufCBinaryData run_as;
   /*
+   * The group whose slots its runs share with others.
+   */
+  Rota__V1__Concurrency *concurrency;
+  /*
+   * How many of its runs may be with agents at once; any number when 0.
+   */
+  int32_t max_running;
+  /*
+   * How long after it is due a run may start: later it is skipped. Any time when absent.
+   */
+  Google__Protobuf__Duration *start_deadline;
+  /*
    * What people file it under: for filters, and for `rota apply --prune`. At most 32; names as those of agents' labels,
    * values without commas.
    */
@@ -384,7 +423,33 @@ struct  Rota__V1__JobSpec
 };
 #define ROTA__V1__JOB_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job_spec__descriptor) \
-    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL, NULL, NULL, NULL, {0,NULL}, 0,NULL, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL, NULL, NULL, NULL, {0,NULL}, NULL, 0, NULL, 0,NULL, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+
+
+/*
+ * A group of runs, of one job or of several jobs of a namespace, of which only so many may be with agents at once.
+ */
+struct  Rota__V1__Concurrency
+{
+  ProtobufCMessage base;
+  /*
+   * The group's name, at most 256 bytes: a template that is filled in for each run when it is created. It may have
+   * params, namespace, job_id, run_id, trigger and scheduled_time. A run for which nothing comes of it is in no group.
+   */
+  ProtobufCBinaryData key;
+  /*
+   * How many of its runs may be with agents at once; 1 when 0. Where jobs disagree the smallest counts; the limit of the
+   * group's own object goes before all.
+   */
+  int32_t limit;
+  /*
+   * What becomes of a run that finds it full.
+   */
+  Rota__V1__WhenFull when_full;
+};
+#define ROTA__V1__CONCURRENCY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__concurrency__descriptor) \
+    , {0,NULL}, 0, ROTA__V1__WHEN_FULL__WHEN_FULL_UNSPECIFIED }
 
 
 /*
@@ -873,6 +938,10 @@ struct  Rota__V1__Run
   ProtobufCBinaryData waits_for_worker;
   Google__Protobuf__Timestamp *waits_until;
   /*
+   * The concurrency group that it belongs to.
+   */
+  ProtobufCBinaryData group;
+  /*
    * What has happened to it, oldest first; only where one run is asked for.
    */
   size_t n_timeline;
@@ -880,7 +949,7 @@ struct  Rota__V1__Run
 };
 #define ROTA__V1__RUN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__run__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED, NULL, NULL, NULL, NULL, 0, 0, 0,NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED, 0,NULL, {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, ROTA__V1__RUN_STATE__RUN_STATE_UNSPECIFIED, NULL, NULL, NULL, NULL, 0, 0, 0,NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, ROTA__V1__RUN_TRIGGER__RUN_TRIGGER_UNSPECIFIED, 0,NULL, {0,NULL}, {0,NULL}, {0,NULL}, NULL, {0,NULL}, 0,NULL }
 
 
 /*
@@ -1160,6 +1229,25 @@ Rota__V1__JobSpec *
                       const uint8_t       *data);
 void   rota__v1__job_spec__free_unpacked
                      (Rota__V1__JobSpec *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Concurrency methods */
+void   rota__v1__concurrency__init
+                     (Rota__V1__Concurrency         *message);
+size_t rota__v1__concurrency__get_packed_size
+                     (const Rota__V1__Concurrency   *message);
+size_t rota__v1__concurrency__pack
+                     (const Rota__V1__Concurrency   *message,
+                      uint8_t             *out);
+size_t rota__v1__concurrency__pack_to_buffer
+                     (const Rota__V1__Concurrency   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Concurrency *
+       rota__v1__concurrency__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__concurrency__free_unpacked
+                     (Rota__V1__Concurrency *message,
                       ProtobufCAllocator *allocator);
 /* Rota__V1__TaskLimits methods */
 void   rota__v1__task_limits__init
@@ -1603,6 +1691,9 @@ void   rota__v1__map_entry__free_unpacked
 typedef void (*Rota__V1__JobSpec_Closure)
                  (const Rota__V1__JobSpec *message,
                   void *closure_data);
+typedef void (*Rota__V1__Concurrency_Closure)
+                 (const Rota__V1__Concurrency *message,
+                  void *closure_data);
 typedef void (*Rota__V1__TaskLimits_Closure)
                  (const Rota__V1__TaskLimits *message,
                   void *closure_data);
@@ -1678,6 +1769,7 @@ typedef void (*Rota__V1__MapEntry_Closure)
 
 /* --- descriptors --- */
 
+extern const ProtobufCEnumDescriptor    rota__v1__when_full__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__frequency__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__dst_gap__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__dst_overlap__descriptor;
@@ -1691,6 +1783,7 @@ extern const ProtobufCEnumDescriptor    rota__v1__run_state__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__end_reason__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__health_state__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__concurrency__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__task_limits__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__failure_filter__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__schedule__descriptor;
