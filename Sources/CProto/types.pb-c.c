@@ -1133,7 +1133,7 @@ void   rota__v1__map_entry__free_unpacked
   assert(message->base.descriptor == &rota__v1__map_entry__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[30] =
+static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[31] =
 {
   {
     "user_id",
@@ -1448,6 +1448,18 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[30] 
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "queue",
+    40,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, queue),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "concurrency",
     41,
     PROTOBUF_C_LABEL_NONE,
@@ -1499,17 +1511,17 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[30] 
 static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   23,   /* field[23] = agent_loss_wait */
   11,   /* field[11] = backoff */
-  26,   /* field[26] = concurrency */
+  27,   /* field[27] = concurrency */
   13,   /* field[13] = constraints */
   6,   /* field[6] = env */
   1,   /* field[1] = exec */
   14,   /* field[14] = execution_time */
   3,   /* field[3] = http */
   9,   /* field[9] = kill_grace */
-  29,   /* field[29] = labels */
+  30,   /* field[30] = labels */
   24,   /* field[24] = limits */
   10,   /* field[10] = max_retries */
-  27,   /* field[27] = max_running */
+  28,   /* field[28] = max_running */
   17,   /* field[17] = misfire */
   21,   /* field[21] = no_retry_on */
   4,   /* field[4] = noop */
@@ -1517,25 +1529,25 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   18,   /* field[18] = overlap */
   19,   /* field[19] = params */
   12,   /* field[12] = priority */
+  26,   /* field[26] = queue */
   20,   /* field[20] = retry_on */
   25,   /* field[25] = run_as */
   16,   /* field[16] = schedules */
   2,   /* field[2] = shell */
-  28,   /* field[28] = start_deadline */
+  29,   /* field[29] = start_deadline */
   5,   /* field[5] = task */
   8,   /* field[8] = timeout */
   22,   /* field[22] = total_timeout */
   0,   /* field[0] = user_id */
   7,   /* field[7] = working_directory */
 };
-static const ProtobufCIntRange rota__v1__job_spec__number_ranges[5 + 1] =
+static const ProtobufCIntRange rota__v1__job_spec__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 10, 1 },
   { 20, 6 },
-  { 41, 26 },
-  { 46, 29 },
-  { 0, 30 }
+  { 46, 30 },
+  { 0, 31 }
 };
 const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
 {
@@ -1545,10 +1557,10 @@ const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
   "Rota__V1__JobSpec",
   "rota.v1",
   sizeof(Rota__V1__JobSpec),
-  30,
+  31,
   rota__v1__job_spec__field_descriptors,
   rota__v1__job_spec__field_indices_by_name,
-  5,  rota__v1__job_spec__number_ranges,
+  4,  rota__v1__job_spec__number_ranges,
   (ProtobufCMessageInit) rota__v1__job_spec__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -91,6 +91,8 @@ enum ServerLimits {
   static let groups = 10_000
   /// How many of the jobs that name a calendar are named where it cannot be deleted.
   static let namedJobs = 3
+  /// Queues that have figures of their own in the metrics.
+  static let queuesInMetrics = 100
   /// How often a compare-and-swap of a caller's is tried.
   static let casTries = 16
   /// Submissions of one client stream that are being written at a time, and their bytes.

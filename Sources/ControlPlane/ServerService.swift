@@ -30,7 +30,7 @@ public final class ServerService: Service {
     let record = serverRecord(grpcPort: grpc.port)
     let rest = RESTServer(
       configuration: configuration, jobs: parts.jobs, runs: parts.runs, fleet: parts.fleet,
-      calendars: parts.calendars, groups: parts.groups,
+      calendars: parts.calendars, queues: parts.queues, groups: parts.groups,
       events: parts.events, cluster: parts.cluster, lookahead: parts.lookahead, backfills: parts.backfills,
       quotas: parts.quotas,
       replica: parts.replica, metrics: parts.metrics, pipeline: parts.pipeline, sessions: parts.sessions,
@@ -149,6 +149,7 @@ private struct ServerParts: Sendable {
   let runs: RunService
   let fleet: FleetService
   let calendars: CalendarService
+  let queues: QueueService
   let groups: GroupService
   let cluster: ClusterService
   let lookahead: LookaheadService
@@ -187,6 +188,9 @@ private struct ServerParts: Sendable {
     calendars = CalendarService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, zones: configuration.zones,
       logger: logger)
+    queues = QueueService(
+      replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, leaderLink: leaderLink,
+      logger: logger)
     groups = GroupService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, logger: logger)
     events = EventService(
@@ -216,9 +220,9 @@ private struct ServerParts: Sendable {
     quotas = QuotaService(
       replica: replica, pipeline: pipeline, barrier: barrier, keyspace: keyspace, logger: logger)
     let services = GRPCServices(
-      jobs: jobs, runs: runs, fleet: fleet, events: events, calendars: calendars, groups: groups,
-      cluster: cluster, lookahead: lookahead, backfills: backfills, gate: gate, quotas: quotas,
-      replica: replica)
+      jobs: jobs, runs: runs, fleet: fleet, events: events, calendars: calendars, queues: queues,
+      groups: groups, cluster: cluster, lookahead: lookahead, backfills: backfills, gate: gate,
+      quotas: quotas, replica: replica)
     let api = services.methods + agents.methods
     let reflection = ReflectionService(services: api.services + [HealthService.name])
     let board = HealthBoard(services: reflection.services)

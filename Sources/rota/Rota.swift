@@ -19,7 +19,7 @@ struct Rota: AsyncParsableCommand {
       LogsCommand.self, RetryCommand.self, ExplainCommand.self,
       CancelCommand.self, PauseCommand.self, ResumeCommand.self, TriggerCommand.self, SkipNextCommand.self,
       UpdateCommand.self, VersionsCommand.self, RevertCommand.self, DeleteCommand.self, CalendarCommand.self,
-      GroupsCommand.self, QuotasCommand.self, NextCommand.self, ForecastCommand.self,
+      QueuesCommand.self, GroupsCommand.self, QuotasCommand.self, NextCommand.self, ForecastCommand.self,
       BackfillCommand.self, CheckpointCommand.self, AgentsCommand.self, ClusterCommand.self,
       EventsCommand.self, ApplyCommand.self, DiffCommand.self, ExportCommand.self,
       ServerCommand.self, AgentCommand.self,

@@ -20,6 +20,7 @@ import Testing
     ("/rota.v1.Cluster/Get", .users),
     ("/rota.v1.Schedules/Preview", .users),
     ("/rota.v1.Calendars/Put", .users),
+    ("/rota.v1.Queues/Pause", .users),
     ("/rota.v1.Backfills/Create", .users),
     ("/rota.v1.Events/Watch", .users),
     ("/rota.v1.Peers/LeaseTokens", .servers),

@@ -31,6 +31,7 @@ SUBCOMMANDS = {
     "backfill": ("create", "list", "get", "cancel"),
     "quotas": ("put", "show", "list", "delete"),
     "calendar": ("put", "get", "list", "delete"),
+    "queues": ("list", "show", "put", "pause", "resume", "delete"),
     "job": ("show", "history"),
     "versions": ("list", "show", "diff"),
 }

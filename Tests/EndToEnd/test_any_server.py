@@ -33,6 +33,10 @@ def put_calendar(client: Client) -> str:
     return client.put_calendar(f"c-{uuid.uuid4().hex[:12]}", calendar(days=["12-25"])).name
 
 
+def put_queue(client: Client) -> str:
+    return client.put_queue(f"q-{uuid.uuid4().hex[:12]}", messages.QueueSpec(max_running=3)).name
+
+
 def put_quota(client: Client) -> str:
     return client.put_quota(f"n-{uuid.uuid4().hex[:12]}", messages.QuotaSpec(max_jobs=7)).namespace
 
@@ -73,6 +77,12 @@ CALLS: dict[str, Callable[[Client, str], object]] = {
     "Groups.List": lambda client, job: put_group(client) in {entry.name for entry in client.groups()},
     "Groups.Delete": lambda client, job: client.delete_group(put_group(client)) is None,
     "Calendars.Delete": lambda client, job: client.delete_calendar(put_calendar(client)) is None,
+    "Queues.Put": lambda client, job: put_queue(client),
+    "Queues.Get": lambda client, job: client.queue(put_queue(client)).spec.max_running == 3,
+    "Queues.List": lambda client, job: put_queue(client) in {entry.name for entry in client.queues()},
+    "Queues.Delete": lambda client, job: client.delete_queue(put_queue(client)) is None,
+    "Queues.Pause": lambda client, job: client.pause_queue(put_queue(client), note="why").pause_note == "why",
+    "Queues.Resume": lambda client, job: client.resume_queue(put_queue(client)).generation == 1,
     "Quotas.Put": lambda client, job: put_quota(client),
     "Quotas.Get": lambda client, job: client.quota(put_quota(client)).spec.max_jobs == 7,
     "Quotas.List": lambda client, job: put_quota(client) in {entry.namespace for entry in client.quotas()},
@@ -121,6 +131,7 @@ def test_the_calls_are_all_that_the_contract_has():
         messages.ListAgentsRequest,
         messages.Change,
         messages.Calendar,
+        messages.Queue,
         messages.Quota,
         messages.ClusterInfo,
     )

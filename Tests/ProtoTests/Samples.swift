@@ -103,6 +103,7 @@ struct Samples {
     spec.params = map()
     spec.limits = bool() ? TaskLimits() : limits()
     spec.runAs = maybe { $0.text() }
+    spec.queue = pick([JobSpec.Defaults.queue, text()])
     spec.labels = map()
     spec.concurrency = maybe {
       Concurrency(key: $0.text(), limit: 1 + $0.count(9), whenFull: $0.pick(Concurrency.WhenFull.allCases))

@@ -81,6 +81,39 @@ extension Samples {
     return version
   }
 
+  mutating func queueSpec() -> QueueSpec {
+    var spec = QueueSpec()
+    spec.description = text()
+    spec.weight = pick([QueueSpec.Defaults.weight, 1 + count(999)])
+    spec.priority = pick([QueueSpec.Defaults.priority, 1 + count(99)])
+    spec.maxRunning = maybe { 1 + $0.count(1_000) }
+    spec.dispatchRate = maybe { Double(1 + $0.count(1_000)) / 4 }
+    spec.dispatchBurst = maybe { 1 + $0.count(1_000) }
+    spec.agents = many { Constraint(label: $0.text(), op: .equal, values: [$0.text()]) }
+    for (name, _) in map() { spec.fairnessWeights[name] = 1 + count(999) }
+    spec.labels = map()
+    return spec
+  }
+
+  mutating func queue() -> QueueView {
+    let name = text()
+    var drawn = QueueFigures()
+    drawn.waiting = count(1_000)
+    drawn.running = count(1_000)
+    drawn.dispatched = count(1_000)
+    drawn.waitingSince = maybe { $0.time() }
+    drawn.block = maybe { $0.pick(QueueFigures.Block.allCases) }
+    drawn.blockedUntil = maybe { $0.time() }
+    let figures = bool() ? drawn : nil
+    guard bool() else { return QueueView(name: name, figures: figures) }
+    var record = QueueRecord(name: name, spec: queueSpec(), createdAt: time())
+    record.generation = 1 + count(9)
+    record.updatedAt = time()
+    record.pausedAt = maybe { $0.time() }
+    record.pauseNote = record.pausedAt == nil ? nil : "note"
+    return QueueView(name: name, record: record, etag: text(), figures: figures)
+  }
+
   mutating func backfillKey() -> BackfillKey { BackfillKey(job: jobKey(), backfillID: text()) }
 
   mutating func backfill() -> BackfillView {
@@ -143,6 +176,21 @@ extension MessageKind {
         key: $0.calendarKey(), spec: $0.calendarSpec(), ifMatch: $0.maybe { $0.text() },
         idempotencyKey: $0.maybe { $0.text() })
     },
+    MessageKind { $0.queue() },
+    MessageKind {
+      PutQueueRequest(
+        name: "q", spec: $0.queueSpec(), ifMatch: $0.maybe { $0.text() },
+        idempotencyKey: $0.maybe { $0.text() })
+    },
+    MessageKind { _ in GetQueueRequest(name: "q") },
+    MessageKind { ListQueuesRequest(pageSize: $0.number(), pageToken: $0.maybe { $0.text() }) },
+    MessageKind {
+      ListQueuesResponse(queues: $0.many { $0.queue() }, nextPageToken: $0.maybe { $0.text() })
+    },
+    MessageKind { DeleteQueueRequest(name: "q", ifMatch: $0.maybe { $0.text() }) },
+    MessageKind { _ in DeleteQueueResponse() },
+    MessageKind { PauseQueueRequest(name: "q", note: $0.maybe { $0.text() }) },
+    MessageKind { _ in ResumeQueueRequest(name: "q") },
     MessageKind { GetCalendarRequest(key: $0.calendarKey()) },
     MessageKind {
       ListCalendarsRequest(

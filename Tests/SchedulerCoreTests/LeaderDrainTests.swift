@@ -13,7 +13,9 @@ struct LeaderDrainTests {
     let second = bench.submit()
     bench.settle()
     #expect(bench.state(first) == .assigned && bench.state(second) == .queued)
-    #expect(try bench.machine.waitingReason(of: second, bench.server.cache) == "1 agent: 1 draining")
+    #expect(
+      try bench.machine.waitingReason(of: second, bench.server.cache, now: bench.now) == "1 agent: 1 draining"
+    )
     bench.pass(3_600_000)
     bench.settle()
     #expect(bench.handedOver(1).isEmpty, "without a deadline it may finish")

@@ -202,7 +202,7 @@ struct LeaderLossTests {
     bench.settle()
     #expect(bench.state(waiting) == .queued)
     #expect(
-      try bench.machine.waitingReason(of: waiting, bench.server.cache)
+      try bench.machine.waitingReason(of: waiting, bench.server.cache, now: bench.now)
         == "3 agents: 2 without label x=bad, 1 avoided since attempts keep failing there")
     bench.pass(60_000)
     bench.settle()
@@ -224,7 +224,8 @@ struct LeaderLossTests {
     let run = bench.submit()
     bench.settle()
     #expect(bench.state(run) == .queued)
-    #expect(try bench.machine.waitingReason(of: run, bench.server.cache) == "1 agent: 1 unhealthy")
+    #expect(
+      try bench.machine.waitingReason(of: run, bench.server.cache, now: bench.now) == "1 agent: 1 unhealthy")
     #expect(try bench.machine.health(judgedOf: "a")?.reason == "no disk")
     #expect(try bench.machine.unfitAgents.unhealthy == 1)
     health.unhealthyReason = nil

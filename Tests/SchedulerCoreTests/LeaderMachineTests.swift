@@ -238,7 +238,9 @@ struct LeaderMachineTests {
     bench.settle()
     #expect(bench.state(plain) == .assigned)
     #expect(gpu.allSatisfy { bench.state($0) == .queued })
-    #expect(try bench.machine.waitingReason(of: gpu[0], bench.server.cache)?.contains("gpu") == true)
+    #expect(
+      try bench.machine.waitingReason(of: gpu[0], bench.server.cache, now: bench.now)?.contains("gpu") == true
+    )
     bench.connect("g", session: 2, slots: 3, labels: ["gpu": "1"])
     bench.settle()
     #expect(gpu.allSatisfy { bench.state($0) == .assigned })

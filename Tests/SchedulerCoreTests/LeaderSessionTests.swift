@@ -54,7 +54,8 @@ struct LeaderSessionTests {
     bench.settle()
     #expect(bench.state(run) == .queued)
     #expect(
-      bench.server.machine?.waitingReason(of: run, bench.server.cache)?.contains("not connected") == true)
+      bench.server.machine?.waitingReason(of: run, bench.server.cache, now: bench.now)?.contains(
+        "not connected") == true)
   }
 
   @Test func whatIsCommittedWhileTheSessionIsGoneIsToldOnTheNext() {

@@ -16,6 +16,9 @@ struct SimulationChecker {
   private var succeeded: Set<AttemptRef> = []
   private var checkedEvents = 0
   private(set) var accepted: Set<JobKey> = []
+  /// How many runs of queues may be with agents, from the beginning on.
+  var queueLimits: [String: Int] = [:]
+  private var ownedInQueue: [String: Set<RunKey>] = [:]
   private(set) var ended: [RunKey: RunState] = [:]
 
   /// What agents were told is durable, and what attempts were given to start from.
@@ -52,6 +55,7 @@ struct SimulationChecker {
         written(key, run.record, etcd)
       case .run(let key, nil):
         gone.insert(key)
+        for queue in queueLimits.keys { ownedInQueue[queue]?.remove(key) }
         removed(key)
       case .job(let key, let job?):
         accepted.insert(key)
@@ -63,7 +67,8 @@ struct SimulationChecker {
         if !ended.keys.contains(where: { $0.job == key }), seen.keys.contains(where: { $0.job == key }) {
           fail("\(key.jobID) was removed before it ended")
         }
-      case .agent, .server, .leader, .segment, .calendar, .group, .backfill, .drain, .quota, .listedJob: break
+      case .agent, .server, .leader, .segment, .calendar, .group, .backfill, .drain, .queue, .quota, .listedJob:
+        break
       }
     }
   }
@@ -83,9 +88,23 @@ struct SimulationChecker {
     saidNever = saidNever.filter { $0.run != key }
   }
 
+  /// No more runs of a queue are with agents than may be.
+  private mutating func countInQueue(_ key: RunKey, _ run: RunRecord) {
+    guard let queue = specs[key.job]?.queue, let limit = queueLimits[queue] else { return }
+    if run.state.isOwned {
+      ownedInQueue[queue, default: []].insert(key)
+    } else {
+      ownedInQueue[queue]?.remove(key)
+    }
+    if let count = ownedInQueue[queue]?.count, count > limit {
+      fail("\(key.job.jobID): \(count) runs of queue '\(queue)' have an agent; at most \(limit) may")
+    }
+  }
+
   private mutating func written(_ key: RunKey, _ run: RunRecord, _ etcd: SimulatedEtcd) {
     defer { seen[key] = run }
     let name = key.job.jobID
+    countInQueue(key, run)
     for text in limits.written(run, after: seen[key], specs[key.job]) { fail("\(name): \(text)") }
     guard let old = seen[key] else {
       var unborn = run

@@ -20,6 +20,7 @@ struct SimulatedEtcd {
   private(set) var calendars: [CalendarKey: Versioned<CalendarRecord>] = [:]
   private(set) var groups: [GroupKey: Versioned<GroupRecord>] = [:]
   private(set) var backfills: [BackfillKey: Versioned<BackfillRecord>] = [:]
+  private(set) var queues: [String: Versioned<QueueRecord>] = [:]
   private(set) var drains: [String: Versioned<DrainRecord>] = [:]
   private(set) var quotas: [String: Versioned<QuotaRecord>] = [:]
   private(set) var versions: [VersionKey: VersionRecord] = [:]
@@ -79,6 +80,7 @@ struct SimulatedEtcd {
     case .calendarUnchanged(let key, let revision): (calendars[key]?.modRevision ?? 0) == revision
     case .groupUnchanged(let key, let revision): (groups[key]?.modRevision ?? 0) == revision
     case .backfillUnchanged(let key, let revision): (backfills[key]?.modRevision ?? 0) == revision
+    case .queueUnchanged(let name, let revision): (queues[name]?.modRevision ?? 0) == revision
     case .drainUnchanged(let id, let revision): (drains[id]?.modRevision ?? 0) == revision
     case .quotaUnchanged(let namespace, let revision): (quotas[namespace]?.modRevision ?? 0) == revision
     }
@@ -93,6 +95,7 @@ struct SimulatedEtcd {
       case .calendarUnchanged(let key, _): .calendar(key, calendars[key])
       case .groupUnchanged(let key, _): .group(key, groups[key])
       case .backfillUnchanged(let key, _): .backfill(key, backfills[key])
+      case .queueUnchanged(let name, _): .queue(name, queues[name])
       case .drainUnchanged(let id, _): .drain(id, drains[id])
       case .quotaUnchanged(let namespace, _): .quota(namespace, quotas[namespace])
       case .runUnchanged(let key, _), .runAbsent(let key): .run(key, runs[key])
@@ -137,6 +140,11 @@ struct SimulatedEtcd {
       note(.backfill(record.key, backfills[record.key]))
     case .deleteBackfill(let key):
       if backfills.removeValue(forKey: key) != nil { note(.backfill(key, nil)) }
+    case .queue(let record):
+      queues[record.name] = versioned(record, over: queues[record.name]?.createRevision)
+      note(.queue(record.name, queues[record.name]))
+    case .deleteQueue(let name):
+      if queues.removeValue(forKey: name) != nil { note(.queue(name, nil)) }
     case .drain(let id, let record):
       drains[id] = versioned(record, over: drains[id]?.createRevision)
       note(.drain(id, drains[id]))
@@ -215,6 +223,7 @@ struct SimulatedEtcd {
       + calendars.keys.sorted().map { .calendar($0, calendars[$0]) }
       + groups.keys.sorted().map { .group($0, groups[$0]) }
       + backfills.keys.sorted().map { .backfill($0, backfills[$0]) }
+      + queues.keys.sorted().map { .queue($0, queues[$0]) }
       + drains.keys.sorted().map { .drain($0, drains[$0]) }
       + quotas.keys.sorted().map { .quota($0, quotas[$0]) }
   }

@@ -147,6 +147,7 @@ struct SimulatedServer {
     case .backfill(let key, _):
       machine?.backfillChanged(key, cache)
       firing.backfillChanged(key, cache, now: clock(now))
+    case .queue(let name, _): machine?.queueChanged(name, cache, now: now)
     case .drain(let id, _): machine?.drainChanged(id, cache, now: now)
     case .quota(let namespace, _): machine?.quotaChanged(namespace, cache, now: now)
     case .leader: break
@@ -297,8 +298,8 @@ struct SimulatedServer {
       let created = cache.backfills[record.key]?.createRevision ?? revision
       return .backfill(record.key, Versioned(record, createRevision: created, modRevision: revision))
     case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
-      .group, .deleteGroup,
-      .deleteBackfill, .drain, .deleteDrain, .quota, .deleteQuota, .version, .deleteVersion:
+      .queue, .deleteQueue, .group, .deleteGroup, .deleteBackfill, .drain, .deleteDrain, .quota, .deleteQuota,
+      .version, .deleteVersion:
       return nil
     }
   }
@@ -320,6 +321,8 @@ extension Proposal {
     case .deleteGroup(let key)?: "delete group \(key.name)"
     case .backfill(let record)?: "backfill \(record.key.job.jobID) \(record.key.backfillID)"
     case .deleteBackfill(let key)?: "delete backfill \(key.job.jobID) \(key.backfillID)"
+    case .queue(let record)?: "queue \(record.name)"
+    case .deleteQueue(let name)?: "delete queue \(name)"
     case .drain(let id, _)?, .deleteDrain(let id)?: "drain \(id)"
     case .quota(let record)?: "quota \(record.namespace)"
     case .deleteQuota(let namespace)?: "delete quota \(namespace)"

@@ -381,6 +381,7 @@ extension LeaderSimulation {
       case .server, .leader, .listedJob: text += "leader\n"
       case .segment(let number, let owner): text += "\(number) \(owner?.record.serverID ?? "-")\n"
       case .calendar(let key, let calendar): text += "\(key.name) \(calendar?.record.generation ?? 0)\n"
+      case .queue(let name, let queue): text += "\(name) \(queue?.record.generation ?? 0)\n"
       case .quota(let namespace, let quota): text += "\(namespace) \(quota?.modRevision ?? 0)\n"
       case .group(let key, let group): text += "\(key.name) \(group?.record.generation ?? 0)\n"
       case .drain(let id, let drain): text += "\(id) \(drain?.modRevision ?? 0)\n"

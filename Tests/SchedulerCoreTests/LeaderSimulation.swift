@@ -38,6 +38,9 @@ struct LeaderSimulation {
   static let healingSteps = 3_000
 
   var random: SplitMix
+  /// For what has to do with queues, of which every third story tells.
+  var queueRandom: SplitMix
+  let hasQueues: Bool
   var now: Int64 = 1_000_000
   /// Whether the story ends with the first violation; if not, others may see what comes of it.
   var endsAtViolation = true
@@ -68,6 +71,8 @@ struct LeaderSimulation {
 
   init(seed: UInt64, mutation: Mutation = .none, hasSchedules: Bool = false) {
     random = SplitMix(seed: seed)
+    queueRandom = SplitMix(seed: ~seed)
+    hasQueues = Int.random(in: 0..<3, using: &queueRandom) == 0
     self.hasSchedules = hasSchedules
     self.mutation = mutation
     var configuration = LeaderMachine.Configuration()
@@ -105,6 +110,32 @@ struct LeaderSimulation {
     etcd.ignoresGuards = mutation == .guardsIgnored
     etcd.leavesCheckpointsUnguarded = mutation == .checkpointsUnguarded
     if mutation == .checkpointsUnguarded { leaderFaults = 8 }
+    if hasQueues { putQueues() }
+  }
+
+  /// Queues that hold back in one way each, all the while.
+  private mutating func putQueues() {
+    var narrow = QueueRecord(name: "narrow", createdAt: time)
+    narrow.spec.maxRunning = Int.random(in: 1...2, using: &queueRandom)
+    narrow.spec.priority = Int.random(in: 1...100, using: &queueRandom)
+    checker.queueLimits["narrow"] = narrow.spec.maxRunning
+    var slow = QueueRecord(name: "slow", createdAt: time)
+    slow.spec.dispatchRate = 20
+    var picky = QueueRecord(name: "picky", createdAt: time)
+    picky.spec.agents = [Constraint(label: "zone", op: .equal, values: ["even"])]
+    for record in [narrow, slow, picky] {
+      _ = etcd.commit([Proposal(guards: [], writes: [.queue(record)])])
+    }
+  }
+
+  /// A job's queue: that of those which name none, as a rule.
+  private mutating func queue() -> String {
+    switch Int.random(in: 0..<10, using: &queueRandom) {
+    case 0, 1: "narrow"
+    case 2: "slow"
+    case 3: "picky"
+    default: JobSpec.Defaults.queue
+    }
   }
 
   var time: Timestamp { Timestamp(milliseconds: now) }
@@ -190,6 +221,7 @@ struct LeaderSimulation {
     randomFailurePolicy(of: &spec)
     spec.priority = Int.random(in: 1...100, using: &random)
     spec.userID = "m\(nextJob)"
+    if hasQueues { spec.queue = queue() }
     if chance(20) { spec.constraints = [Constraint(label: "zone", op: .equal, values: ["even"])] }
     if chance(3) { spec.constraints = [Constraint(label: "gpu", op: .exists)] }
     randomLimits(of: &spec)
@@ -375,6 +407,7 @@ private enum Touched: Hashable {
   case group(GroupKey)
   case backfill(BackfillKey)
   case drain(String)
+  case queue(String)
   case quota(String)
 }
 
@@ -394,6 +427,8 @@ extension Proposal {
       case .deleteGroup(let key): .group(key)
       case .backfill(let record): .backfill(record.key)
       case .deleteBackfill(let key): .backfill(key)
+      case .queue(let record): .queue(record.name)
+      case .deleteQueue(let name): .queue(name)
       case .drain(let id, _), .deleteDrain(let id): .drain(id)
       case .quota(let record): .quota(record.namespace)
       case .deleteQuota(let namespace): .quota(namespace)
@@ -409,6 +444,7 @@ extension Proposal {
         case .calendarUnchanged(let key, _): .calendar(key)
         case .groupUnchanged(let key, _): .group(key)
         case .backfillUnchanged(let key, _): .backfill(key)
+        case .queueUnchanged(let name, _): .queue(name)
         case .drainUnchanged(let id, _): .drain(id)
         case .quotaUnchanged(let namespace, _): .quota(namespace)
         case .leads, .agentPresent, .agentGone, .serverPresent: nil

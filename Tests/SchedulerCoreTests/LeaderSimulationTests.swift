@@ -54,7 +54,7 @@ struct LeaderSimulationTests {
   /// A checker that cannot fail proves nothing.
   @Test(arguments: [LeaderSimulation.Mutation.guardsIgnored, .agentsNeverFence])
   func theCheckerNotices(_ mutation: LeaderSimulation.Mutation) {
-    let caught = (0..<60).contains { seed in
+    let caught = (0..<200).contains { seed in
       var world = LeaderSimulation(seed: UInt64(seed), mutation: mutation)
       let violations = world.run()
       return !violations.isEmpty

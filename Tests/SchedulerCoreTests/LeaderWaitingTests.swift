@@ -249,7 +249,8 @@ struct LeaderWaitingTests {
     bench.rest()
     #expect(bench.state(run) == .queued)
     #expect(
-      try bench.machine.waitingReason(of: run, bench.server.cache)?.hasSuffix("which has no free slot")
+      try bench.machine.waitingReason(of: run, bench.server.cache, now: bench.now)?.hasSuffix(
+        "which has no free slot")
         == true)
     bench.pass(60_000)
     bench.say(2, 1, bench.ended(try bench.current(other)))
@@ -261,7 +262,7 @@ struct LeaderWaitingTests {
     let (bench, run) = try lost()
     let until = bench.now.adding(milliseconds: 60_000).rfc3339
     #expect(
-      try bench.machine.waitingReason(of: run, bench.server.cache)
+      try bench.machine.waitingReason(of: run, bench.server.cache, now: bench.now)
         == "for agent 'a' until \(until), which is not there")
   }
 

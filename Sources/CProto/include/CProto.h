@@ -14,6 +14,7 @@
 #include "rota/v1/events.pb-c.h"
 #include "rota/v1/jobs.pb-c.h"
 #include "rota/v1/peers.pb-c.h"
+#include "rota/v1/queues.pb-c.h"
 #include "rota/v1/quotas.pb-c.h"
 #include "rota/v1/runs.pb-c.h"
 #include "rota/v1/schedules.pb-c.h"

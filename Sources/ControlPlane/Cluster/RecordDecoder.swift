@@ -28,6 +28,8 @@ struct RecordDecoder: Sendable {
         .calendar(key, pair.versioned(try CalendarRecord(decoding: pair.value, key: key)))
       case .backfill(let key):
         .backfill(key, pair.versioned(try BackfillRecord(decoding: pair.value, key: key)))
+      case .queue(let name):
+        .queue(name, pair.versioned(try QueueRecord(decoding: pair.value, name: name)))
       case .drain(let id): .drain(id, pair.versioned(try DrainRecord(decoding: pair.value)))
       case .quota(let namespace):
         .quota(namespace, pair.versioned(try QuotaRecord(decoding: pair.value, namespace: namespace)))
@@ -74,6 +76,7 @@ extension ParsedKey {
     case .calendar(let key): .calendar(key, nil)
     case .group(let key): .group(key, nil)
     case .backfill(let key): .backfill(key, nil)
+    case .queue(let name): .queue(name, nil)
     case .drain(let id): .drain(id, nil)
     case .quota(let namespace): .quota(namespace, nil)
     case .meta, .other: nil

@@ -13,7 +13,7 @@ extension Replica {
     case .calendar(let key, _): firing.calendarChanged(key, cache, now: now)
     case .backfill(let key, _): firing.backfillChanged(key, cache, now: now)
     case .segment(let number, _): reviewOwnership(of: number, now: now)
-    case .agent, .server, .leader, .drain, .group, .quota: break
+    case .agent, .server, .leader, .drain, .queue, .group, .quota: break
     }
   }
 

@@ -149,7 +149,7 @@ extension Replica {
 
   private func view(_ run: Versioned<RunRecord>) -> RunView {
     var record = run.record
-    if record.state == .queued, let reason = leader?.waitingReason(of: record.key, cache) {
+    if record.state == .queued, let reason = leader?.waitingReason(of: record.key, cache, now: .now()) {
       record.message = [record.message, "waiting: \(reason)"].compactMap { $0 }.joined(separator: "; ")
     }
     return RunView(record: record, revision: run.modRevision)
@@ -192,6 +192,7 @@ extension Replica {
     figures.overdue = firing.overdue(at: .now())
     figures.firingInFlight = firing.proposalsInFlight
     figures.activeRunsByState = cache.activeRunsByState
+    figures.queues = queuesInMetrics()
     return figures
   }
 }
@@ -239,4 +240,6 @@ struct ReplicaStatistics: Sendable {
   var overdue = 0
   var firingInFlight = 0
   var activeRunsByState: [RunState: Int] = [:]
+  /// Of the leader alone: by name, the rest under another.
+  var queues: [(name: String, figures: QueueFigures)] = []
 }

@@ -162,6 +162,7 @@ actor Replica {
     case .segment(let number, _): leader?.segmentChanged(number)
     case .backfill(let key, _): leader?.backfillChanged(key, cache)
     case .drain(let id, _): leader?.drainChanged(id, cache, now: now)
+    case .queue(let name, _): leader?.queueChanged(name, cache, now: now)
     case .quota(let namespace, let quota):
       quotas.set(namespace, quota?.record.spec)
       leader?.quotaChanged(namespace, cache, now: now)
@@ -481,8 +482,8 @@ extension Replica: CommitObserver {
           modRevision: revision))
     // Who owns a segment is decided by the watch alone, as is who leads.
     case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
-      .group, .deleteGroup,
-      .deleteBackfill, .drain, .deleteDrain, .quota, .deleteQuota, .version, .deleteVersion:
+      .queue, .deleteQueue, .group, .deleteGroup, .deleteBackfill, .drain, .deleteDrain, .quota, .deleteQuota,
+      .version, .deleteVersion:
       nil
     }
   }
@@ -505,7 +506,7 @@ extension ClusterCache {
     case .job(let key): jobs.facts(of: key).map { $0.modRevision >= revision } ?? false
     case .run(let key): runs[key].map { $0.modRevision >= revision } ?? false
     case .backfill(let key): backfills[key].map { $0.modRevision >= revision } ?? false
-    case .meta, .leader, .server, .agent, .segment, .calendar, .drain, .group, .quota, .other: false
+    case .meta, .leader, .server, .agent, .segment, .calendar, .queue, .drain, .group, .quota, .other: false
     }
   }
 }

@@ -50,7 +50,9 @@ struct EventView: Sendable {
       if event.kind == .delete { return .ready(Change(.removedRun(run), revision: revision)) }
       guard case .run(_, let value?) = decoder.change(for: event.kv, key) else { return nil }
       return .ready(Change(.run(RunView(record: value.record, revision: revision)), revision: revision))
-    case .meta, .leader, .server, .agent, .segment, .calendar, .backfill, .drain, .group, .quota, .other: return nil
+    case .meta, .leader, .server, .agent, .segment, .calendar, .queue, .backfill, .drain, .group, .quota,
+      .other:
+      return nil
     }
   }
 

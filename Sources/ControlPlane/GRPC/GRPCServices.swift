@@ -10,6 +10,7 @@ struct GRPCServices: Sendable {
   let fleet: FleetService
   let events: EventService
   let calendars: CalendarService
+  let queues: QueueService
   let groups: GroupService
   let cluster: ClusterService
   let lookahead: LookaheadService
@@ -19,7 +20,7 @@ struct GRPCServices: Sendable {
   let replica: Replica
 
   var methods: [RPCMethod] {
-    jobMethods + controlMethods + versionMethods + calendarMethods + groupMethods + quotaMethods
+    jobMethods + controlMethods + versionMethods + calendarMethods + queueMethods + groupMethods + quotaMethods
       + lookaheadMethods + [
         watchEvents,
         leaseTokens,

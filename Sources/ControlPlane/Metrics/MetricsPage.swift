@@ -18,6 +18,7 @@ struct MetricsPage: Sendable {
     var page = PrometheusText()
     cluster(figures, &page)
     leader(figures, &page)
+    queues(figures, &page)
     schedules(figures, &page)
     writes(&page)
     api(&page)
@@ -107,6 +108,24 @@ struct MetricsPage: Sendable {
     page.counter("rota_refusals_total", "Changes that etcd did not take in this term.", counters.refusals)
     page.counter(
       "rota_expired_records_total", "Records that retention removed in this term.", counters.expired)
+  }
+
+  private func queues(_ figures: ReplicaStatistics, _ page: inout PrometheusText) {
+    func values(_ value: (QueueFigures) -> Int) -> [(String, Int)] {
+      figures.queues.map { ($0.name, value($0.figures)) }
+    }
+    page.gauge(
+      "rota_queue_waiting", "Runs that wait in a queue for an agent, by the leader.", label: "queue",
+      values(\.waiting))
+    page.gauge(
+      "rota_queue_running", "Runs of a queue that have an agent, by the leader.", label: "queue",
+      values(\.running))
+    page.gauge(
+      "rota_queue_blocked", "1 while a queue gives out nothing: it is paused, full, or at its rate.",
+      label: "queue", values { $0.block == nil ? 0 : 1 })
+    page.counter(
+      "rota_queue_dispatched_total", "Runs of a queue given to agents in this term.", label: "queue",
+      values(\.dispatched))
   }
 
   private func schedules(_ figures: ReplicaStatistics, _ page: inout PrometheusText) {

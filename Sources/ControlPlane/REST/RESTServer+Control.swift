@@ -188,6 +188,7 @@ extension Response {
     json(status, calendar.write).tagged(calendar.etag)
   }
 
+  /// The same with its etag.
   func tagged(_ etag: String) -> Response {
     var response = self
     response.headers[.eTag] = "\"\(etag)\""

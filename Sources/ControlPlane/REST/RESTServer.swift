@@ -15,6 +15,7 @@ struct RESTServer: Sendable {
   let runs: RunService
   let fleet: FleetService
   let calendars: CalendarService
+  let queues: QueueService
   let groups: GroupService
   let events: EventService
   let cluster: ClusterService
@@ -75,6 +76,7 @@ struct RESTServer: Sendable {
     addControlRoutes(to: group)
     addVersionRoutes(to: group)
     addCalendarRoutes(to: group)
+    addQueueRoutes(to: group)
     addQuotaRoutes(to: group)
     addGroupRoutes(to: group)
     group.get("job/executions", use: listExecutions)

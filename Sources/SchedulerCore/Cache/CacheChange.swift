@@ -18,6 +18,8 @@ public enum CacheChange: Sendable {
   case group(GroupKey, Versioned<GroupRecord>?)
   /// A calendar was written, or deleted where nil.
   case calendar(CalendarKey, Versioned<CalendarRecord>?)
+  /// A queue was put or paused, or deleted where nil.
+  case queue(String, Versioned<QueueRecord>?)
   /// A backfill was written, or deleted where nil.
   case backfill(BackfillKey, Versioned<BackfillRecord>?)
   /// An agent is drained, or not any more where nil.
@@ -38,6 +40,7 @@ extension CacheChange {
     case .leader(_, let value): value?.modRevision
     case .segment(_, let value): value?.modRevision
     case .calendar(_, let value): value?.modRevision
+    case .queue(_, let value): value?.modRevision
     case .group(_, let value): value?.modRevision
     case .backfill(_, let value): value?.modRevision
     case .drain(_, let value): value?.modRevision
@@ -55,12 +58,14 @@ extension CacheChange {
     case .leader(let lease, nil): .leader(lease: lease)
     case .segment(let number, nil): .segment(number)
     case .calendar(let key, nil): .calendar(key)
+    case .queue(let name, nil): .queue(name)
     case .group(let key, nil): .group(key)
     case .backfill(let key, nil): .backfill(key)
     case .drain(let id, nil): .drain(id)
     case .quota(let namespace, nil): .quota(namespace)
-    case .job, .listedJob, .run, .agent, .server, .leader, .segment, .calendar, .backfill, .group, .drain,
-      .quota: nil
+    case .job, .listedJob, .run, .agent, .server, .leader, .segment, .calendar, .queue, .backfill, .group,
+      .drain, .quota:
+      nil
     }
   }
 }

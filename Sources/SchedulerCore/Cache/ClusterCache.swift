@@ -53,6 +53,8 @@ public struct ClusterCache: Sendable {
   public private(set) var segments = RecordTable<Int, SegmentRecord>()
   /// All calendars.
   public private(set) var calendars = RecordTable<CalendarKey, CalendarRecord>()
+  /// The queues that somebody has put.
+  public private(set) var queues = RecordTable<String, QueueRecord>()
   /// The objects of concurrency groups.
   public private(set) var groups = RecordTable<GroupKey, GroupRecord>()
   /// Of each concurrency group, its runs that have not ended.
@@ -144,6 +146,7 @@ public struct ClusterCache: Sendable {
     case .leader(let lease, let candidate): return set(\.leaders, lease, candidate, at: revision)
     case .segment(let number, let owner): return set(\.segments, number, owner, at: revision)
     case .calendar(let key, let calendar): return set(\.calendars, key, calendar, at: revision)
+    case .queue(let name, let queue): return set(\.queues, name, queue, at: revision)
     case .group(let key, let group): return set(\.groups, key, group, at: revision)
     case .drain(let id, let drain): return set(\.drains, id, drain, at: revision)
     case .quota(let namespace, let quota): return set(\.quotas, namespace, quota, at: revision)
@@ -298,6 +301,7 @@ public struct ClusterCache: Sendable {
     case .leader(let lease, _): leaders.mark(lease, generation)
     case .segment(let number, _): segments.mark(number, generation)
     case .calendar(let key, _): calendars.mark(key, generation)
+    case .queue(let name, _): queues.mark(name, generation)
     case .group(let key, _): groups.mark(key, generation)
     case .backfill(let key, _): backfills.mark(key, generation)
     case .drain(let id, _): drains.mark(id, generation)
@@ -321,6 +325,7 @@ public struct ClusterCache: Sendable {
     case .leader(let lease): held = leaders.mark(lease, generation)
     case .segment(let number): held = segments.mark(number, generation)
     case .calendar(let key): held = calendars.mark(key, generation)
+    case .queue(let name): held = queues.mark(name, generation)
     case .group(let key): held = groups.mark(key, generation)
     case .backfill(let key): held = backfills.mark(key, generation)
     case .drain(let id): held = drains.mark(id, generation)
@@ -382,6 +387,7 @@ public struct ClusterCache: Sendable {
       missing += leaders.unmarked(generation).map { .leader(lease: $0, nil) }
       missing += segments.unmarked(generation).map { .segment($0, nil) }
       missing += calendars.unmarked(generation).map { .calendar($0, nil) }
+      missing += queues.unmarked(generation).map { .queue($0, nil) }
       missing += groups.unmarked(generation).map { .group($0, nil) }
       missing += backfills.unmarked(generation).map { .backfill($0, nil) }
       missing += drains.unmarked(generation).map { .drain($0, nil) }
@@ -406,6 +412,7 @@ public struct ClusterCache: Sendable {
     case .leader(let lease): leaders[lease]?.modRevision
     case .segment(let number): segments[number]?.modRevision
     case .calendar(let key): calendars[key]?.modRevision
+    case .queue(let name): queues[name]?.modRevision
     case .group(let key): groups[key]?.modRevision
     case .backfill(let key): backfills[key]?.modRevision
     case .drain(let id): drains[id]?.modRevision

@@ -95,6 +95,12 @@ public enum FindingCode: String, Hashable, Sendable, CaseIterable {
   case backoff
   /// It waits for the one agent that had its last attempt.
   case awaitingAgent = "awaiting_agent"
+  /// Somebody has paused its queue.
+  case queuePaused = "queue_paused"
+  /// As many runs of its queue have an agent as may.
+  case queueFull = "queue_full"
+  /// Its queue has given out as many runs as it may for now.
+  case queueRateLimited = "queue_rate_limited"
   /// Its concurrency group has no free slot.
   case groupFull = "group_full"
   /// As many runs of its job as may be are with agents.
@@ -105,6 +111,8 @@ public enum FindingCode: String, Hashable, Sendable, CaseIterable {
   case noAgents = "no_agents"
   /// No agent would do.
   case noMatchingAgent = "no_matching_agent"
+  /// Agents would do, and none of them serves its queue.
+  case queueAgents = "queue_agents"
   /// Agents that would do are drained, or leave.
   case agentsDraining = "agents_draining"
   /// Agents that would do are short of something.
@@ -144,13 +152,11 @@ public enum FindingCode: String, Hashable, Sendable, CaseIterable {
   public var kind: Finding.Kind {
     switch self {
     case .etcdUnavailable, .etcdNoSpace, .paused, .segmentUnowned, .noAgents, .noMatchingAgent,
-      .agentsDraining, .agentsUnhealthy:
+      .agentsDraining, .agentsUnhealthy, .queuePaused, .queueAgents:
       .blocks
     case .noLeader, .deleted, .quotaQueuedRuns, .quotaRunningRuns, .beingFired, .excludedByCalendar,
-      .waitsForEnd,
-      .notDue, .serialOverlap, .backoff, .awaitingAgent, .groupFull, .jobLimit, .agentsDisconnected,
-      .agentsAvoided,
-      .agentsBusy, .lossBrake, .agentLost,
+      .waitsForEnd, .notDue, .serialOverlap, .backoff, .awaitingAgent, .queueFull, .queueRateLimited,
+      .groupFull, .jobLimit, .agentsDisconnected, .agentsAvoided, .agentsBusy, .lossBrake, .agentLost,
       .agentDisconnected, .beingWritten, .starting, .stopping:
       .waits
     case .cancelled, .startDeadline, .assigned, .running, .ended, .occurrencesSkipped, .leaderUnreachable:

@@ -5,6 +5,7 @@ extension LeaderMachine {
 
   /// Of runs that wait for an agent. A part that is added has its finder in a file of its own, and its line here.
   static let waitingFinders: [Finder] = [
+    { leader, subject, cache in leader.queueFindings(subject, cache) },
     { leader, subject, cache in leader.placementFindings(subject, cache) },
     { leader, subject, cache in leader.limitFindings(subject, cache) },
     { leader, subject, _ in leader.startDeadlineFindings(subject) },
@@ -40,9 +41,13 @@ extension LeaderMachine {
   /// Nothing where an agent could take it now.
   private func placementFindings(_ subject: RunSubject, _ cache: ClusterCache) -> [Finding] {
     let agent = subject.run.record.awaitedAgent(subject.job.spec, at: subject.now)
-    let survey = pool.survey(Requirement(subject.job.spec, agentID: agent))
+    let (queue, own) = (subject.job.spec.queue, Requirement(subject.job.spec, agentID: agent))
+    let survey = pool.survey(ready.requirement(own, in: queue))
     guard survey.agents > 0 else { return agent == nil ? [noAgents] : [] }
-    guard survey.matching > 0 else { return [noMatch(survey)] }
+    guard survey.matching > 0 else {
+      let ownSurvey = pool.survey(own)
+      return [ownSurvey.matching > 0 ? unserved(queue, cache, ownSurvey, survey) : noMatch(survey)]
+    }
     guard survey.groups[.free] == nil else { return [] }
     return PlacementSurvey.Standing.inOrder.compactMap { standing in
       survey.groups[standing].map { finding(standing, $0, survey, cache) }

@@ -13,6 +13,7 @@ extension LeaderMachine {
       forget(key, cache)
       return
     }
+    if !run.record.state.isOwned { queues.hold(key, in: nil) }
     if settleNews(of: key, run, job, cache, now: now) { return }
     switch run.record.state {
     case .queued:
@@ -55,6 +56,8 @@ extension LeaderMachine {
   ) {
     guard let owner = run.record.owner else { return }
     let key = run.record.key
+    // Its record says that an agent has it, be that agent there or not.
+    queues.hold(key, in: job.spec.queue)
     guard cache.agents[owner.agentID]?.createRevision == owner.createRevision else {
       return lostRuns.insert(key)
     }
@@ -87,6 +90,7 @@ extension LeaderMachine {
   private mutating func forget(_ key: RunKey, _ cache: ClusterCache) {
     unqueue(key)
     hold(key, by: nil, cache)
+    queues.hold(key, in: nil)
     deadlines.remove(.retry(key))
     deadlines.remove(.again(key))
     deadlines.remove(.overall(key))
@@ -201,8 +205,16 @@ extension LeaderMachine {
   // MARK: Slots and the queue
 
   /// Notes whose slot a run takes.
-  mutating func hold(_ key: RunKey, by owner: Incarnation?, _ cache: ClusterCache) {
+  /// - Parameter queue: The queue of the run, where its job is not in the cache yet.
+  mutating func hold(
+    _ key: RunKey, by owner: Incarnation?, in queue: String? = nil, _ cache: ClusterCache
+  ) {
     let old = holders[key]
+    // The job may have been given another queue meanwhile. Its queue has room again only once it is durable that the
+    // run has no agent: see `reconcile`.
+    if owner != nil, let queue = queue ?? cache.jobs[key.job]?.job.record.spec.queue {
+      queues.hold(key, in: queue)
+    }
     guard old != owner else { return }
     if let old {
       slotsHeld[old] = slotsHeld[old].flatMap { $0 > 1 ? $0 - 1 : nil }
@@ -223,59 +235,72 @@ extension LeaderMachine {
   /// Gives queued runs to free slots, best first; what cannot be placed never blocks what can.
   mutating func assignReadyRuns(_ cache: ClusterCache, now: Timestamp) {
     hasMoreToAssign = false
+    reopenReady()
     for entry in limits.takeOffers() { ready.insert(entry) }
-    guard pool.freeSlots > 0, !ready.isEmpty else { return }
+    guard pool.freeSlots > 0, ready.hasOpen else { return }
     // The queue is taken out for the round: placing changes everything but the queue.
-    var queue = ReadyQueue()
+    var queue = Self.noQueue
     swap(&queue, &ready)
-    let placed = queue.drain(limit: Limits.assignmentsPerTurn) { place($0, cache, now: now) }
+    let placed = queue.drain(limit: Limits.assignmentsPerTurn, now: now) { place($0, cache, now: now) }
     swap(&queue, &ready)
     hasMoreToAssign = placed == Limits.assignmentsPerTurn || limits.mayHaveOffers
   }
 
-  /// Proposes an assignment. Returns false when no agent can take the run now.
-  private mutating func place(_ entry: ReadyQueue.Entry, _ cache: ClusterCache, now: Timestamp) -> Bool {
-    // A run that is not queued any more has no place here: it counts as placed.
+  /// What stands in for the queue while it is taken out.
+  private static let noQueue = ReadyQueue()
+
+  /// Proposes an assignment, or says why not.
+  private mutating func place(
+    _ entry: ReadyQueue.Entry, _ cache: ClusterCache, now: Timestamp
+  ) -> ReadyQueue.Verdict {
+    guard pool.freeSlots > 0 else { return .noSlot }
+    if isBlocked(queue: entry.queue, now: now) { return .queueClosed }
+    // A run that is not queued any more has no place here.
     guard let run = cache.runs[entry.run], run.record.state == .queued, !busyRuns.contains(entry.run),
       let job = cache.jobs[entry.run.job]?.job.record, mayStart(entry.run, job, cache)
     else {
       limits.leaveQueue(entry.run)
-      return true
+      return .gone
     }
-    if endIfOverdue(run, job, cache, now: now) || skipIfLate(run, job, cache, now: now)
-      || parkIfFull(entry, run, job, cache, now: now)
-    {
-      return true
+    if endIfOverdue(run, job, cache, now: now) || skipIfLate(run, job, cache, now: now) { return .gone }
+    if needsSlots(run.record, job) {
+      // It is parked with what it asks for itself: what its queue asks may change.
+      var own = entry
+      own.requirement = Requirement(job.spec, agentID: entry.requirement.agentID)
+      if parkIfFull(own, run, job, cache, now: now) { return .gone }
     }
-    guard pool.freeSlots > 0,
-      let agentID = pool.choose(entry.requirement, avoiding: run.record.agentsTried),
+    guard let agentID = pool.choose(entry.requirement, avoiding: run.record.agentsTried),
       let createRevision = pool.incarnation(of: agentID)
-    else { return false }
+    else { return .noAgent }
     let agent = Incarnation(agentID: agentID, createRevision: createRevision)
     var record = run.noted
     record.assign(to: agent, at: now, generation: job.generation, by: serverID)
     takeSlots(record, job)
     busyRuns.insert(entry.run)
-    hold(entry.run, by: agent, cache)
+    hold(entry.run, by: agent, in: entry.queue, cache)
+    queues.dispatched(entry.queue, at: now)
     noteGiven(entry.run, to: agentID, cache, now: now)
     propose(
       .assign(entry.run),
       guards: [.runUnchanged(entry.run, modRevision: run.modRevision), .agentPresent(agent)],
       writes: [.run(record)])
-    return true
+    return .placed
   }
 
   /// Takes a run that is about to be created straight to an agent, so that its creation and its first
-  /// assignment are one commit. Only while nobody waits: a newcomer never overtakes the queue. Of a job whose runs
-  /// must not be beside each other, only together with the job.
+  /// assignment are one commit. Only while its queue may give out runs and nobody waits who could go: a newcomer
+  /// overtakes nobody. Of a job whose runs must not be beside each other, only together with the job.
   /// - Returns: The run as it is to be created, what the creation has to prove besides, and the id
   ///   under which its outcome is to be reported by `concluded`; nil when it has to queue.
   public mutating func admit(
     _ run: RunRecord, of job: JobRecord, _ cache: ClusterCache, now: Timestamp
   ) -> (id: ProposalID, run: RunRecord, guards: [Proposal.Guard])? {
-    guard ready.isEmpty, mayStartAtOnce(run, job, now: now), pool.freeSlots > 0, !busyRuns.contains(run.key), cache.runs[run.key] == nil,
+    let (queue, requirement) = (job.spec.queue, Requirement(job.spec))
+    guard !ready.hasOpen, !ready.isPutAside(requirement, in: queue), mayStartAtOnce(run, job, now: now),
+      pool.freeSlots > 0, !busyRuns.contains(run.key), cache.runs[run.key] == nil,
       !job.spec.overlap.isSerial || cache.status(of: job.key) == nil,
-      let agentID = pool.choose(Requirement(job.spec)),
+      queues.block(of: queue, at: now) == nil,
+      let agentID = pool.choose(ready.requirement(requirement, in: queue)),
       let createRevision = pool.incarnation(of: agentID)
     else { return nil }
     let agent = Incarnation(agentID: agentID, createRevision: createRevision)
@@ -283,7 +308,8 @@ extension LeaderMachine {
     record.assign(to: agent, at: now, generation: job.generation, by: serverID)
     takeSlots(record, job)
     busyRuns.insert(run.key)
-    hold(run.key, by: agent, cache)
+    hold(run.key, by: agent, in: queue, cache)
+    queues.dispatched(queue, at: now)
     noteGiven(run.key, to: agentID, cache, now: now)
     let id = nextProposal
     nextProposal &+= 1

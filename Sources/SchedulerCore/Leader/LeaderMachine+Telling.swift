@@ -75,6 +75,7 @@ extension LeaderMachine {
     spec.schedules = []
     spec.misfire = MisfirePolicy()
     spec.overlap = .allow
+    spec.queue = JobSpec.Defaults.queue
     spec.retryOn = nil
     spec.noRetryOn = nil
     spec.totalTimeoutMillis = nil

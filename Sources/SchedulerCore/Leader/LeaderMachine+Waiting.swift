@@ -75,11 +75,14 @@ extension LeaderMachine {
         return
       }
     }
-    guard needsSlots(record, job) || !ready.contains(key) else { return }
+    // A job that was changed has its runs wait by what it says now.
+    let isNews = ready.generation(of: key) != job.generation
+    guard needsSlots(record, job) || isNews else { return }
     let entry = ReadyQueue.Entry(
-      run: key, priority: job.spec.priority, enqueuedAt: record.createdAt,
-      requirement: Requirement(job.spec, agentID: agent))
-    if mayContend(run, job, as: entry, cache, now: now), !ready.contains(key) { ready.insert(entry) }
+      run: key, queue: job.spec.queue, userID: job.spec.userID, priority: job.spec.priority,
+      enqueuedAt: record.createdAt, requirement: Requirement(job.spec, agentID: agent),
+      generation: job.generation)
+    if mayContend(run, job, as: entry, cache, now: now), isNews { ready.insert(entry) }
   }
 
   /// The run waits for no agent any more.
@@ -89,7 +92,7 @@ extension LeaderMachine {
   }
 
   /// Why a queued run has no agent.
-  public func waitingReason(of key: RunKey, _ cache: ClusterCache) -> String? {
+  public func waitingReason(of key: RunKey, _ cache: ClusterCache, now: Timestamp) -> String? {
     guard let job = cache.jobs[key.job]?.job.record else { return nil }
     if let agent = awaited.agent(of: key) {
       let until = cache.runs[key]?.record.waitsUntil.map { " until \($0.rfc3339)" } ?? ""
@@ -98,6 +101,7 @@ extension LeaderMachine {
     if limits.isParked(key), let full = limits.fullKeys(for: key).first {
       return "for a slot: " + fullText(full)
     }
-    return ready.contains(key) ? pool.unplaceableReason(Requirement(job.spec)) : nil
+    guard let requirement = ready.requirement(of: key) else { return nil }
+    return queueReason(job.spec.queue, cache, now: now) ?? pool.unplaceableReason(requirement)
   }
 }

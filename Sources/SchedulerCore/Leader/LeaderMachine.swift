@@ -140,6 +140,8 @@ public struct LeaderMachine: Sendable {
     case waitNotes
     case spreadSegments
     case doubtMoves
+    /// The rate of a queue lets it go on.
+    case openQueue(String)
   }
 
   /// What a transition makes durable besides the run's state.
@@ -167,6 +169,7 @@ public struct LeaderMachine: Sendable {
   public internal(set) var counters = Counters()
 
   var ready = ReadyQueue()
+  var queues = QueueGates()
   var awaited = AwaitedAgents()
   var limits = LimitBook()
   var displacers = Displacers()
@@ -243,6 +246,7 @@ public struct LeaderMachine: Sendable {
   public mutating func start(_ cache: ClusterCache, now: Timestamp, lastLeaderLostAt: Timestamp? = nil) {
     succeedsSince = lastLeaderLostAt
     countEarlierLosses(cache, now: now)
+    for name in cache.queues.keys { queueChanged(name, cache, now: now) }
     for id in cache.agents.keys { agentChanged(id, cache, now: now) }
     for id in cache.drains.keys { drainChanged(id, cache, now: now) }
     for slot in 0..<cache.jobs.slotEnd { scheduleExpiry(of: slot, cache) }
@@ -315,6 +319,7 @@ public struct LeaderMachine: Sendable {
       case .brake, .waitNotes: break
       case .spreadSegments: segmentDesk.isStale = true
       case .doubtMoves: doubtMoves(now: now)
+      case .openQueue(let name): queues.mayReopen(name)
       }
     }
     for slot in expiries.popDue(now: now, limit: Limits.deadlinesPerTurn) { expire(slot, cache, now: now) }
@@ -400,7 +405,8 @@ public struct LeaderMachine: Sendable {
     }
   }
 
-  /// After a proposal that came to nothing: the slot goes by the record again, after a pause.
+  /// After a proposal that came to nothing: the slot goes by the record again, after a pause. Its place in its queue is
+  /// kept until then, in case it came to something all the same.
   private mutating func retract(_ key: RunKey, until later: Timestamp, _ cache: ClusterCache) {
     hold(key, by: cache.runs[key]?.record.owner, cache)
     deadlines.set(.again(key), at: later)

@@ -35,6 +35,8 @@ public struct Proposal: Hashable, Sendable {
     case serverPresent(String, lease: Int64)
     /// The calendar's record is the one that the proposal was made from; 0 where there is none.
     case calendarUnchanged(CalendarKey, modRevision: Int64)
+    /// The queue's record is the one that the proposal was made from; 0 where there is none.
+    case queueUnchanged(String, modRevision: Int64)
     /// The record of a concurrency group's object is the one that the proposal was made from; 0 where there is none.
     case groupUnchanged(GroupKey, modRevision: Int64)
     /// The backfill's record is the one that the proposal was made from; 0 where there is none.
@@ -69,6 +71,10 @@ public struct Proposal: Hashable, Sendable {
     case calendar(CalendarRecord)
     /// Deletes a calendar.
     case deleteCalendar(CalendarKey)
+    /// Writes a queue.
+    case queue(QueueRecord)
+    /// Deletes a queue.
+    case deleteQueue(String)
     /// Writes the object of a concurrency group.
     case group(GroupRecord)
     /// Deletes the object of a concurrency group.

@@ -83,6 +83,7 @@ extension JobSpec {
       limits.write(to: &json)
     }
     if let runAs { json.member("run_as", runAs) }
+    if queue != Defaults.queue { json.member("queue", queue) }
     if !labels.isEmpty { json.member("labels", labels) }
   }
 }
@@ -136,7 +137,8 @@ extension Backoff {
 }
 
 extension Constraint {
-  fileprivate func write(to json: inout JSONWriter) {
+  /// Writes the constraint as an object.
+  func write(to json: inout JSONWriter) {
     json.beginObject()
     json.member("label", label)
     json.member("operator", op.rawValue)

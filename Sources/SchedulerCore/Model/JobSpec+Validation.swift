@@ -10,6 +10,9 @@ extension JobSpec {
     try backoff.validate()
     try validateRetries()
     try Self.check(priority, in: SpecLimits.priority, field: "priority")
+    guard Identifier.isValid(queue) else {
+      throw FieldError(field: "queue", message: "an identifier has " + Identifier.rule)
+    }
     try validateConstraints()
     try validateConfinement()
     try Labels.validate(labels)
@@ -230,7 +233,7 @@ extension Backoff {
 }
 
 extension Constraint {
-  fileprivate func validate() throws(FieldError) {
+  func validate() throws(FieldError) {
     guard Labels.isName(label) else { throw FieldError(field: "label", message: Labels.nameRule) }
     let allowed: ClosedRange<Int>
     switch op {

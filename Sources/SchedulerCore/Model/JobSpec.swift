@@ -47,6 +47,8 @@ public struct JobSpec: Hashable, Sendable {
   /// What people file it under, by name; for filters and for `rota apply`.
   public var labels: [String: String] = [:]
 
+  /// The queue that its runs wait in for an agent.
+  public var queue = Defaults.queue
   /// The group whose slots its runs share with others; nil for none.
   public var concurrency: Concurrency?
   /// How many of its runs may be with agents at once; 0 for any number.
@@ -67,6 +69,8 @@ public struct JobSpec: Hashable, Sendable {
     public static let priority = 50
     /// The namespace of a job that names none.
     public static let namespace = "default"
+    /// The queue of a job that names none.
+    public static let queue = "default"
   }
 }
 

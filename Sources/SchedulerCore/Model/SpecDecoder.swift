@@ -16,8 +16,7 @@ struct SpecDecoder {
     "execution_time",
     "constraints", "backoff", "working_directory", "kill_grace", "on_agent_loss", "schedules", "misfire",
     "overlap", "params", "retry_on", "no_retry_on", "total_timeout", "agent_loss_wait", "limits", "run_as",
-    "concurrency", "max_running", "start_deadline",
-    "labels",
+    "concurrency", "max_running", "start_deadline", "labels", "queue",
   ]
 
   /// What was read; it has not been validated.
@@ -58,6 +57,7 @@ struct SpecDecoder {
     case "overlap": spec.overlap = try OverlapPolicy(decoding: &reader, with: self)
     case "params": spec.params = try stringMap(&reader)
     case "limits": spec.limits = try TaskLimits(decoding: &reader, with: self)
+    case "queue": spec.queue = try reader.string()
     case "run_as": spec.runAs = try reader.string()
     case "concurrency": spec.concurrency = try Concurrency(decoding: &reader, with: self)
     case "max_running": spec.maxRunning = try reader.wholeNumber()
@@ -158,7 +158,8 @@ struct SpecDecoder {
       list: list, initialMillis: initial, multiplier: multiplier, maxMillis: max, jitter: jitter)
   }
 
-  private func constraint(_ reader: inout JSONReader) throws -> Constraint {
+  /// Reads a condition on an agent's labels.
+  func constraint(_ reader: inout JSONReader) throws -> Constraint {
     if try reader.peek() == .string { return try Constraint(text: try reader.string()) }
     var label: String?
     var op: Constraint.Operator?

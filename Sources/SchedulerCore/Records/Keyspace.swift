@@ -9,6 +9,7 @@
 /// | `P/drains/<agent>` | `DrainRecord` | any server | |
 /// | `P/segments/<nnn>` | `SegmentRecord` | leader | owner's |
 /// | `P/calendars/<namespace>/<name>` | `CalendarRecord` | any server | |
+/// | `P/queues/<name>` | `QueueRecord` | any server | |
 /// | `P/quotas/<namespace>` | `QuotaRecord` | any server | |
 /// | `P/groups/<namespace>/<name>` | `GroupRecord` | any server | |
 /// | `P/backfills/<nnn>/<namespace>/<job>/<backfill>` | `BackfillRecord` | any server (create, cancel); segment owner | |
@@ -51,6 +52,8 @@ public struct Keyspace: Hashable, Sendable {
   public var segments: String { prefix + "/segments/" }
   /// All calendars.
   public var calendars: String { prefix + "/calendars/" }
+  /// All queues that somebody has put.
+  public var queues: String { prefix + "/queues/" }
   /// All quotas.
   public var quotas: String { prefix + "/quotas/" }
   /// The objects of concurrency groups.
@@ -63,7 +66,9 @@ public struct Keyspace: Hashable, Sendable {
   public var versions: String { prefix + "/versions/" }
   /// What every server keeps a copy of.
   public var state: [String] {
-    [calendars, quotas, groups, drains, jobs, runs, backfills, agents, leaders, servers, segments]
+    [
+      calendars, quotas, queues, groups, drains, jobs, runs, backfills, agents, leaders, servers, segments,
+    ]
   }
   /// Those of `state` of which there may be millions: their keys go by segment.
   public var bySegment: Set<String> { [jobs, runs, backfills] }
@@ -86,6 +91,8 @@ public struct Keyspace: Hashable, Sendable {
   public func segment(_ number: Int) -> String { segments + Self.digits(of: number) }
   /// A calendar's key.
   public func calendar(_ key: CalendarKey) -> String { calendars + key.namespace + "/" + key.name }
+  /// A queue's key.
+  public func queue(_ name: String) -> String { queues + name }
   /// The key of a namespace's quota.
   public func quota(_ namespace: String) -> String { quotas + namespace }
   /// The key of a concurrency group's object.
@@ -194,6 +201,8 @@ public enum ParsedKey: Hashable, Sendable {
   case segment(Int)
   /// A calendar.
   case calendar(CalendarKey)
+  /// A queue.
+  case queue(String)
   /// The object of a concurrency group.
   case group(GroupKey)
   /// A backfill.
@@ -225,6 +234,7 @@ extension Keyspace {
       return .run(RunKey(job: JobKey(namespace: part(2), jobID: part(3)), runID: part(4)))
     case ("segments", 2): return Int(part(1)).map { .segment($0) } ?? .other
     case ("calendars", 3): return .calendar(CalendarKey(namespace: part(1), name: part(2)))
+    case ("queues", 2): return .queue(part(1))
     case ("groups", 3): return .group(GroupKey(namespace: part(1), name: part(2)))
     case ("backfills", 5):
       return .backfill(

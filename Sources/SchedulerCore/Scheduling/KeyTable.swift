@@ -18,6 +18,9 @@ struct KeyTable<Key: Hashable & Sendable>: Sendable {
     return key
   }
 
+  /// Whether a slot below `slotEnd` is in use.
+  func isInUse(_ slot: Int) -> Bool { keys[slot] != nil }
+
   /// The slot of a key.
   func slot(of key: Key) -> Int? {
     index.slot(hash: key.hashValue) { keys[Int($0)] == key }.map(Int.init)

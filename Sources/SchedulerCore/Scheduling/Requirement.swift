@@ -6,7 +6,7 @@ public struct Requirement: Hashable, Sendable {
   /// The task that it has to offer, of kind `task`.
   public let taskName: String?
   /// The constraints, all of which must hold, in an order that does not depend on how they were written.
-  public let constraints: [Constraint]
+  public private(set) var constraints: [Constraint]
   /// Whether the agent has to know of limits and users: one that does not would ignore them.
   public let isConfined: Bool
   /// The one agent that will do; nil for any.
@@ -21,12 +21,14 @@ public struct Requirement: Hashable, Sendable {
     self.kind = kind
     self.taskName = taskName
     self.agentID = agentID
-    guard constraints.count > 1 else {
-      self.constraints = constraints
-      return
-    }
+    self.constraints = Self.inOrder(constraints)
+  }
+
+  /// The same constraints, each once, in an order that does not depend on how they were written.
+  private static func inOrder(_ constraints: [Constraint]) -> [Constraint] {
+    guard constraints.count > 1 else { return constraints }
     let keyed = Set(constraints).map { (key: [$0.label, $0.op.rawValue] + $0.values, constraint: $0) }
-    self.constraints = keyed.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map(\.constraint)
+    return keyed.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map(\.constraint)
   }
 
   /// What the runs of a job ask for.
@@ -37,6 +39,13 @@ public struct Requirement: Hashable, Sendable {
     self.init(
       kind: spec.task.kind, taskName: taskName, constraints: spec.constraints,
       isConfined: spec.runAs != nil || !spec.limits.isEmpty, agentID: agentID)
+  }
+
+  /// The same with more constraints.
+  func adding(_ more: [Constraint]) -> Requirement {
+    var sum = self
+    sum.constraints = Self.inOrder(constraints + more)
+    return sum
   }
 
   /// Whether an agent with these traits will do.

@@ -27,6 +27,9 @@ struct SpecOptions: ParsableArguments {
   @Option(help: ArgumentHelp("1 (last) to 100 (first); 50 when not given.", valueName: "number"))
   var priority: Int?
 
+  @Option(help: ArgumentHelp("The queue that it waits in; default when not given.", valueName: "name"))
+  var queue: String?
+
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
@@ -75,6 +78,7 @@ struct SpecOptions: ParsableArguments {
     if let timeout { spec.timeoutMillis = timeout.millis }
     if let killGrace { spec.killGraceMillis = killGrace.millis }
     if let priority { spec.priority = priority }
+    if let queue { spec.queue = queue }
     try failures.apply(to: &spec)
     if !constraint.isEmpty {
       spec.constraints = try constraint.map { text in

@@ -75,7 +75,7 @@ struct FiringChecker {
       if owner != nil, segments[number] != owner?.record.serverID { takeovers += 1 }
       segments[number] = owner?.record.serverID
     case .backfill(let key, let backfill): backfills[key] = backfill?.record
-    case .agent, .server, .leader, .calendar, .drain, .group, .quota, .listedJob: break
+    case .agent, .server, .leader, .calendar, .drain, .queue, .group, .quota, .listedJob: break
     }
   }
 

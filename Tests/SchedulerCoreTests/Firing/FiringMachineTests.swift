@@ -65,7 +65,7 @@ struct FiringBench {
     case .segment(let number, let owner):
       let epoch = owner?.record.serverID == "a" ? owner?.modRevision : nil
       machine.ownershipChanged(number, epoch: epoch, cache, now: now)
-    case .agent, .server, .leader, .drain, .group, .quota: break
+    case .agent, .server, .leader, .drain, .queue, .group, .quota: break
     }
   }
 

@@ -17,6 +17,7 @@ from ._generated.rota.v1 import (
     cluster_pb2_grpc,
     events_pb2_grpc,
     jobs_pb2_grpc,
+    queues_pb2_grpc,
     quotas_pb2_grpc,
     runs_pb2_grpc,
     schedules_pb2_grpc,
@@ -75,6 +76,7 @@ class Client:
         self._agents = agents_pb2_grpc.AgentsStub(self._channel)
         self._events = events_pb2_grpc.EventsStub(self._channel)
         self._calendars = schedules_pb2_grpc.CalendarsStub(self._channel)
+        self._queues = queues_pb2_grpc.QueuesStub(self._channel)
         self._groups = jobs_pb2_grpc.GroupsStub(self._channel)
         self._schedules = schedules_pb2_grpc.SchedulesStub(self._channel)
         self._backfills = schedules_pb2_grpc.BackfillsStub(self._channel)
@@ -418,6 +420,41 @@ class Client:
         """Deletes a calendar that no job names."""
         request = m.DeleteCalendarRequest(name=name, namespace=namespace, if_match=if_match)
         self._call(self._calendars.Delete, request)
+
+    # Queues
+
+    def put_queue(
+        self, name: str, spec: m.QueueSpec, *, if_match: str = "", idempotency_key: str = ""
+    ) -> m.Queue:
+        """Creates or replaces what a queue is set to. `if_match` and `idempotency_key` are as those of `update`."""
+        request = m.PutQueueRequest(name=name, spec=spec, if_match=if_match, idempotency_key=idempotency_key)
+        return self._call(self._queues.Put, request)
+
+    def queue(self, name: str) -> m.Queue:
+        """One queue, whether somebody has put it or not."""
+        return self._call(self._queues.Get, m.GetQueueRequest(name=name))
+
+    def queues(self, *, page_size: int = 0) -> Iterator[m.Queue]:
+        """The queues that somebody has put or that are in use, by name; pages are fetched as needed."""
+        request = m.ListQueuesRequest(page_size=page_size)
+        while True:
+            response = self._call(self._queues.List, request)
+            yield from response.queues
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def delete_queue(self, name: str, *, if_match: str = "") -> None:
+        """Takes a queue back to the defaults; runs that wait in it stay."""
+        self._call(self._queues.Delete, m.DeleteQueueRequest(name=name, if_match=if_match))
+
+    def pause_queue(self, name: str, *, note: str = "") -> m.Queue:
+        """From now on no run of the queue is given to an agent; those that have one go on."""
+        return self._call(self._queues.Pause, m.PauseQueueRequest(name=name, note=note))
+
+    def resume_queue(self, name: str) -> m.Queue:
+        """Ends a queue's pause."""
+        return self._call(self._queues.Resume, m.ResumeQueueRequest(name=name))
 
     # Quotas
 

@@ -219,6 +219,7 @@ def _with_options(
     pids: int = 0,
     cpus: float = 0.0,
     run_as: str = "",
+    queue: str = "",
     concurrency: Concurrency | None = None,
     max_running: int = 0,
     start_deadline: float | None = None,
@@ -231,9 +232,9 @@ def _with_options(
     those names, `retry_on` and `no_retry_on` by `failures`. `total_timeout` counts from the run's creation, over all
     attempts and waits. `on_agent_loss` is restart, fail, or wait for `agent_loss_wait`. `memory_bytes`, `pids` and `cpus`
     limit what each attempt may use; `run_as` is a user, or user:group, of the agent's machine that the agent allows. They
-    are for `exec_job` and `shell_job`. `concurrency` is made by the function of that name; `max_running` bounds how many
-    runs of the job are with agents at once; a run that has not begun `start_deadline` after it was due is skipped.
-    `labels` are what the job is filed under.
+    are for `exec_job` and `shell_job`. `queue` is the one that its runs wait in. `concurrency` is made by the function of
+    that name; `max_running` bounds how many runs of the job are with agents at once; a run that has not begun
+    `start_deadline` after it was due is skipped. `labels` are what the job is filed under.
     """
     spec.user_id = user_id
     spec.env.update(env or {})
@@ -270,6 +271,7 @@ def _with_options(
     if memory_bytes or pids or cpus:
         spec.limits.memory_bytes, spec.limits.pids, spec.limits.cpus = memory_bytes, pids, cpus
     spec.run_as = run_as
+    spec.queue = queue
     if concurrency is not None:
         spec.concurrency.CopyFrom(concurrency)
     spec.max_running = max_running

@@ -395,6 +395,10 @@ struct  Rota__V1__JobSpec
    */
   ProtobufCBinaryData run_as;
   /*
+   * The queue that its runs wait in: [a-z0-9][a-z0-9._-]{0,127}; "default" when empty.
+   */
+  ProtobufCBinaryData queue;
+  /*
    * The group whose slots its runs share with others.
    */
   Rota__V1__Concurrency *concurrency;
@@ -423,7 +427,7 @@ struct  Rota__V1__JobSpec
 };
 #define ROTA__V1__JOB_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job_spec__descriptor) \
-    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL, NULL, NULL, NULL, {0,NULL}, NULL, 0, NULL, 0,NULL, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL, NULL, NULL, NULL, {0,NULL}, {0,NULL}, NULL, 0, NULL, 0,NULL, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
 
 
 /*
