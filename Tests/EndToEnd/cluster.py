@@ -32,6 +32,7 @@ SUBCOMMANDS = {
     "quotas": ("put", "show", "list", "delete"),
     "calendar": ("put", "get", "list", "delete"),
     "queues": ("list", "show", "put", "pause", "resume", "delete"),
+    "groups": ("put", "get", "list", "delete"),
     "job": ("show", "history"),
     "versions": ("list", "show", "diff"),
 }

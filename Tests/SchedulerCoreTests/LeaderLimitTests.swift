@@ -60,7 +60,8 @@ struct LeaderLimitTests {
     let other = story.submit(group: "another")
     #expect(runs.map(story.bench.state) == [.assigned, .assigned, .queued, .queued])
     #expect(story.states(other) == [.assigned])
-    let why = try story.bench.machine.waitingReason(of: runs[2], story.bench.server.cache)
+    let why = try story.bench.machine.waitingReason(
+      of: runs[2], story.bench.server.cache, now: story.bench.now)
     #expect(why?.contains("'g' was full (limit 2): held by j1/") == true)
     try story.end(runs[0])
     #expect(runs.map(story.bench.state) == [.completed, .assigned, .assigned, .queued])
@@ -219,7 +220,8 @@ struct LeaderLimitTests {
     #expect(story.states(first, second, third) == [.assigned, .assigned, .queued])
     try story.end(first, .cancelled)
     #expect(story.states(first, second, third) == [.cancelled, .assigned, .assigned])
-    #expect(story.message(first) == "made way for run \(third.job.jobID)/\(third.runID) of its concurrency group")
+    #expect(
+      story.message(first) == "made way for run \(third.job.jobID)/\(third.runID) of its concurrency group")
     let more = story.stops()
     #expect(more.isEmpty)
   }

@@ -67,7 +67,8 @@ struct SimulationChecker {
         if !ended.keys.contains(where: { $0.job == key }), seen.keys.contains(where: { $0.job == key }) {
           fail("\(key.jobID) was removed before it ended")
         }
-      case .agent, .server, .leader, .segment, .calendar, .group, .backfill, .drain, .queue, .quota, .listedJob:
+      case .agent, .server, .leader, .segment, .calendar, .group, .backfill, .drain, .queue, .quota,
+        .listedJob:
         break
       }
     }

@@ -20,7 +20,8 @@ struct GRPCServices: Sendable {
   let replica: Replica
 
   var methods: [RPCMethod] {
-    jobMethods + controlMethods + versionMethods + calendarMethods + queueMethods + groupMethods + quotaMethods
+    jobMethods + controlMethods + versionMethods + calendarMethods + queueMethods + groupMethods
+      + quotaMethods
       + lookaheadMethods + [
         watchEvents,
         leaseTokens,
