@@ -4,20 +4,25 @@ import SchedulerCore
 /// What documents can be of.
 public enum ConfigKind: String, Hashable, Sendable, CaseIterable {
   case calendar = "Calendar"
+  case group = "Group"
+  case quota = "Quota"
+  case queue = "Queue"
   case job = "Job"
 
   /// The field that names an object, as in REST.
   var nameField: String {
     switch self {
     case .job: "job_id"
-    case .calendar: "name"
+    case .quota: "namespace"
+    case .calendar, .group, .queue: "name"
     }
   }
 
   /// Whether each namespace has its own objects of it.
   public var isNamespaced: Bool {
     switch self {
-    case .job, .calendar: true
+    case .job, .calendar, .group: true
+    case .quota, .queue: false
     }
   }
 
@@ -29,13 +34,16 @@ public enum ConfigKind: String, Hashable, Sendable, CaseIterable {
     switch self {
     case .job: JobSpec.names
     case .calendar: CalendarSpec.names
+    case .queue: QueueSpec.names
+    case .quota: QuotaSpec.names
+    case .group: GroupSpec.names
     }
   }
 
   /// When objects of it are written: what others name comes first, and is deleted last.
   public var rank: Int {
     switch self {
-    case .calendar: 0
+    case .calendar, .group, .quota, .queue: 0
     case .job: 1
     }
   }
@@ -67,19 +75,26 @@ public struct ConfigKey: Hashable, Comparable, Sendable, CustomStringConvertible
 
   /// By kind in the order of writing, then by name.
   public static func < (left: ConfigKey, right: ConfigKey) -> Bool {
-    (left.kind.rank, left.namespace, left.name) < (right.kind.rank, right.namespace, right.name)
+    (left.kind.rank, left.kind.rawValue, left.namespace, left.name)
+      < (right.kind.rank, right.kind.rawValue, right.namespace, right.name)
   }
 }
 
 /// What an object is to be.
 public enum ConfigSpec: Hashable, Sendable {
   case calendar(CalendarSpec)
+  case queue(QueueSpec)
+  case quota(QuotaSpec)
+  case group(GroupSpec)
   case job(JobSpec)
 
   /// Reads the fields of a specification strictly, without those that name the object.
   init(_ kind: ConfigKind, parsingJSON bytes: [UInt8]) throws(FieldError) {
     switch kind {
     case .calendar: self = .calendar(try CalendarSpec(parsingJSON: bytes))
+    case .queue: self = .queue(try QueueSpec(parsingJSON: bytes))
+    case .quota: self = .quota(try QuotaSpec(parsingJSON: bytes))
+    case .group: self = .group(try GroupSpec(parsingJSON: bytes))
     case .job: self = .job(try JobSpec(parsingJSON: bytes))
     }
   }
@@ -89,6 +104,9 @@ public enum ConfigSpec: Hashable, Sendable {
   func validate(zones: TimeZones?) throws(FieldError) {
     switch self {
     case .calendar(let spec): if let zones { try spec.validate(zones: zones) }
+    case .group(let spec): try spec.validate()
+    case .quota(let spec): try spec.validate()
+    case .queue(let spec): try spec.validate()
     case .job(let spec): try spec.validate(zones: zones)
     }
   }
@@ -97,6 +115,9 @@ public enum ConfigSpec: Hashable, Sendable {
   public var labels: [String: String] {
     switch self {
     case .calendar(let spec): spec.labels
+    case .queue(let spec): spec.labels
+    case .quota(let spec): spec.labels
+    case .group(let spec): spec.labels
     case .job(let spec): spec.labels
     }
   }
@@ -116,6 +137,9 @@ public enum ConfigSpec: Hashable, Sendable {
     json.object { json in
       switch self {
       case .calendar(let spec): spec.writeJSON(to: &json)
+      case .queue(let spec): spec.writeJSON(to: &json)
+      case .quota(let spec): spec.writeJSON(to: &json)
+      case .group(let spec): spec.writeJSON(to: &json)
       case .job(let spec): spec.writeJSON(to: &json)
       }
     }

@@ -34,8 +34,34 @@ struct ConfigTests {
     #expect(reader.entries[1].place.line == 8)
   }
 
+  @Test func eachKindIsNamedInItsOwnWayAndWrittenAsItIsRead() throws {
+    let reader = Self.read(
+      """
+      kind: Queue
+      name: fast
+      weight: 300
+      labels: {team: data}
+      ---
+      kind: Group
+      namespace: reports
+      name: pdf
+      limit: 2
+      ---
+      kind: Quota
+      namespace: reports
+      max_jobs: 100
+      """)
+    #expect(reader.errors.isEmpty, "\(reader.errors)")
+    #expect(reader.entries.map(\.key.description) == ["queue fast", "group reports/pdf", "quota reports"])
+    let written = Self.read(try ConfigText.write(reader.entries.map { ($0.key, $0.spec) }))
+    #expect(Set(written.entries.map(\.spec)) == Set(reader.entries.map(\.spec)))
+    #expect(Set(written.entries.map(\.key)) == Set(reader.entries.map(\.key)))
+  }
+
   /// What is wrong, the line, and what the message has to name.
   @Test(arguments: [
+    ("kind: Queue\nname: q\nnamespace: x", 3, "whole cluster"),
+    ("kind: Quota\nmax_jobs: 1", 1, "namespace: is required"),
     ("job_id: a\nnoop: true", 1, "kind: is required"),
     ("kind: Jobb\njob_id: a", 1, "did you mean Job?"),
     ("kind: Job\nnoop: true", 1, "job_id: is required"),

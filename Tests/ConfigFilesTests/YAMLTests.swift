@@ -92,6 +92,26 @@ struct YAMLTests {
     }
   }
 
+  /// Pieces of YAML in any order: it is read, or it is an error of one line.
+  @Test(arguments: 0..<50) func anyTextIsReadOrRefused(seed: Int) throws {
+    let pieces = [
+      "---\n", "...\n", "a: ", "- ", "\n", "  ", "[", "]", "{", "}", "&x ", "*x", "<<: ", "!!str ", "!t ",
+      "|\n", ">-\n", "'",
+      "\"", "#", "%YAML 1.1\n", "%TAG ! x\n", "? ", ": ", ",", "\t", "\r\n", "\u{0}", "\u{FEFF}", "é", "1",
+      "null", "\\x",
+      "kind: Job\n", "job_id: a\n", "@", "`", "\u{85}",
+    ]
+    var random = SplitMix(seed: UInt64(seed))
+    for _ in 0..<200 {
+      let text = (0..<Int.random(in: 0..<25, using: &random)).map { _ in
+        pieces[Int.random(in: 0..<pieces.count, using: &random)]
+      }.joined()
+      var reader = ConfigReader(namespace: "default", zones: nil)
+      reader.read(text, file: "f")
+      for error in reader.errors { #expect(!error.description.contains("\n"), "\(error)") }
+    }
+  }
+
   @Test func placesOfFields() throws {
     let text = """
       kind: Job

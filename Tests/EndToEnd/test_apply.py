@@ -352,6 +352,66 @@ def test_all_fields_of_a_submission_are_those_of_a_document(files):
     assert "1 unchanged" in files.apply("-f", "-", stdin=text.encode()).stdout
 
 
+def test_groups_and_quotas(files):
+    mark = f"team={files.namespace}"
+    labels = f"labels: {{team: {files.namespace}}}\n"
+    group = f"kind: Group\nname: reports\nlimit: 2\n{labels}"
+    quota = f"kind: Quota\nnamespace: {files.namespace}\nmax_jobs: 100\n{labels}"
+    work = job("work", f"concurrency: {{key: reports, limit: 9}}\n{labels}")
+    path = files.write("all.yaml", "---\n".join([work, group, quota]))
+    lines = files.apply("-f", path).stdout.splitlines()
+    assert set(lines[:2]) == {f"group {files.namespace}/reports created", f"quota {files.namespace} created"}
+    assert lines[2] == f"job {files.namespace}/work created", "what it goes by is there before it"
+    assert "3 unchanged" in files.apply("-f", path).stdout
+    exported = files.rota("export").stdout
+    kinds = [line for line in exported.splitlines() if line.startswith("kind: ")]
+    assert kinds == ["kind: Group", "kind: Quota", "kind: Job"], exported
+    assert "3 unchanged" in files.apply("-f", "-", stdin=exported.encode()).stdout
+
+    changed = [work, group.replace("limit: 2", "limit: 3"), quota.replace("100", "200")]
+    files.write("all.yaml", "---\n".join(changed))
+    done = files.rota("diff", "-f", path)
+    for line in ("~ limit: 2 → 3", "~ max_jobs: 100 → 200"):
+        assert line in done.stdout, done.stdout
+    assert "2 changed, 0 deleted, 1 unchanged" in files.apply("-f", path).stdout
+    wrong = [
+        (group.replace("limit: 2", "limit: 0"), 3, "limit"), (quota.replace("100", "none"), 3, "max_jobs"),
+        (group + "limt: 1", 5, "'limit'"), (quota.replace("namespace: ", "name: "), 2, "namespace"),
+    ]
+    for text, line, words in wrong:
+        done = files.apply("-f", files.write("wrong.yaml", text), code=2)
+        assert words in done.stderr and f"wrong.yaml:{line}:" in done.stderr, done.stderr
+
+    files.write("all.yaml", job("other", labels))
+    done = files.apply("-f", path, "--prune", "-l", mark, "--yes")
+    assert "1 created, 0 changed, 3 deleted" in done.stdout
+    assert files.rota("export").stdout.count("kind: ") == 1
+
+
+def test_queues(files):
+    mark = f"team={files.namespace}"
+    labels = f"labels: {{team: {files.namespace}}}\n"
+    queue = f"kind: Queue\nname: {files.namespace}\nweight: 300\nmax_running: 5\nagents: [zone=eu]\n{labels}"
+    work = job("work", f"queue: {files.namespace}\n{labels}")
+    path = files.write("all.yaml", work + "---\n" + queue)
+    lines = files.apply("-f", path).stdout.splitlines()
+    assert lines[:2] == [f"queue {files.namespace} created", f"job {files.namespace}/work created"]
+    assert "2 unchanged" in files.apply("-f", path).stdout
+    exported = files.rota("export").stdout
+    assert "kind: Queue" not in exported, "a queue is of no namespace"
+    exported += files.cluster.rota("export", "--kind", "Queue", files.namespace).stdout
+    assert "2 unchanged" in files.apply("-f", "-", stdin=exported.encode()).stdout
+    files.write("all.yaml", work + "---\n" + queue.replace("300", "400"))
+    assert f"queue {files.namespace} changed (weight)" in files.apply("-f", path).stdout
+    for text, line, words in ((f"namespace: x\n{queue}", 1, "whole cluster"), (queue + "wieght: 1", 7, "'weight'")):
+        done = files.apply("-f", files.write("wrong.yaml", text), code=2)
+        assert words in done.stderr and f"wrong.yaml:{line}:" in done.stderr, done.stderr
+    files.write("all.yaml", work)
+    done = files.apply("-f", path, "--prune", "-l", mark, "--yes")
+    assert f"queue {files.namespace} deleted" in done.stdout.splitlines()
+    assert files.cluster.rota("export", "--kind", "Queue", files.namespace).returncode == 1
+
+
 def test_many_documents(files):
     text = "---\n".join(job(f"j{number}") for number in range(300))
     files.apply("-f", "-", stdin=text.encode())

@@ -1,5 +1,4 @@
 import ConfigFiles
-import Proto
 import SchedulerCore
 import Transport
 
@@ -18,42 +17,6 @@ struct ConfigCluster: Sendable {
   func objects(_ keys: [ConfigKey]) async throws -> [ConfigKey: ConfigObject] {
     let found = try await Self.inParallel(keys) { try await object($0) }
     return Dictionary(found.compactMap { $0 }.map { ($0.key, $0) }) { $1 }
-  }
-
-  private func object(_ key: ConfigKey) async throws -> ConfigObject? {
-    switch key.kind {
-    case .calendar:
-      let request = GetCalendarRequest(key: CalendarKey(namespace: key.namespace, name: key.name))
-      let calendar: CalendarView? = try await client.find("/rota.v1.Calendars/Get", request)
-      return calendar.map(ConfigObject.init)
-    case .job:
-      let request = GetJobRequest(key: JobKey(namespace: key.namespace, jobID: key.name))
-      let job: JobView? = try await client.find("/rota.v1.Jobs/Get", request)
-      return job.map(ConfigObject.init)
-    }
-  }
-
-  /// All objects of a kind that have some labels.
-  func list(_ kind: ConfigKind, namespace: String?, labels: [String: String]) async throws -> [ConfigObject] {
-    let client = client
-    switch kind {
-    case .calendar:
-      let calendars = try await Pages.collect(limit: 0) { size, token in
-        let answer: ListCalendarsResponse = try await client.call(
-          "/rota.v1.Calendars/List",
-          ListCalendarsRequest(namespace: namespace, pageSize: size, pageToken: token))
-        return (answer.calendars, answer.nextPageToken)
-      }.entries
-      return calendars.map(ConfigObject.init).filter { Labels.match(labels, $0.spec.labels) }
-    case .job:
-      let jobs = try await Pages.collect(limit: 0) { size, token in
-        let answer: ListJobsResponse = try await client.call(
-          "/rota.v1.Jobs/List",
-          ListJobsRequest(namespace: namespace, labels: labels, pageSize: size, pageToken: token))
-        return (answer.jobs, answer.nextPageToken)
-      }.entries
-      return jobs.map(ConfigObject.init)
-    }
   }
 
   // MARK: Writing
@@ -108,54 +71,13 @@ struct ConfigCluster: Sendable {
 
   /// Steps that may be done beside each other.
   private static func groups(of steps: [ConfigPlan.Step]) -> [[ConfigPlan.Step]] {
-    let ranks = ConfigKind.allCases.map(\.rank).sorted()
+    let ranks = Set(ConfigKind.allCases.map(\.rank)).sorted()
     func group(_ rank: Int, _ isWanted: (ConfigPlan.Action) -> Bool) -> [ConfigPlan.Step] {
       steps.filter { $0.key.kind.rank == rank && isWanted($0.action) }
     }
     let writes = ranks.map { group($0) { $0 == .create || $0 == .update } }
     let deletions = ranks.reversed().map { group($0) { $0 == .delete } }
     return (writes + deletions).filter { !$0.isEmpty }
-  }
-
-  private func carryOut(_ step: ConfigPlan.Step) async throws {
-    guard let spec = step.entry?.spec else { return try await delete(step) }
-    switch spec {
-    case .calendar(let spec):
-      let _: CalendarView = try await client.call(
-        "/rota.v1.Calendars/Put",
-        PutCalendarRequest(
-          key: CalendarKey(namespace: step.key.namespace, name: step.key.name), spec: spec,
-          ifMatch: step.present?.etag, idempotencyKey: RandomKey.make()))
-    case .job(let spec):
-      guard let present = step.present else {
-        let _: SubmitResponse = try await client.call(
-          "/rota.v1.Jobs/Submit",
-          SubmitRequest(
-            namespace: step.key.namespace, jobID: step.key.name, idempotencyKey: RandomKey.make(), spec: spec)
-        )
-        return
-      }
-      let _: JobView = try await client.call(
-        "/rota.v1.Jobs/Update",
-        UpdateJobRequest(
-          key: JobKey(namespace: step.key.namespace, jobID: step.key.name), spec: spec,
-          ifMatch: present.etag, idempotencyKey: RandomKey.make(), updatedBy: author))
-    }
-  }
-
-  private func delete(_ step: ConfigPlan.Step) async throws {
-    switch step.key.kind {
-    case .calendar:
-      let _: DeleteCalendarResponse? = try await client.find(
-        "/rota.v1.Calendars/Delete",
-        DeleteCalendarRequest(
-          key: CalendarKey(namespace: step.key.namespace, name: step.key.name), ifMatch: step.present?.etag))
-    case .job:
-      let _: JobView? = try await client.find(
-        "/rota.v1.Jobs/Delete",
-        DeleteJobRequest(
-          key: JobKey(namespace: step.key.namespace, jobID: step.key.name), ifMatch: step.present?.etag))
-    }
   }
 
   // MARK: Beside each other
@@ -180,20 +102,5 @@ struct ConfigCluster: Sendable {
       }
       return results.compactMap { $0 }
     }
-  }
-}
-
-extension ConfigObject {
-  fileprivate init(_ view: CalendarView) {
-    let key = ConfigKey(.calendar, namespace: view.record.key.namespace, name: view.record.key.name)
-    self.init(key, .calendar(view.record.spec), etag: view.etag)
-  }
-
-  fileprivate init(_ job: JobView) {
-    let key = ConfigKey(.job, namespace: job.key.namespace, name: job.key.jobID)
-    self.init(key, .job(job.spec), etag: job.etag)
-    isCancelled = job.cancelRequestedAt != nil
-    isBeingDeleted = job.deleteRequestedAt != nil
-    hasEnded = job.status.isTerminal
   }
 }

@@ -6,7 +6,7 @@ import SchedulerCore
 /// `rota export`
 struct ExportCommand: AsyncParsableCommand, EnvironmentBacked {
   static let configuration = CommandConfiguration(
-    commandName: "export", abstract: "Write jobs and calendars as files for 'rota apply'.",
+    commandName: "export", abstract: "Write jobs and what they go by as files for 'rota apply'.",
     discussion: """
       Jobs that have ended or were cancelled are left out, since applied to another cluster they would run again.
       Examples:
@@ -27,7 +27,7 @@ struct ExportCommand: AsyncParsableCommand, EnvironmentBacked {
     ))
   var label: [PairArgument] = []
 
-  @Option(parsing: .singleValue, help: "Only this kind: Calendar or Job; may be given several times.")
+  @Option(parsing: .singleValue, help: "Only this kind; may be given several times.")
   var kind: [KindArgument] = []
 
   @Flag(help: "Also jobs that have ended or were cancelled.") var all = false
