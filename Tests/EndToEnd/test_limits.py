@@ -123,6 +123,7 @@ def test_the_object_of_a_group_has_the_last_word(pair: Cluster) -> None:
     with pytest.raises(RotaError):
         client.put_group("objects", 4, if_match="1-1")
     done = pair.rota("groups", "put", "objects", "--limit", "4", "--if-match", made.etag, "-o", "json")
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["limit"] == 4
     wait_until(lambda: states() == {"running": 4}, 10, "all run")
     assert "objects" in pair.rota("groups").stdout
@@ -185,7 +186,8 @@ def test_one_that_waits_says_who_holds_the_slot(pair: Cluster) -> None:
     waiting = pair.client().submit(noop_job(concurrency=concurrency("waits"))).job_id
     free = pair.client().submit(noop_job(concurrency=concurrency("another"))).job_id
     assert status_name(pair.wait_job(free).status) == "completed"
-    message = wait_until(lambda: run_of(pair, waiting).message, 5, "it says why it waits")
+    client = pair.client(pair.leader())
+    message = wait_until(lambda: client.job(waiting).runs[0].message, 5, "it says why it waits")
     assert "concurrency group 'waits' was full (limit 1): held by " + holder in message, message
     pair.client().cancel(holder)
     assert status_name(pair.wait_job(waiting).status) == "completed"

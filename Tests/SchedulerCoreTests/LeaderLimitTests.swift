@@ -220,8 +220,8 @@ struct LeaderLimitTests {
     #expect(story.states(first, second, third) == [.assigned, .assigned, .queued])
     try story.end(first, .cancelled)
     #expect(story.states(first, second, third) == [.cancelled, .assigned, .assigned])
-    #expect(
-      story.message(first) == "made way for run \(third.job.jobID)/\(third.runID) of its concurrency group")
+    let why = "made way for run \(third.job.jobID)/\(third.runID) of its concurrency group"
+    #expect(story.message(first) == why)
     let more = story.stops()
     #expect(more.isEmpty)
   }

@@ -16,9 +16,10 @@ extension LeaderSimulation {
 
   /// What a submitted job says of how many at once, and how late.
   mutating func randomLimits(of spec: inout JobSpec) {
-    if chance(40), let (name, limit) = Self.groupLimits.sorted(by: <).randomElement(using: &random) {
+    if chance(25), let (name, limit) = Self.groupLimits.sorted(by: <).randomElement(using: &random) {
       let policy = Concurrency.WhenFull.allCases.randomElement(using: &random) ?? .wait
-      spec.concurrency = Concurrency(key: name, limit: name == "g2" ? 9 : limit, whenFull: chance(60) ? .wait : policy)
+      spec.concurrency = Concurrency(
+        key: name, limit: name == "g2" ? 9 : limit, whenFull: chance(60) ? .wait : policy)
     }
     if chance(15) { spec.maxRunning = 1 }
     if chance(10) { spec.startDeadlineMillis = Int64.random(in: 50...2_000, using: &random) }
@@ -37,7 +38,9 @@ struct LimitRules {
 
   private static func places(of run: RunRecord, _ spec: JobSpec?) -> [(name: String, limit: Int)] {
     var places: [(String, Int)] = []
-    if let group = run.group, let limit = LeaderSimulation.groupLimits[group] { places.append((group, limit)) }
+    if let group = run.group, let limit = LeaderSimulation.groupLimits[group] {
+      places.append((group, limit))
+    }
     if let most = spec?.maxRunning, most > 0 { places.append((run.key.job.jobID, most)) }
     return places
   }

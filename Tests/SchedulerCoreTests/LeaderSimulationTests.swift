@@ -79,7 +79,7 @@ struct LeaderSimulationTests {
 
   /// Written by themselves, without the guards of their runs, checkpoints go wrong.
   @Test func theCheckerNoticesUnguardedCheckpoints() {
-    let caught = (0..<60).contains { seed in
+    let caught = (0..<150).contains { seed in
       var world = LeaderSimulation(seed: UInt64(seed), mutation: .checkpointsUnguarded)
       return world.run().contains { $0.contains("checkpoint") }
     }

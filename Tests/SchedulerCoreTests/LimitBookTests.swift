@@ -66,6 +66,20 @@ struct LimitBookTests {
     #expect(offers10.map(\.run) == [Self.run(1)])
   }
 
+  /// One whose queue is paused must not, either.
+  @Test func everyQueueIsOfferedTheSlot() {
+    var book = LimitBook()
+    let claims = [LimitBook.Claim(Self.group, limit: 1)]
+    book.take(Self.run(0), claims)
+    var paused = Self.entry(Self.run(1), priority: 100)
+    paused.queue = "paused"
+    _ = book.wait(paused, claims)
+    _ = book.wait(Self.entry(Self.run(2)), claims)
+    book.leave(Self.run(0))
+    let offered = Set(book.takeOffers().map(\.run))
+    #expect(offered == [Self.run(1), Self.run(2)])
+  }
+
   @Test func aRunNeedsAllOfItsSlots() {
     var book = LimitBook()
     let job = JobKey(namespace: "default", jobID: "j")
@@ -184,7 +198,9 @@ struct LimitBookTests {
           self.claims[$0]?.map(\.key) == claims.map(\.key)
             && entries[$0]?.requirement == entries[run]?.requirement
         }
-        #expect(rivals, "neither \(run), which could go, nor one like it is offered", sourceLocation: sourceLocation)
+        #expect(
+          rivals, "neither \(run), which could go, nor one like it is offered",
+          sourceLocation: sourceLocation)
       }
     }
   }

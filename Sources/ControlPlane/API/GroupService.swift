@@ -67,7 +67,8 @@ struct GroupService: Sendable {
         return (await view(present), false)
       }
       if present == nil, await replica.groupCount >= ServerLimits.groups {
-        throw ServiceError.overloaded("there are objects of \(ServerLimits.groups) groups, and no more are kept")
+        throw ServiceError.overloaded(
+          "there are objects of \(ServerLimits.groups) groups, and no more are kept")
       }
       var record = present?.record ?? GroupRecord(key: request.key, spec: request.spec, createdAt: .now())
       if present != nil {

@@ -231,6 +231,7 @@ private struct Submission {
       job.lastRunTime = due
       var first = RunRecord(
         key: RunKey(job: job.key, runID: runID(for: due)), scheduledTime: due, createdAt: now)
+      first.history.createdBy = RunActor.user(Requester.current ?? job.spec.userID)
       first.joinGroup(of: job.spec)
       first.history.createdBy = RunActor.user(Requester.current ?? job.spec.userID)
       run = first

@@ -26,8 +26,7 @@ extension LeaderMachine {
           "all \(facts["limit"] ?? "") of concurrency group '\(group.name)' that \(source) are taken\(who)"
             + (run.attempt == 0 ? "" : "; it has given its own back"),
           facts: facts,
-          fix: (wait ?? "") + "raise its limit: rota groups put \(group.name) --limit \(limits.limit(of: key) + 1)"
-            + (group.namespace == JobSpec.Defaults.namespace ? "" : " -n \(group.namespace)"))
+          fix: (wait ?? "") + "raise its limit: \(Self.raise(group, to: limits.limit(of: key) + 1))")
       case .namespace(let name):
         return QuotaFindings.runningRuns(
           name, used: holders.count, limit: limits.limit(of: key), queued: cache.use(of: name).queuedRuns)
@@ -40,6 +39,11 @@ extension LeaderMachine {
             + ExplainTexts.command("update", job) + " --max-running \(limits.limit(of: key) + 1)")
       }
     }
+  }
+
+  private static func raise(_ group: GroupKey, to limit: Int) -> String {
+    let namespace = group.namespace == JobSpec.Defaults.namespace ? "" : " -n \(group.namespace)"
+    return "rota groups put \(group.name) --limit \(limit)\(namespace)"
   }
 
   /// That a run which waits has to begin in time.

@@ -65,6 +65,24 @@ extension LeaderMachine {
       && job.spec.startDeadline(of: run, createdAt: job.createdAt).map { $0 > now } ?? true
   }
 
+  /// Looks at all runs that have not ended. Of those that need slots it looks last, in an order: first at those that hold
+  /// some, so that what waits finds full what is full.
+  mutating func takeUpRuns(_ cache: ClusterCache, now: Timestamp) {
+    for (key, group) in cache.groups { limits.override(.group(key), group.record.spec.limit) }
+    var limited: [RunKey] = []
+    for key in cache.activeRuns {
+      if let run = cache.runs[key]?.record, let job = cache.jobs[key.job]?.job.record, needsSlots(run, job) {
+        limited.append(key)
+      } else {
+        reconcile(key, cache, now: now)
+      }
+    }
+    limited.sort()
+    let isOwned = { (key: RunKey) in cache.runs[key]?.record.state.isOwned ?? false }
+    for key in limited where isOwned(key) { reconcile(key, cache, now: now) }
+    for key in limited where !isOwned(key) { reconcile(key, cache, now: now) }
+  }
+
   // MARK: Waiting
 
   /// Whether a queued run may stand in the queue. Otherwise it is parked until there is a slot for it, or ends without
@@ -85,7 +103,8 @@ extension LeaderMachine {
     return false
   }
 
-  /// Parks a run of the queue whose turn it would be, or ends it, where there is no slot for it. Returns whether that is so.
+  /// Parks a run of the queue whose turn it would be, or ends it, where there is no slot for it. Returns whether that
+  /// is so.
   mutating func parkIfFull(
     _ entry: ReadyQueue.Entry, _ run: Versioned<RunRecord>, _ job: JobRecord, _ cache: ClusterCache,
     now: Timestamp
@@ -134,8 +153,8 @@ extension LeaderMachine {
       deadlines.set(.start(run.record.key), at: deadline)
       return false
     }
-    var why = job.spec.startDeadlineText
-    if let full = limits.fullKeys(for: run.record.key).first { why += "; " + fullText(full) }
+    let full = limits.fullKeys(for: run.record.key).first.map { "; " + fullText($0) }
+    let why = job.spec.startDeadlineText + (full ?? "")
     unqueue(run.record.key)
     let serverID = serverID
     transition(run, cache, now: now) { $0.skip(why, at: now, by: serverID) }

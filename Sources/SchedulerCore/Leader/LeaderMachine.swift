@@ -255,8 +255,7 @@ public struct LeaderMachine: Sendable {
         server.record.figures.map { (id, $0) }
       }, now: now)
     takeUpQuotas(cache)
-    for (key, group) in cache.groups { limits.override(.group(key), group.record.spec.limit) }
-    for key in cache.activeRuns { reconcile(key, cache, now: now) }
+    takeUpRuns(cache, now: now)
     lostRuns.sort()
   }
 

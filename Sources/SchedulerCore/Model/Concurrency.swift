@@ -83,8 +83,8 @@ extension JobSpec {
       for (index, schedule) in schedules.enumerated() where schedule.jitterMillis >= startDeadlineMillis {
         throw FieldError(
           field: "start_deadline",
-          message: "counts from when a run is due, jitter not included: it has to be longer than the jitter of "
-            + "schedules[\(index)]")
+          message: "counts from when a run is due, jitter not included: it has to be longer than the jitter "
+            + "of schedules[\(index)]")
       }
     }
     guard let concurrency else { return }

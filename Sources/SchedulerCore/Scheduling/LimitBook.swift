@@ -4,10 +4,10 @@
 /// that no agent owns is durable. So no slot can leak, and another leader finds the same. A run may need several slots,
 /// as of its concurrency group and of its job, and takes all of them or none.
 ///
-/// A run that finds something full is parked here, outside the queue. Parked runs that need the same slots and ask the
-/// same of agents form a class. When a slot becomes free each class that it was kept from offers as many runs as can go
-/// now, its first ones; they stand in the queue with all others. So a run that no agent can take keeps no slot from
-/// others that ask for something else, and what is parked costs nothing while it waits.
+/// A run that finds something full is parked here, outside the queue. Parked runs of one queue that need the same slots
+/// and ask the same of agents form a class. When a slot becomes free each class that it was kept from offers as many
+/// runs as can go now, its first ones; they stand in the queue with all others. So a run that no agent can take, or whose
+/// queue is paused, keeps no slot from others, and what is parked costs nothing while it waits.
 public struct LimitBook: Sendable {
   /// What has slots.
   public enum Key: Hashable, Sendable, Comparable {
@@ -59,6 +59,7 @@ public struct LimitBook: Sendable {
   }
 
   private struct ClassKey: Hashable, Sendable {
+    var queue: String
     var requirement: Requirement
     var keys: [Key]
   }
@@ -247,7 +248,8 @@ public struct LimitBook: Sendable {
   /// Counts a run that begins to wait, and finds its class.
   private mutating func join(_ entry: ReadyQueue.Entry, _ claims: [Claim]) -> Int {
     count(claims, by: 1)
-    let (id, isNew) = classKeys.insert(ClassKey(requirement: entry.requirement, keys: claims.map(\.key)))
+    let (id, isNew) = classKeys.insert(
+      ClassKey(queue: entry.queue, requirement: entry.requirement, keys: claims.map(\.key)))
     if isNew, id == classes.count { classes.append(WaitingClass()) }
     return id
   }

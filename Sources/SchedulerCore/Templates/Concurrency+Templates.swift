@@ -53,11 +53,12 @@ extension Template.Place {
     case .attempt, .fencingToken, .retryCount, .previousScheduledTime, .nextScheduledTime, .lastSuccessTime:
       throw TemplateError(
         character: character,
-        message: "a group's key may have params, namespace, job_id, run_id, trigger and scheduled_time: it is filled in "
-          + "once, when a run is created")
+        message: "a group's key may have params, namespace, job_id, run_id, trigger and scheduled_time: it "
+          + "is filled in once, when a run is created")
     }
     for case .inZone in filters {
-      throw TemplateError(character: character, message: "the times of a group's key are UTC's: in_zone has no place here")
+      throw TemplateError(
+        character: character, message: "the times of a group's key are UTC's: in_zone has no place here")
     }
   }
 }
