@@ -54,8 +54,8 @@ enum ServerLimits {
   static let memberPatience: Duration = .seconds(1)
   /// How long the leader may take to show the cluster before the server that was asked does it alone.
   static let clusterPatience: Duration = .seconds(3)
-  /// The same where it is asked why something waits.
-  static let explainPatience: Duration = .seconds(3)
+  /// The same where it is asked why something waits: it may have to wait for `barrierPatience` itself.
+  static let explainPatience: Duration = .seconds(7)
 
   // MARK: Sessions
 

@@ -44,14 +44,18 @@ struct ExplainService: Sendable {
   /// Explains from what this server knows.
   private func explain(_ request: ExplainRequest) async throws -> ExplanationView {
     var etcd = EtcdCondition()
-    do { try await barrier.pass() } catch { etcd.error = error.message }
+    var obstacle: ServiceError?
+    do { try await barrier.pass() } catch { obstacle = error }
     if let status = storage.status, status.noSpace, await replica.knowsSpace {
       etcd.noSpace = status.message ?? "its quota is \(status.quotaBytes) bytes"
+      // Without space a server cannot see how far it is behind others' writes: that is no trouble of its own.
+      if obstacle == ReadBarrier.behind { obstacle = nil }
     }
+    etcd.error = obstacle?.message
     guard var found = await replica.explain(request, etcd) else {
       guard etcd.error == nil else {
         throw ServiceError.unavailable(
-          "etcd does not answer, and this server knows of no such job or run; try again")
+          "etcd cannot be read now, and this server knows of no such job or run; try again")
       }
       throw await missing(request)
     }

@@ -32,11 +32,13 @@ actor ReadBarrier {
     if await replica.reached(revision, within: ServerLimits.barrierNudge) { return revision }
     // Another user's writes move etcd's revision without an event for us: a write of our own will.
     let target = await nudge() ?? revision
-    guard await replica.reached(target, within: ServerLimits.barrierPatience) else {
-      throw .unavailable("this server's copy of the cluster's state is behind etcd; try another server")
-    }
+    guard await replica.reached(target, within: ServerLimits.barrierPatience) else { throw Self.behind }
     return revision
   }
+
+  /// etcd answers, and the watch has not brought what it has.
+  static let behind = ServiceError.unavailable(
+    "this server's copy of the cluster's state is behind etcd; try another server")
 
   /// A revision that etcd had after the call began.
   private func currentRevision() async -> Result<Int64, EtcdError> {

@@ -143,7 +143,7 @@ public struct Explainer {
       findings.append(
         Finding(
           .etcdUnavailable,
-          "etcd does not answer, so nothing is decided, and this may be old: \(error)",
+          "it cannot be seen what etcd holds now, so nothing is decided, and this may be old: \(error)",
           facts: ["error": error],
           fix: "see that most of etcd's members run and can be reached from the servers: rota cluster"))
     }

@@ -59,7 +59,7 @@ public struct Finding: Hashable, Sendable {
 /// easier to change.
 public enum FindingCode: String, Hashable, Sendable, CaseIterable {
   // What holds everything back.
-  /// etcd does not answer.
+  /// What etcd holds cannot be seen: it does not answer, or the server is behind it.
   case etcdUnavailable = "etcd_unavailable"
   /// etcd has no space left and takes no writes.
   case etcdNoSpace = "etcd_no_space"
