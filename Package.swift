@@ -66,7 +66,8 @@ let allTargets: [Target] = [
   module(
     "ControlPlane",
     [
-      "Certificates", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog, lifecycle,
+      "Certificates", "Curl", "EtcdClient", "Transport", "Proto", "SchedulerCore", "JSON", swiftLog,
+      lifecycle,
       nioCore, nioPosix, nioSSL, .product(name: "DequeModule", package: "swift-collections"),
       .product(name: "Hummingbird", package: "hummingbird"),
     ]),

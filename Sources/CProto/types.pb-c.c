@@ -53,6 +53,51 @@ void   rota__v1__job_spec__free_unpacked
   assert(message->base.descriptor == &rota__v1__job_spec__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__alert_rule__init
+                     (Rota__V1__AlertRule         *message)
+{
+  static const Rota__V1__AlertRule init_value = ROTA__V1__ALERT_RULE__INIT;
+  *message = init_value;
+}
+size_t rota__v1__alert_rule__get_packed_size
+                     (const Rota__V1__AlertRule *message)
+{
+  assert(message->base.descriptor == &rota__v1__alert_rule__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__alert_rule__pack
+                     (const Rota__V1__AlertRule *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__alert_rule__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__alert_rule__pack_to_buffer
+                     (const Rota__V1__AlertRule *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__alert_rule__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__AlertRule *
+       rota__v1__alert_rule__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__AlertRule *)
+     protobuf_c_message_unpack (&rota__v1__alert_rule__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__alert_rule__free_unpacked
+                     (Rota__V1__AlertRule *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__alert_rule__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__concurrency__init
                      (Rota__V1__Concurrency         *message)
 {
@@ -1133,7 +1178,7 @@ void   rota__v1__map_entry__free_unpacked
   assert(message->base.descriptor == &rota__v1__map_entry__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[31] =
+static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[32] =
 {
   {
     "user_id",
@@ -1507,9 +1552,22 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[31] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "alerts",
+    47,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__JobSpec, n_alerts),
+    offsetof(Rota__V1__JobSpec, alerts),
+    &rota__v1__alert_rule__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   23,   /* field[23] = agent_loss_wait */
+  31,   /* field[31] = alerts */
   11,   /* field[11] = backoff */
   27,   /* field[27] = concurrency */
   13,   /* field[13] = constraints */
@@ -1547,7 +1605,7 @@ static const ProtobufCIntRange rota__v1__job_spec__number_ranges[4 + 1] =
   { 10, 1 },
   { 20, 6 },
   { 46, 30 },
-  { 0, 31 }
+  { 0, 32 }
 };
 const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
 {
@@ -1557,11 +1615,127 @@ const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
   "Rota__V1__JobSpec",
   "rota.v1",
   sizeof(Rota__V1__JobSpec),
-  31,
+  32,
   rota__v1__job_spec__field_descriptors,
   rota__v1__job_spec__field_indices_by_name,
   4,  rota__v1__job_spec__number_ranges,
   (ProtobufCMessageInit) rota__v1__job_spec__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__alert_rule__field_descriptors[7] =
+{
+  {
+    "on",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__AlertRule, on),
+    &rota__v1__alert_cause__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "threshold",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__AlertRule, threshold),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "window",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__AlertRule, window),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "count",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__AlertRule, count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "silence",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__AlertRule, silence),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "webhook",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__AlertRule, webhook),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "command",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__AlertRule, command),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__alert_rule__field_indices_by_name[] = {
+  6,   /* field[6] = command */
+  3,   /* field[3] = count */
+  0,   /* field[0] = on */
+  4,   /* field[4] = silence */
+  1,   /* field[1] = threshold */
+  5,   /* field[5] = webhook */
+  2,   /* field[2] = window */
+};
+static const ProtobufCIntRange rota__v1__alert_rule__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor rota__v1__alert_rule__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.AlertRule",
+  "AlertRule",
+  "Rota__V1__AlertRule",
+  "rota.v1",
+  sizeof(Rota__V1__AlertRule),
+  7,
+  rota__v1__alert_rule__field_descriptors,
+  rota__v1__alert_rule__field_indices_by_name,
+  1,  rota__v1__alert_rule__number_ranges,
+  (ProtobufCMessageInit) rota__v1__alert_rule__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__concurrency__field_descriptors[3] =
@@ -4176,6 +4350,40 @@ const ProtobufCMessageDescriptor rota__v1__map_entry__descriptor =
   1,  rota__v1__map_entry__number_ranges,
   (ProtobufCMessageInit) rota__v1__map_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue rota__v1__alert_cause__enum_values_by_number[5] =
+{
+  { "ALERT_CAUSE_UNSPECIFIED", "ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_UNSPECIFIED", 0 },
+  { "ALERT_CAUSE_LATE", "ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_LATE", 1 },
+  { "ALERT_CAUSE_LONG", "ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_LONG", 2 },
+  { "ALERT_CAUSE_STUCK", "ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_STUCK", 3 },
+  { "ALERT_CAUSE_FAILED", "ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_FAILED", 4 },
+};
+static const ProtobufCIntRange rota__v1__alert_cause__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex rota__v1__alert_cause__enum_values_by_name[5] =
+{
+  { "ALERT_CAUSE_FAILED", 4 },
+  { "ALERT_CAUSE_LATE", 1 },
+  { "ALERT_CAUSE_LONG", 2 },
+  { "ALERT_CAUSE_STUCK", 3 },
+  { "ALERT_CAUSE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rota__v1__alert_cause__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.AlertCause",
+  "AlertCause",
+  "Rota__V1__AlertCause",
+  "rota.v1",
+  5,
+  rota__v1__alert_cause__enum_values_by_number,
+  5,
+  rota__v1__alert_cause__enum_values_by_name,
+  1,
+  rota__v1__alert_cause__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue rota__v1__when_full__enum_values_by_number[4] =
 {

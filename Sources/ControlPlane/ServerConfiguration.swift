@@ -41,6 +41,8 @@ public struct ServerConfiguration: Sendable {
   /// How many sessions of agents a leader begins in a second; half as many may begin at once. Others are told when to
   /// come back.
   public var agentsPerSecond = 1_000
+  /// What alerts may make the server do.
+  public var alerts = AlertPolicy()
   /// How many jobs one client may submit, to all servers together; nil for as many as it likes.
   public var submitRate: SubmitRate? = .standard
   /// Rota's version, shown to users.

@@ -156,6 +156,16 @@ enum ServerLimits {
   static let forecastPage = 250
   static let forecastJobsPassed = 10_000
 
+  // MARK: Alerts
+
+  /// How long telling somebody of an alert may take, and how often it is looked whether a command has ended.
+  static let alertPatience: Duration = .seconds(30)
+  static let alertCommandPause: Duration = .milliseconds(50)
+  /// What is read of the answer to a webhook, bytes.
+  static let alertResponseBytes = 64 << 10
+  /// How often it is looked whether a new leader has to be told of the alerts in etcd.
+  static let alertLoadPause: Duration = .milliseconds(200)
+
   // MARK: Housekeeping
 
   /// How often history in etcd is compacted.

@@ -34,7 +34,7 @@ public final class ServerService: Service {
       events: parts.events, cluster: parts.cluster, lookahead: parts.lookahead, backfills: parts.backfills,
       quotas: parts.quotas,
       replica: parts.replica, metrics: parts.metrics, pipeline: parts.pipeline, sessions: parts.sessions,
-      storage: parts.storage, logger: logger)
+      storage: parts.storage, alerts: parts.alerts, logger: logger)
     let candidate = Candidate(
       store: store, replica: parts.replica, keyspace: keyspace, record: record,
       ttlSeconds: configuration.grantedTTLSeconds, logger: logger)
@@ -56,6 +56,7 @@ public final class ServerService: Service {
       group.addTask { await parts.pipeline.run(observer: parts.replica) }
       group.addTask { await parts.feeder.run() }
       group.addTask { await parts.housekeeping.run() }
+      group.addTask { await parts.sender.run(parts.replica, self.store, parts.alerts.keyspace) }
       group.addTask { await parts.changes.run() }
       group.addTask { await parts.health.run() }
       if let tls = configuration.tls { group.addTask { await tls.run() } }
@@ -154,6 +155,8 @@ private struct ServerParts: Sendable {
   let cluster: ClusterService
   let lookahead: LookaheadService
   let backfills: BackfillService
+  let sender: AlertSender
+  let alerts: AlertService
   let quotas: QuotaService
   let health: ServerHealth
   let methods: [RPCMethod]
@@ -162,13 +165,15 @@ private struct ServerParts: Sendable {
     let decoder = RecordDecoder(keyspace: keyspace, metrics: metrics, logger: logger)
     changes = ChangeHub(keyspace: keyspace, metrics: metrics)
     pipeline = CommitPipeline(store: store, metrics: metrics, logger: logger)
+    sender = AlertSender(configuration.alerts, version: configuration.version, logger: logger)
+    alerts = AlertService(store: store, keyspace: keyspace, logger: logger)
     var machine = configuration.machine
     machine.segmentCount = keyspace.segmentCount
     replica = Replica(
       Replica.Surroundings(
         keyspace: keyspace, pipeline: pipeline, sessions: sessions, metrics: metrics, decoder: decoder,
         changes: changes, eventLoop: group.next(), logger: logger, serverID: configuration.serverID,
-        machine: machine, zones: configuration.zones))
+        machine: machine, zones: configuration.zones, alerts: sender))
     let barrier = ReadBarrier(
       store: store, replica: replica, keyspace: keyspace, serverID: configuration.serverID)
     feeder = CacheFeeder(
@@ -223,7 +228,7 @@ private struct ServerParts: Sendable {
       jobs: jobs, runs: runs, fleet: fleet, events: events, calendars: calendars, queues: queues,
       groups: groups, cluster: cluster, lookahead: lookahead, backfills: backfills, gate: gate,
       quotas: quotas, replica: replica)
-    let api = services.methods + agents.methods
+    let api = services.methods + alerts.methods + agents.methods
     let reflection = ReflectionService(services: api.services + [HealthService.name])
     let board = HealthBoard(services: reflection.services)
     health = ServerHealth(board: board, replica: replica, barrier: barrier, logger: logger)

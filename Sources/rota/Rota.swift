@@ -21,7 +21,7 @@ struct Rota: AsyncParsableCommand {
       UpdateCommand.self, VersionsCommand.self, RevertCommand.self, DeleteCommand.self, CalendarCommand.self,
       QueuesCommand.self, GroupsCommand.self, QuotasCommand.self, NextCommand.self, ForecastCommand.self,
       BackfillCommand.self, CheckpointCommand.self, AgentsCommand.self, ClusterCommand.self,
-      EventsCommand.self, ApplyCommand.self, DiffCommand.self, ExportCommand.self,
+      EventsCommand.self, AlertsCommand.self, ApplyCommand.self, DiffCommand.self, ExportCommand.self,
       ServerCommand.self, AgentCommand.self,
       DevCommand.self, CertsCommand.self,
       VersionCommand.self, CompletionsCommand.self,

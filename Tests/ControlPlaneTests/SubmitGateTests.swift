@@ -1,7 +1,9 @@
 import EtcdClient
+import HTTPTypes
 import Proto
 import SchedulerCore
 import Testing
+import Transport
 
 @testable import ControlPlane
 

@@ -98,6 +98,7 @@ CALLS: dict[str, Callable[[Client, str], object]] = {
     and [entry.backfill_id for entry in client.backfills(made.job_id)] == [made.backfill_id],
     "Backfills.Cancel": lambda client, job: (made := start_backfill(client))
     and client.cancel_backfill(made.job_id, made.backfill_id).state == messages.BackfillState.BACKFILL_STATE_CANCELLED,
+    "Alerts.List": lambda client, job: list(client.alerts(job_id=job)) == [],
     "Cluster.Get": lambda client, job: len(client.cluster().servers) == 2,
     "Runs.Get": lambda client, job: client.run(job).job_id == job,
     "Runs.List": lambda client, job: next(client.runs(job_id=job)).job_id == job,
@@ -134,6 +135,7 @@ def test_the_calls_are_all_that_the_contract_has():
         messages.Queue,
         messages.Quota,
         messages.ClusterInfo,
+        messages.Alert,
     )
     services = {
         f"{service.name}.{method.name}"

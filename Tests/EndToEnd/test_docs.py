@@ -24,7 +24,7 @@ COMMANDS += ["queues put", "queues list", "queues pause", "queues resume", "queu
 COMMANDS += ["groups put", "groups list", "groups get", "groups delete"]
 COMMANDS += ["apply", "diff", "export"]
 COMMANDS += ["quotas put", "quotas show", "quotas list", "quotas delete"]
-COMMANDS += ["next", "forecast", "cluster", "backfill list", "backfill get", "backfill cancel", "backfill"]
+COMMANDS += ["next", "forecast", "cluster", "alerts", "backfill list", "backfill get", "backfill cancel", "backfill"]
 # The flags of a command that is the first of its own commands are in that one's help.
 HELP = {"backfill": "backfill create", "job": "job show", "versions": "versions list"}
 

@@ -105,6 +105,7 @@ struct Samples {
     spec.runAs = maybe { $0.text() }
     spec.queue = pick([JobSpec.Defaults.queue, text()])
     spec.labels = map()
+    spec.alerts = many { $0.alertRule() }
     spec.concurrency = maybe {
       Concurrency(key: $0.text(), limit: 1 + $0.count(9), whenFull: $0.pick(Concurrency.WhenFull.allCases))
     }

@@ -69,6 +69,34 @@ extension Samples {
     return CalendarView(record: record, etag: text())
   }
 
+  mutating func alertRule() -> AlertRule {
+    var rule = AlertRule(
+      on: pick(AlertRule.Cause.allCases), thresholdMillis: maybe { $0.millis() },
+      webhook: maybe { $0.text() },
+      command: maybe { $0.text() })
+    rule.windowMillis = maybe { $0.millis() }
+    rule.count = 1 + count(99)
+    rule.silenceMillis = pick([0, millis()])
+    return rule
+  }
+
+  mutating func alert() -> AlertRecord {
+    var alert = AlertRecord(
+      key: AlertKey(job: jobKey(), alertID: text()), runID: text(), attempt: maybe { 1 + $0.count(9) },
+      rule: alertRule(), at: time(), createdAt: time(), message: text())
+    alert.count = number()
+    alert.deliveries = many {
+      var delivery = AlertRecord.Delivery($0.pick(AlertRecord.Delivery.Kind.allCases), to: $0.text())
+      delivery.state = $0.pick(AlertRecord.Delivery.State.allCases)
+      delivery.tries = $0.number()
+      delivery.nextTryAt = $0.maybe { $0.time() }
+      delivery.endedAt = $0.maybe { $0.time() }
+      delivery.error = $0.maybe { $0.text() }
+      return delivery
+    }
+    return alert
+  }
+
   mutating func origin() -> VersionOrigin {
     VersionOrigin(at: time(), by: maybe { $0.text() }, revertOf: maybe { 1 + $0.count(9) })
   }
@@ -145,6 +173,15 @@ extension MessageKind {
         idempotencyKey: $0.maybe { $0.text() }, updatedBy: $0.maybe { $0.text() })
     },
     MessageKind { $0.version() },
+    MessageKind { $0.alert() },
+    MessageKind {
+      ListAlertsRequest(
+        namespace: $0.maybe { $0.text() }, jobID: $0.maybe { $0.text() }, pageSize: $0.number(),
+        pageToken: $0.maybe { $0.text() })
+    },
+    MessageKind {
+      ListAlertsResponse(alerts: $0.many { $0.alert() }, nextPageToken: $0.maybe { $0.text() })
+    },
     MessageKind { ListVersionsRequest(key: $0.jobKey()) },
     MessageKind { ListVersionsResponse(versions: $0.many { $0.version() }) },
     MessageKind { GetVersionRequest(key: $0.jobKey(), generation: $0.number()) },

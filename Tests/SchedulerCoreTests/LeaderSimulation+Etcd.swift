@@ -22,6 +22,7 @@ struct SimulatedEtcd {
   private(set) var backfills: [BackfillKey: Versioned<BackfillRecord>] = [:]
   private(set) var queues: [String: Versioned<QueueRecord>] = [:]
   private(set) var drains: [String: Versioned<DrainRecord>] = [:]
+  private(set) var alerts: [AlertKey: AlertRecord] = [:]
   private(set) var quotas: [String: Versioned<QuotaRecord>] = [:]
   private(set) var versions: [VersionKey: VersionRecord] = [:]
   private(set) var history: [Event] = []
@@ -80,6 +81,7 @@ struct SimulatedEtcd {
     case .calendarUnchanged(let key, let revision): (calendars[key]?.modRevision ?? 0) == revision
     case .groupUnchanged(let key, let revision): (groups[key]?.modRevision ?? 0) == revision
     case .backfillUnchanged(let key, let revision): (backfills[key]?.modRevision ?? 0) == revision
+    case .alertAbsent(let key): alerts[key] == nil
     case .queueUnchanged(let name, let revision): (queues[name]?.modRevision ?? 0) == revision
     case .drainUnchanged(let id, let revision): (drains[id]?.modRevision ?? 0) == revision
     case .quotaUnchanged(let namespace, let revision): (quotas[namespace]?.modRevision ?? 0) == revision
@@ -89,7 +91,7 @@ struct SimulatedEtcd {
   private func current(of proposal: Proposal) -> [CacheChange] {
     proposal.guards.compactMap { condition in
       switch condition {
-      case .leads: nil
+      case .leads, .alertAbsent: nil
       case .serverPresent(let id, _): .server(id, servers[id])
       case .segmentUnchanged(let number, _): .segment(number, segments[number])
       case .calendarUnchanged(let key, _): .calendar(key, calendars[key])
@@ -150,6 +152,8 @@ struct SimulatedEtcd {
       note(.drain(id, drains[id]))
     case .deleteDrain(let id):
       if drains.removeValue(forKey: id) != nil { note(.drain(id, nil)) }
+    case .alert(let record): alerts[record.key] = record
+    case .deleteAlert(let key): alerts[key] = nil
     case .quota(let record):
       quotas[record.namespace] = versioned(record, over: quotas[record.namespace]?.createRevision)
       note(.quota(record.namespace, quotas[record.namespace]))

@@ -54,6 +54,8 @@ struct SimulatedServer {
   var clockOffset: Int64 = 0
   /// What is changed in what it decides as an owner, for the sake of a test.
   var mutation = LeaderSimulation.Mutation.none
+  /// The alerts that somebody is to be told of.
+  var tellings: [(record: AlertRecord, delivery: Int)] = []
   /// How much of etcd's history the watch has brought.
   var watched = 0
   var lease: Int64?
@@ -207,6 +209,7 @@ struct SimulatedServer {
       case .resume(let session, let assignment):
         messages.append((session, .resumption(assignment, isRead: false)))
       case .close(let session, _): closedSessions.append(session)
+      case .tell(let record, let delivery): tellings.append((record, delivery))
       }
     }
     inFlight += proposals.sorted { $0.proposal.sortKey < $1.proposal.sortKey }
@@ -299,7 +302,7 @@ struct SimulatedServer {
       return .backfill(record.key, Versioned(record, createRevision: created, modRevision: revision))
     case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
       .queue, .deleteQueue, .group, .deleteGroup, .deleteBackfill, .drain, .deleteDrain, .quota, .deleteQuota,
-      .version, .deleteVersion:
+      .version, .deleteVersion, .alert, .deleteAlert:
       return nil
     }
   }
@@ -324,6 +327,8 @@ extension Proposal {
     case .queue(let record)?: "queue \(record.name)"
     case .deleteQueue(let name)?: "delete queue \(name)"
     case .drain(let id, _)?, .deleteDrain(let id)?: "drain \(id)"
+    case .alert(let record)?: "alert \(record.key.job.jobID) \(record.key.alertID)"
+    case .deleteAlert(let key)?: "delete alert \(key.job.jobID) \(key.alertID)"
     case .quota(let record)?: "quota \(record.namespace)"
     case .deleteQuota(let namespace)?: "delete quota \(namespace)"
     case .version(let record)?: "version \(record.key.job.jobID) \(record.key.generation)"

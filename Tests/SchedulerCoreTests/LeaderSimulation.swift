@@ -407,6 +407,7 @@ private enum Touched: Hashable {
   case group(GroupKey)
   case backfill(BackfillKey)
   case drain(String)
+  case alert(AlertKey)
   case queue(String)
   case quota(String)
 }
@@ -434,6 +435,8 @@ extension Proposal {
       case .deleteQuota(let namespace): .quota(namespace)
       case .version(let record): .job(record.key.job)
       case .deleteVersion(let key): .job(key.job)
+      case .alert(let record): .alert(record.key)
+      case .deleteAlert(let key): .alert(key)
       }
     }
       + guards.compactMap { condition in
@@ -446,6 +449,7 @@ extension Proposal {
         case .backfillUnchanged(let key, _): .backfill(key)
         case .queueUnchanged(let name, _): .queue(name)
         case .drainUnchanged(let id, _): .drain(id)
+        case .alertAbsent(let key): .alert(key)
         case .quotaUnchanged(let namespace, _): .quota(namespace)
         case .leads, .agentPresent, .agentGone, .serverPresent: nil
         }

@@ -10,6 +10,7 @@
 #include "grpc/reflection/v1/reflection.pb-c.h"
 #include "rota/v1/agent_session.pb-c.h"
 #include "rota/v1/agents.pb-c.h"
+#include "rota/v1/alerts.pb-c.h"
 #include "rota/v1/cluster.pb-c.h"
 #include "rota/v1/events.pb-c.h"
 #include "rota/v1/jobs.pb-c.h"

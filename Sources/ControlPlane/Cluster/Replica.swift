@@ -20,6 +20,7 @@ actor Replica {
     let serverID: String
     let machine: LeaderMachine.Configuration
     let zones: TimeZones
+    var alerts: AlertSender?
   }
 
   let surroundings: Surroundings
@@ -28,7 +29,7 @@ actor Replica {
   private(set) var isWarm = false
   /// This server's candidate lease; nil while it holds none.
   private var ownLease: Int64?
-  private(set) var leader: LeaderMachine?
+  var leader: LeaderMachine?
   private var isResigning = false
   /// When this server began to lead.
   private(set) var leadsSince = Timestamp.earliest
@@ -244,7 +245,7 @@ actor Replica {
   // MARK: Turns
 
   /// Lets both machines decide, and hands out what they want done.
-  private func turn(now: Timestamp) {
+  func turn(now: Timestamp) {
     fire(now: now)
     lead(now: now)
     armTimer()
@@ -260,6 +261,8 @@ actor Replica {
       case .resume(let session, let assignment):
         surroundings.sessions.send(.resumption(assignment), on: session)
       case .close(let session, let reason): surroundings.sessions.close(session, reason: reason)
+      case .tell(let alert, let delivery):
+        surroundings.alerts?.take(.init(alert: alert, delivery: delivery, term: term))
       }
     }
     if !changes.isEmpty { surroundings.pipeline.submit(changes, term: term) }
@@ -483,7 +486,7 @@ extension Replica: CommitObserver {
     // Who owns a segment is decided by the watch alone, as is who leads.
     case .checkpoint, .deleteCheckpoint, .deleteRun, .deleteJob, .segment, .calendar, .deleteCalendar,
       .queue, .deleteQueue, .group, .deleteGroup, .deleteBackfill, .drain, .deleteDrain, .quota, .deleteQuota,
-      .version, .deleteVersion:
+      .version, .deleteVersion, .alert, .deleteAlert:
       nil
     }
   }

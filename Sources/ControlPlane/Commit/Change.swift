@@ -81,6 +81,7 @@ extension Keyspace {
     case .queueUnchanged(let name, let revision): .unchanged(queue(name), since: revision)
     case .groupUnchanged(let key, let revision): .unchanged(group(key), since: revision)
     case .backfillUnchanged(let key, let revision): .unchanged(backfill(key), since: revision)
+    case .alertAbsent(let key): .absent(alert(key))
     case .drainUnchanged(let id, let revision): .unchanged(drain(id), since: revision)
     case .quotaUnchanged(let namespace, let revision): .unchanged(quota(namespace), since: revision)
     }
@@ -106,6 +107,8 @@ extension Keyspace {
     case .deleteGroup(let key): .delete(.key(group(key)))
     case .backfill(let record): .put(key: backfill(record.key), value: record.encoded())
     case .deleteBackfill(let key): .delete(.key(backfill(key)))
+    case .alert(let record): .put(key: alert(record.key), value: record.encoded())
+    case .deleteAlert(let key): .delete(.key(alert(key)))
     case .drain(let id, let record): .put(key: drain(id), value: record.encoded())
     case .deleteDrain(let id): .delete(.key(drain(id)))
     case .quota(let record): .put(key: quota(record.namespace), value: record.encoded())

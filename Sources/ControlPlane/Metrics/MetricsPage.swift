@@ -101,6 +101,13 @@ struct MetricsPage: Sendable {
     page.counter(
       "rota_stale_checkpoints_total", "Tasks' checkpoints refused as stale in this term.",
       counters.staleCheckpoints)
+    page.counter("rota_alerts_total", "Alerts made in this term.", counters.alertsRaised)
+    page.counter(
+      "rota_alerts_dropped_total", "Alerts not made since too many are kept, in this term.",
+      counters.alertsDropped)
+    page.counter("rota_alerts_told_total", "Deliveries of alerts taken in this term.", counters.alertsTold)
+    page.counter(
+      "rota_alert_failures_total", "Tries in vain to tell of an alert in this term.", counters.alertFailures)
     page.counter("rota_conflicts_total", "Changes that met a conflict in this term.", counters.conflicts)
     page.counter(
       "rota_unready_schedules_total", "Schedules and calendars around runs that this server could not read.",

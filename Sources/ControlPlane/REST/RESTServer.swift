@@ -27,6 +27,7 @@ struct RESTServer: Sendable {
   let pipeline: CommitPipeline
   let sessions: SessionRegistry
   let storage: StorageBoard
+  let alerts: AlertService
   let logger: Logger
 
   /// Serves until graceful shutdown.
@@ -75,6 +76,7 @@ struct RESTServer: Sendable {
     }
     addControlRoutes(to: group)
     addVersionRoutes(to: group)
+    addAlertRoutes(to: group)
     addCalendarRoutes(to: group)
     addQueueRoutes(to: group)
     addQuotaRoutes(to: group)

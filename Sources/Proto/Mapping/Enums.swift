@@ -94,3 +94,20 @@ extension LogStream: WireEnum {
     (.stderr, ROTA__V1__LOG_STREAM__LOG_STREAM_STDERR),
   ]
 }
+
+extension AlertRule.Cause: WireEnum {
+  static let wireValues: [(AlertRule.Cause, Rota__V1__AlertCause)] = [
+    (.late, ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_LATE),
+    (.long, ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_LONG),
+    (.stuck, ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_STUCK),
+    (.failed, ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_FAILED),
+  ]
+}
+
+extension AlertRecord.Delivery.State: WireEnum {
+  static let wireValues: [(AlertRecord.Delivery.State, Rota__V1__AlertState)] = [
+    (.pending, ROTA__V1__ALERT_STATE__ALERT_STATE_PENDING),
+    (.delivered, ROTA__V1__ALERT_STATE__ALERT_STATE_DELIVERED),
+    (.givenUp, ROTA__V1__ALERT_STATE__ALERT_STATE_GIVEN_UP),
+  ]
+}

@@ -36,6 +36,7 @@ extension JobSpec: Mapped {
       self.limits = limits
     }
     runAs = try Decode.optionalText(raw.pointee.run_as, "run_as")
+    alerts = try Decode.list(raw.pointee.n_alerts, raw.pointee.alerts, "alerts")
     queue = try Decode.optionalText(raw.pointee.queue, "queue") ?? Defaults.queue
     concurrency = try Decode.optional(raw.pointee.concurrency, "concurrency")
     maxRunning = Int(raw.pointee.max_running)
@@ -69,6 +70,7 @@ extension JobSpec: Mapped {
     raw.pointee.agent_loss_wait = arena.duration(millis: agentLossWaitMillis)
     if !limits.isEmpty { raw.pointee.limits = arena.message(limits) }
     raw.pointee.run_as = arena.text(runAs)
+    raw.pointee.alerts = arena.list(alerts, &raw.pointee.n_alerts)
     if queue != Defaults.queue { raw.pointee.queue = arena.text(queue) }
     raw.pointee.concurrency = arena.optional(concurrency)
     raw.pointee.max_running = Int32(wire: maxRunning)

@@ -19,6 +19,7 @@ extension LeaderMachine {
   public mutating func keep(_ retention: Retention, _ cache: ClusterCache) {
     guard self.retention != retention else { return }
     self.retention = retention
+    alertDesk.reschedule(retention: retention.millis)
     for slot in 0..<cache.jobs.slotEnd { scheduleExpiry(of: slot, cache) }
   }
 

@@ -13,6 +13,7 @@ extension LeaderMachine {
       forget(key, cache)
       return
     }
+    reviewAlerts(of: run.record, job, cache, now: now)
     if !run.record.state.isOwned { queues.hold(key, in: nil) }
     if settleNews(of: key, run, job, cache, now: now) { return }
     switch run.record.state {
@@ -94,6 +95,7 @@ extension LeaderMachine {
     deadlines.remove(.retry(key))
     deadlines.remove(.again(key))
     deadlines.remove(.overall(key))
+    deadlines.remove(.alert(key))
     deadlines.remove(.start(key))
     awaitNobody(key)
     for item in news.removeValue(forKey: key) ?? [] { refuse(item, recorded: cache.runs[key]?.record) }

@@ -75,6 +75,8 @@ public struct LeaderMachine: Sendable {
     case resume(SessionID, Assignment)
     /// End a session.
     case close(SessionID, reason: String)
+    /// Tell somebody of an alert, and report by `told`.
+    case tell(AlertRecord, delivery: Int)
   }
 
   /// What is counted for the metrics.
@@ -117,6 +119,14 @@ public struct LeaderMachine: Sendable {
     public var unreadySchedules = 0
     /// Segments given to another owner.
     public var segmentMoves = 0
+    /// Alerts made, and those that were not since too many are kept.
+    public var alertsRaised = 0
+    /// See `alertsRaised`.
+    public var alertsDropped = 0
+    /// Deliveries of alerts that were taken, and tries in vain.
+    public var alertsTold = 0
+    /// See `alertsTold`.
+    public var alertFailures = 0
 
     /// Makes zeros.
     public init() {}
@@ -132,6 +142,8 @@ public struct LeaderMachine: Sendable {
     case start(RunKey)
     /// A run has waited long enough for its agent.
     case awaited(RunKey)
+    /// A run may give cause for an alert.
+    case alert(RunKey)
     case trust(SessionID)
     case endDrain(String)
     case judge(String)
@@ -157,6 +169,7 @@ public struct LeaderMachine: Sendable {
     case transition(RunRecord, carrying: Cargo)
     case expire(JobKey, records: Int)
     case moveSegments([SegmentPlanner.Move])
+    case alert(AlertKey, isDeletion: Bool)
   }
 
   /// The term that every proposal proves.
@@ -216,6 +229,7 @@ public struct LeaderMachine: Sendable {
   /// that is not known.
   public internal(set) var failoverGapMillis: Int64?
   var segmentDesk = SegmentDesk()
+  var alertDesk = AlertDesk()
   var contexts: RunContexts
   var random: SplitMix64
 
@@ -309,7 +323,7 @@ public struct LeaderMachine: Sendable {
     for deadline in deadlines.popDue(now: now, limit: Limits.deadlinesPerTurn) {
       switch deadline {
       case .retry(let key), .again(let key), .progress(let key), .overall(let key), .awaited(let key),
-        .start(let key):
+        .start(let key), .alert(let key):
         reconcile(key, cache, now: now)
       case .trust(let session): trust(session, cache)
       case .endDrain(let id): endDrain(id, cache, now: now)
@@ -323,6 +337,7 @@ public struct LeaderMachine: Sendable {
     }
     for slot in expiries.popDue(now: now, limit: Limits.deadlinesPerTurn) { expire(slot, cache, now: now) }
     giveBackLostRuns(cache, now: now)
+    tendAlerts(now: now)
     spreadSegments(cache)
     assignReadyRuns(cache, now: now)
     makeWay(cache, now: now)
@@ -337,7 +352,7 @@ public struct LeaderMachine: Sendable {
   public var nextDeadline: Timestamp? {
     hasMoreToAssign
       ? Timestamp(microseconds: 0)
-      : [deadlines.nextDeadline, expiries.nextDeadline].compactMap(\.self).min()
+      : [deadlines.nextDeadline, expiries.nextDeadline, alertsDue].compactMap(\.self).min()
   }
 
   /// What became of a proposal. The cache has been told before.
@@ -380,6 +395,8 @@ public struct LeaderMachine: Sendable {
       if outcome == .committed { counters.expired += records }
       jobIsFree(key, notBefore: later, cache)
     case .moveSegments(let moves): moved(moves, outcome, again: later, now: now)
+    case .alert(let key, let isDeletion):
+      alertConcluded(key, isDeletion: isDeletion, outcome, again: later)
     }
   }
 

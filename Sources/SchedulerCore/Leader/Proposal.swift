@@ -41,6 +41,8 @@ public struct Proposal: Hashable, Sendable {
     case groupUnchanged(GroupKey, modRevision: Int64)
     /// The backfill's record is the one that the proposal was made from; 0 where there is none.
     case backfillUnchanged(BackfillKey, modRevision: Int64)
+    /// There is no such alert.
+    case alertAbsent(AlertKey)
     /// The agent's drain is the one that the proposal was made from; 0 where it is not drained.
     case drainUnchanged(String, modRevision: Int64)
     /// The quota of a namespace is the one that the proposal was made from; 0 where it has none.
@@ -83,6 +85,10 @@ public struct Proposal: Hashable, Sendable {
     case backfill(BackfillRecord)
     /// Deletes a backfill.
     case deleteBackfill(BackfillKey)
+    /// Writes an alert.
+    case alert(AlertRecord)
+    /// Deletes an alert.
+    case deleteAlert(AlertKey)
     /// Drains an agent.
     case drain(String, DrainRecord)
     /// Takes an agent's drain back.

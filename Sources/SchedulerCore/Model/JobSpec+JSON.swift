@@ -85,6 +85,10 @@ extension JobSpec {
     if let runAs { json.member("run_as", runAs) }
     if queue != Defaults.queue { json.member("queue", queue) }
     if !labels.isEmpty { json.member("labels", labels) }
+    if !alerts.isEmpty {
+      json.key("alerts")
+      json.array { json in for rule in alerts { rule.write(to: &json) } }
+    }
   }
 }
 

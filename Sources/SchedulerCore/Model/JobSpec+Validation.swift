@@ -16,6 +16,7 @@ extension JobSpec {
     try validateConstraints()
     try validateConfinement()
     try Labels.validate(labels)
+    try AlertRule.validate(alerts)
     try validateSchedules(zones: zones)
     try validateTemplates(zones: zones)
     try validateConcurrency()
@@ -59,7 +60,8 @@ extension JobSpec {
     let constraintBytes = constraints.reduce(0) { sum, constraint in
       constraint.values.reduce(sum + constraint.label.utf8.count) { $0 + $1.utf8.count }
     }
-    return taskBytes + bytes(env) + bytes(params) + bytes(labels) + constraintBytes + scheduleTextBytes
+    return taskBytes + bytes(env) + bytes(params) + bytes(labels) + constraintBytes
+      + alerts.reduce(0) { $0 + $1.textBytes } + scheduleTextBytes
       + (workingDirectory?.utf8.count ?? 0)
   }
 

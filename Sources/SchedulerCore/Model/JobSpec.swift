@@ -46,6 +46,8 @@ public struct JobSpec: Hashable, Sendable {
   public var runAs: String?
   /// What people file it under, by name; for filters and for `rota apply`.
   public var labels: [String: String] = [:]
+  /// When somebody is to be told of its runs.
+  public var alerts: [AlertRule] = []
 
   /// The queue that its runs wait in for an agent.
   public var queue = Defaults.queue

@@ -16,7 +16,7 @@ struct SpecDecoder {
     "execution_time",
     "constraints", "backoff", "working_directory", "kill_grace", "on_agent_loss", "schedules", "misfire",
     "overlap", "params", "retry_on", "no_retry_on", "total_timeout", "agent_loss_wait", "limits", "run_as",
-    "concurrency", "max_running", "start_deadline", "labels", "queue",
+    "concurrency", "max_running", "start_deadline", "labels", "alerts", "queue",
   ]
 
   /// What was read; it has not been validated.
@@ -59,6 +59,7 @@ struct SpecDecoder {
     case "limits": spec.limits = try TaskLimits(decoding: &reader, with: self)
     case "queue": spec.queue = try reader.string()
     case "run_as": spec.runAs = try reader.string()
+    case "alerts": spec.alerts = try list(&reader) { try AlertRule(decoding: &$0, with: self) }
     case "concurrency": spec.concurrency = try Concurrency(decoding: &reader, with: self)
     case "max_running": spec.maxRunning = try reader.wholeNumber()
     case "start_deadline": spec.startDeadlineMillis = try duration(&reader)

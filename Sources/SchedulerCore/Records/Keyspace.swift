@@ -15,6 +15,7 @@
 /// | `P/backfills/<nnn>/<namespace>/<job>/<backfill>` | `BackfillRecord` | any server (create, cancel); segment owner | |
 /// | `P/jobs/<nnn>/<namespace>/<job>` | `JobRecord` | any server (create, control); segment owner (advance) | |
 /// | `P/versions/<nnn>/<namespace>/<job>/<generation>` | `VersionRecord`: what the job was before; no server keeps a copy | any server (update); leader (removes it with the job) | |
+/// | `P/alerts/<nnn>/<namespace>/<job>/<alert>` | `AlertRecord`; the leader alone has a copy | leader | |
 /// | `P/runs/<nnn>/<namespace>/<job>/<run>` | `RunRecord` | any server, segment owner (create); leader (after) | |
 /// | `P/checkpoints/<nnn>/<namespace>/<job>/<run>` | `CheckpointRecord`; while the run's record says so | leader | |
 /// | `P/idempotency/<namespace>/<key hash>` | `IdempotencyRecord` | any server | 24 h |
@@ -64,6 +65,8 @@ public struct Keyspace: Hashable, Sendable {
   public var checkpoints: String { prefix + "/checkpoints/" }
   /// The earlier versions of all jobs.
   public var versions: String { prefix + "/versions/" }
+  /// All alerts.
+  public var alerts: String { prefix + "/alerts/" }
   /// What every server keeps a copy of.
   public var state: [String] {
     [
@@ -101,6 +104,18 @@ public struct Keyspace: Hashable, Sendable {
   public func backfill(_ key: BackfillKey) -> String { backfills + jobPath(key.job) + "/" + key.backfillID }
   /// All backfills of a job.
   public func backfills(of key: JobKey) -> String { backfills + jobPath(key) + "/" }
+  /// All alerts of a job.
+  public func alerts(of key: JobKey) -> String { alerts + jobPath(key) + "/" }
+  /// An alert's key.
+  public func alert(_ key: AlertKey) -> String { alerts(of: key.job) + key.alertID }
+  /// What an alert's key names; nil for another one.
+  public func parse(alert key: String) -> AlertKey? {
+    guard key.hasPrefix(alerts) else { return nil }
+    let parts = key.dropFirst(alerts.count).split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count == 4 else { return nil }
+    return AlertKey(
+      job: JobKey(namespace: String(parts[1]), jobID: String(parts[2])), alertID: String(parts[3]))
+  }
   /// All earlier versions of a job, the oldest first.
   public func versions(of key: JobKey) -> String { versions + jobPath(key) + "/" }
   /// The key of an earlier version of a job: its generation with as many digits as sort well.

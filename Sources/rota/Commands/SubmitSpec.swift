@@ -47,6 +47,13 @@ struct SpecOptions: ParsableArguments {
     help: ArgumentHelp("Absolute; a scratch folder of the attempt when not given.", valueName: "folder"))
   var workingDirectory: String?
 
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "When somebody is to be told, as late:5m, long:1h, stuck:10m or failed, with ,count=3,window=1h ,silence=30m ,command=name ,webhook=url (last); may be given several times.",
+      valueName: "rule"))
+  var alert: [String] = []
+
   @OptionGroup(title: "What it may use") var confinement: ConfinementOptions
 
   @OptionGroup(title: "How many at once") var limits: LimitOptions
@@ -73,6 +80,9 @@ struct SpecOptions: ParsableArguments {
   private func apply(to spec: inout JobSpec) throws {
     if let userID { spec.userID = userID }
     if !env.isEmpty { spec.env = env.dictionary }
+    if !alert.isEmpty {
+      spec.alerts = try alert.map { text in try Self.reading("--alert") { try AlertRule(text: text) } }
+    }
     if !label.isEmpty { spec.labels = label.dictionary }
     if let workingDirectory { spec.workingDirectory = workingDirectory }
     if let timeout { spec.timeoutMillis = timeout.millis }

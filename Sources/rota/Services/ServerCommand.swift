@@ -18,6 +18,7 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
       "id", "http", "grpc", "advertise-http", "advertise-grpc", "lease-ttl", "retention", "runs-kept",
       "relist-interval",
       "etcd-quota", "etcd-quota-share", "agent-rate", "submit-rate",
+      EnvironmentFlag("alert-command", .list), EnvironmentFlag("alert-webhook-host", .list),
     ]
 
   @OptionGroup(title: "etcd") var etcd: EtcdOptions
@@ -83,12 +84,33 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
   var agentRate = 1_000
 
   @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "A command that alerts of jobs may name, and its program; may be given several times. (env: ROTA_ALERT_COMMAND)",
+      valueName: "name=path"))
+  var alertCommand: [PairArgument] = []
+
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "A host that alerts of jobs may be posted to, with or without a port; '*' for all; may be given several times. (env: ROTA_ALERT_WEBHOOK_HOST)",
+      valueName: "host"))
+  var alertWebhookHost: [String] = []
+
+  @Option(
     help: ArgumentHelp(
       "How many jobs one client may submit to all servers together, as 1000/1m, or 1000/1m+200 for no more than 200 at once; off for any number. The same on all servers. (env: ROTA_SUBMIT_RATE)",
       valueName: "rate"))
   var submitRate = RateArgument(rate: .standard)
 
   func validate() throws {
+    for command in alertCommand {
+      guard Identifier.isValid(command.name), command.value.hasPrefix("/") else {
+        throw ValidationError(
+          "--alert-command \(command.name)=\(command.value): a name and an absolute path were expected; "
+            + "a name has \(Identifier.rule)")
+      }
+    }
     if let id, !Identifier.isValid(id) {
       throw ValidationError("--id '\(id)': an identifier has \(Identifier.rule)")
     }
@@ -136,6 +158,8 @@ struct ServerCommand: AsyncParsableCommand, EnvironmentBacked {
     configuration.etcdQuotaBytes = etcdQuota.bytes
     configuration.etcdQuotaShare = etcdQuotaShare
     configuration.agentsPerSecond = agentRate
+    configuration.alerts.commands = alertCommand.dictionary
+    configuration.alerts.webhookHosts = Set(alertWebhookHost.map { $0.lowercased() })
     configuration.submitRate = submitRate.rate
     configuration.zones = try Zones.load(logger)
     return configuration

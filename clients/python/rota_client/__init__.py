@@ -14,6 +14,7 @@ from .client import Client
 from .credentials import tls_credentials
 from .errors import BadRequestError, FieldViolation, RotaError
 from .specs import (
+    alert,
     calendar,
     concurrency,
     constraint,
@@ -34,6 +35,7 @@ __all__ = [
     "Client",
     "FieldViolation",
     "RotaError",
+    "alert",
     "calendar",
     "concurrency",
     "constraint",

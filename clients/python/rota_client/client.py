@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from . import messages as m
 from ._generated.rota.v1 import (
     agents_pb2_grpc,
+    alerts_pb2_grpc,
     cluster_pb2_grpc,
     events_pb2_grpc,
     jobs_pb2_grpc,
@@ -80,6 +81,7 @@ class Client:
         self._groups = jobs_pb2_grpc.GroupsStub(self._channel)
         self._schedules = schedules_pb2_grpc.SchedulesStub(self._channel)
         self._backfills = schedules_pb2_grpc.BackfillsStub(self._channel)
+        self._alerts = alerts_pb2_grpc.AlertsStub(self._channel)
         self._quotas = quotas_pb2_grpc.QuotasStub(self._channel)
         self._cluster = cluster_pb2_grpc.ClusterStub(self._channel)
 
@@ -382,6 +384,18 @@ class Client:
             tail_bytes=tail_bytes,
         )
         return self._stream(self._runs.Logs, request, timeout)
+
+    # Alerts
+
+    def alerts(self, *, namespace: str = "", job_id: str = "", page_size: int = 0) -> Iterator[m.Alert]:
+        """What was to be told of jobs, of all or of one; pages are fetched as needed."""
+        request = m.ListAlertsRequest(namespace=namespace, job_id=job_id, page_size=page_size)
+        while True:
+            response = self._call(self._alerts.List, request)
+            yield from response.alerts
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
 
     # Calendars
 

@@ -10,6 +10,13 @@ try:
         UndrainAgentRequest,
         UndrainAgentResponse,
     )
+    from ._generated.rota.v1.alerts_pb2 import (
+        Alert,
+        AlertDelivery,
+        AlertState,
+        ListAlertsRequest,
+        ListAlertsResponse,
+    )
     from ._generated.rota.v1.cluster_pb2 import (
         Brake,
         ClusterInfo,
@@ -117,6 +124,8 @@ try:
         PutCalendarRequest,
     )
     from ._generated.rota.v1.types_pb2 import (
+        AlertCause,
+        AlertRule,
         Agent,
         AgentLossPolicy,
         Attempt,

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .messages import (
+    AlertCause,
+    AlertRule,
     Backoff,
     CalendarSpec,
     Concurrency,
@@ -34,6 +36,25 @@ def constraint(label: str, operator: str, *values: str) -> Constraint:
     if operator not in _OPERATORS:
         raise ValueError(f"operator is {operator!r}; it has to be one of {', '.join(_OPERATORS)}")
     return Constraint(label=label, operator=_OPERATORS[operator], values=values)
+
+
+def alert(
+    on: str,
+    threshold: float | None = None,
+    *,
+    window: float | None = None,
+    count: int = 0,
+    silence: float | None = None,
+    webhook: str = "",
+    command: str = "",
+) -> AlertRule:
+    """When somebody is to be told: `on` is late, long, stuck (each with a `threshold`) or failed."""
+    cause = AlertCause.Value("ALERT_CAUSE_" + on.upper())
+    rule = AlertRule(on=cause, count=count, webhook=webhook, command=command)
+    for field, seconds in (("threshold", threshold), ("window", window), ("silence", silence)):
+        if seconds is not None:
+            getattr(rule, field).FromTimedelta(timedelta(seconds=seconds))
+    return rule
 
 
 def schedule(
@@ -224,12 +245,13 @@ def _with_options(
     max_running: int = 0,
     start_deadline: float | None = None,
     labels: Mapping[str, str] | None = None,
+    alerts: Sequence[AlertRule] = (),
 ) -> JobSpec:
     """Fills in what all kinds of jobs share; what is not said takes the server's default.
 
     `backoff` lists the waits before the first, second … retry; the last one stands for all that follow.
     `execution_time` has to know its time zone. `schedules`, `misfire` and `overlap` are made by the functions of
-    those names, `retry_on` and `no_retry_on` by `failures`. `total_timeout` counts from the run's creation, over all
+    those names, `retry_on` and `no_retry_on` by `failures`, `alerts` by `alert`. `total_timeout` counts from the run's creation, over all
     attempts and waits. `on_agent_loss` is restart, fail, or wait for `agent_loss_wait`. `memory_bytes`, `pids` and `cpus`
     limit what each attempt may use; `run_as` is a user, or user:group, of the agent's machine that the agent allows. They
     are for `exec_job` and `shell_job`. `queue` is the one that its runs wait in. `concurrency` is made by the function of
@@ -278,4 +300,5 @@ def _with_options(
     if start_deadline is not None:
         spec.start_deadline.FromTimedelta(timedelta(seconds=start_deadline))
     spec.labels.update(labels or {})
+    spec.alerts.extend(alerts)
     return spec

@@ -19,6 +19,7 @@ PROTOBUF_C__BEGIN_DECLS
 #include "google/protobuf/timestamp.pb-c.h"
 
 typedef struct Rota__V1__JobSpec Rota__V1__JobSpec;
+typedef struct Rota__V1__AlertRule Rota__V1__AlertRule;
 typedef struct Rota__V1__Concurrency Rota__V1__Concurrency;
 typedef struct Rota__V1__TaskLimits Rota__V1__TaskLimits;
 typedef struct Rota__V1__FailureFilter Rota__V1__FailureFilter;
@@ -47,6 +48,26 @@ typedef struct Rota__V1__MapEntry Rota__V1__MapEntry;
 
 /* --- enums --- */
 
+typedef enum _Rota__V1__AlertCause {
+  ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_UNSPECIFIED = 0,
+  /*
+   * A run has not started so long after it was due.
+   */
+  ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_LATE = 1,
+  /*
+   * An attempt takes longer.
+   */
+  ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_LONG = 2,
+  /*
+   * An attempt has told neither progress nor a checkpoint for so long.
+   */
+  ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_STUCK = 3,
+  /*
+   * A run has failed, with all its retries.
+   */
+  ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_FAILED = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__ALERT_CAUSE)
+} Rota__V1__AlertCause;
 /*
  * What becomes of a run whose concurrency group is full.
  */
@@ -416,6 +437,11 @@ struct  Rota__V1__JobSpec
    */
   size_t n_labels;
   Rota__V1__MapEntry **labels;
+  /*
+   * When somebody is to be told of its runs; at most 8.
+   */
+  size_t n_alerts;
+  Rota__V1__AlertRule **alerts;
   Rota__V1__JobSpec__KindCase kind_case;
   union {
     Rota__V1__ExecTask *exec;
@@ -427,7 +453,44 @@ struct  Rota__V1__JobSpec
 };
 #define ROTA__V1__JOB_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job_spec__descriptor) \
-    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL, NULL, NULL, NULL, {0,NULL}, {0,NULL}, NULL, 0, NULL, 0,NULL, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL, NULL, NULL, NULL, {0,NULL}, {0,NULL}, NULL, 0, NULL, 0,NULL, 0,NULL, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+
+
+/*
+ * When somebody is to be told of a job's runs, and who. Without `webhook` and `command` it is only noted.
+ */
+struct  Rota__V1__AlertRule
+{
+  ProtobufCMessage base;
+  Rota__V1__AlertCause on;
+  /*
+   * For LATE, LONG and STUCK: so long; a second to 30 days.
+   */
+  Google__Protobuf__Duration *threshold;
+  /*
+   * An alert is made of `count` runs that give cause within that time; at most 7 days. Each is enough when absent.
+   */
+  Google__Protobuf__Duration *window;
+  /*
+   * 2 to 100, with `window`.
+   */
+  int32_t count;
+  /*
+   * After an alert of this rule none for so long, of no run of the job; at most 7 days.
+   */
+  Google__Protobuf__Duration *silence;
+  /*
+   * The http or https URL that it is posted to; servers say which hosts they allow.
+   */
+  ProtobufCBinaryData webhook;
+  /*
+   * The command that is run; servers say which there are.
+   */
+  ProtobufCBinaryData command;
+};
+#define ROTA__V1__ALERT_RULE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__alert_rule__descriptor) \
+    , ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_UNSPECIFIED, NULL, NULL, 0, NULL, {0,NULL}, {0,NULL} }
 
 
 /*
@@ -1234,6 +1297,25 @@ Rota__V1__JobSpec *
 void   rota__v1__job_spec__free_unpacked
                      (Rota__V1__JobSpec *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__AlertRule methods */
+void   rota__v1__alert_rule__init
+                     (Rota__V1__AlertRule         *message);
+size_t rota__v1__alert_rule__get_packed_size
+                     (const Rota__V1__AlertRule   *message);
+size_t rota__v1__alert_rule__pack
+                     (const Rota__V1__AlertRule   *message,
+                      uint8_t             *out);
+size_t rota__v1__alert_rule__pack_to_buffer
+                     (const Rota__V1__AlertRule   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__AlertRule *
+       rota__v1__alert_rule__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__alert_rule__free_unpacked
+                     (Rota__V1__AlertRule *message,
+                      ProtobufCAllocator *allocator);
 /* Rota__V1__Concurrency methods */
 void   rota__v1__concurrency__init
                      (Rota__V1__Concurrency         *message);
@@ -1695,6 +1777,9 @@ void   rota__v1__map_entry__free_unpacked
 typedef void (*Rota__V1__JobSpec_Closure)
                  (const Rota__V1__JobSpec *message,
                   void *closure_data);
+typedef void (*Rota__V1__AlertRule_Closure)
+                 (const Rota__V1__AlertRule *message,
+                  void *closure_data);
 typedef void (*Rota__V1__Concurrency_Closure)
                  (const Rota__V1__Concurrency *message,
                   void *closure_data);
@@ -1773,6 +1858,7 @@ typedef void (*Rota__V1__MapEntry_Closure)
 
 /* --- descriptors --- */
 
+extern const ProtobufCEnumDescriptor    rota__v1__alert_cause__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__when_full__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__frequency__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__dst_gap__descriptor;
@@ -1787,6 +1873,7 @@ extern const ProtobufCEnumDescriptor    rota__v1__run_state__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__end_reason__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__health_state__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__alert_rule__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__concurrency__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__task_limits__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__failure_filter__descriptor;
