@@ -15,6 +15,8 @@ public struct AgentConfiguration: Sendable {
   public var labels: [String: String] = [:]
   /// How many tasks may run at once.
   public var slots = AgentConfiguration.defaultSlots
+  /// What it has to promise to attempts.
+  public var resources = AgentConfiguration.defaultResources
   /// The time to live of the agent's lease; whole seconds, at least 2.
   public var leaseTTLSeconds: Int64 = 6
   /// How long before the end of the lease trust in it ends; nil for max(500 ms, TTL / 6).
@@ -54,6 +56,9 @@ public struct AgentConfiguration: Sendable {
 
   /// Four for each core, at least 8.
   public static var defaultSlots: Int { max(8, 4 * cores) }
+
+  /// The machine's processors and memory, or what control groups leave the agent of them.
+  public static var defaultResources: Resources { MachineCapacity().resources(cores: cores) }
 
   /// The machine's cores.
   static var cores: Int { sysconf(Int32(_SC_NPROCESSORS_ONLN)) }
@@ -129,6 +134,9 @@ public struct AgentConfiguration: Sendable {
       attemptRetentionMillis >= 0, "the retention must not be negative, is \(attemptRetentionMillis) ms")
     do throws(FieldError) { try defaultLimits.validate() } catch {
       throw AgentError(.configuration, "the default limits: \(error)")
+    }
+    do throws(FieldError) { try resources.validate() } catch {
+      throw AgentError(.configuration, "what the agent has to promise: \(error)")
     }
     try check(
       isolation != .none || defaultLimits.isEmpty, "default limits need an isolation that is not none")

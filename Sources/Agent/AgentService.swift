@@ -142,6 +142,7 @@ public final class AgentService: Service {
       slots: configuration.slots, version: configuration.version, startedAt: Clocks.wall())
     record.isolation = isolation.description
     record.runAsUsers = configuration.allowRunAs
+    record.resources = configuration.resources
     return LeaseKeeper(
       store: etcd, key: Keyspace(prefix: configuration.keyPrefix).agent(configuration.id), record: record,
       ttlSeconds: configuration.leaseTTLSeconds, marginMillis: configuration.margin,

@@ -98,6 +98,186 @@ void   rota__v1__alert_rule__free_unpacked
   assert(message->base.descriptor == &rota__v1__alert_rule__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rota__v1__resources__init
+                     (Rota__V1__Resources         *message)
+{
+  static const Rota__V1__Resources init_value = ROTA__V1__RESOURCES__INIT;
+  *message = init_value;
+}
+size_t rota__v1__resources__get_packed_size
+                     (const Rota__V1__Resources *message)
+{
+  assert(message->base.descriptor == &rota__v1__resources__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__resources__pack
+                     (const Rota__V1__Resources *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__resources__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__resources__pack_to_buffer
+                     (const Rota__V1__Resources *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__resources__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Resources *
+       rota__v1__resources__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Resources *)
+     protobuf_c_message_unpack (&rota__v1__resources__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__resources__free_unpacked
+                     (Rota__V1__Resources *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__resources__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__placement__init
+                     (Rota__V1__Placement         *message)
+{
+  static const Rota__V1__Placement init_value = ROTA__V1__PLACEMENT__INIT;
+  *message = init_value;
+}
+size_t rota__v1__placement__get_packed_size
+                     (const Rota__V1__Placement *message)
+{
+  assert(message->base.descriptor == &rota__v1__placement__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__placement__pack
+                     (const Rota__V1__Placement *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__placement__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__placement__pack_to_buffer
+                     (const Rota__V1__Placement *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__placement__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Placement *
+       rota__v1__placement__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Placement *)
+     protobuf_c_message_unpack (&rota__v1__placement__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__placement__free_unpacked
+                     (Rota__V1__Placement *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__placement__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__affinity__init
+                     (Rota__V1__Affinity         *message)
+{
+  static const Rota__V1__Affinity init_value = ROTA__V1__AFFINITY__INIT;
+  *message = init_value;
+}
+size_t rota__v1__affinity__get_packed_size
+                     (const Rota__V1__Affinity *message)
+{
+  assert(message->base.descriptor == &rota__v1__affinity__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__affinity__pack
+                     (const Rota__V1__Affinity *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__affinity__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__affinity__pack_to_buffer
+                     (const Rota__V1__Affinity *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__affinity__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Affinity *
+       rota__v1__affinity__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Affinity *)
+     protobuf_c_message_unpack (&rota__v1__affinity__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__affinity__free_unpacked
+                     (Rota__V1__Affinity *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__affinity__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rota__v1__spread__init
+                     (Rota__V1__Spread         *message)
+{
+  static const Rota__V1__Spread init_value = ROTA__V1__SPREAD__INIT;
+  *message = init_value;
+}
+size_t rota__v1__spread__get_packed_size
+                     (const Rota__V1__Spread *message)
+{
+  assert(message->base.descriptor == &rota__v1__spread__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__spread__pack
+                     (const Rota__V1__Spread *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__spread__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__spread__pack_to_buffer
+                     (const Rota__V1__Spread *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__spread__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__Spread *
+       rota__v1__spread__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__Spread *)
+     protobuf_c_message_unpack (&rota__v1__spread__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__spread__free_unpacked
+                     (Rota__V1__Spread *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__spread__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rota__v1__concurrency__init
                      (Rota__V1__Concurrency         *message)
 {
@@ -1178,7 +1358,52 @@ void   rota__v1__map_entry__free_unpacked
   assert(message->base.descriptor == &rota__v1__map_entry__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[32] =
+void   rota__v1__double_entry__init
+                     (Rota__V1__DoubleEntry         *message)
+{
+  static const Rota__V1__DoubleEntry init_value = ROTA__V1__DOUBLE_ENTRY__INIT;
+  *message = init_value;
+}
+size_t rota__v1__double_entry__get_packed_size
+                     (const Rota__V1__DoubleEntry *message)
+{
+  assert(message->base.descriptor == &rota__v1__double_entry__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rota__v1__double_entry__pack
+                     (const Rota__V1__DoubleEntry *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rota__v1__double_entry__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rota__v1__double_entry__pack_to_buffer
+                     (const Rota__V1__DoubleEntry *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rota__v1__double_entry__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rota__V1__DoubleEntry *
+       rota__v1__double_entry__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rota__V1__DoubleEntry *)
+     protobuf_c_message_unpack (&rota__v1__double_entry__descriptor,
+                                allocator, len, data);
+}
+void   rota__v1__double_entry__free_unpacked
+                     (Rota__V1__DoubleEntry *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rota__v1__double_entry__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[34] =
 {
   {
     "user_id",
@@ -1541,6 +1766,30 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[32] 
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "resources",
+    44,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, resources),
+    &rota__v1__resources__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "placement",
+    45,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__JobSpec, placement),
+    &rota__v1__placement__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "labels",
     46,
     PROTOBUF_C_LABEL_REPEATED,
@@ -1567,7 +1816,7 @@ static const ProtobufCFieldDescriptor rota__v1__job_spec__field_descriptors[32] 
 };
 static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   23,   /* field[23] = agent_loss_wait */
-  31,   /* field[31] = alerts */
+  33,   /* field[33] = alerts */
   11,   /* field[11] = backoff */
   27,   /* field[27] = concurrency */
   13,   /* field[13] = constraints */
@@ -1576,7 +1825,7 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   14,   /* field[14] = execution_time */
   3,   /* field[3] = http */
   9,   /* field[9] = kill_grace */
-  30,   /* field[30] = labels */
+  32,   /* field[32] = labels */
   24,   /* field[24] = limits */
   10,   /* field[10] = max_retries */
   28,   /* field[28] = max_running */
@@ -1586,8 +1835,10 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   15,   /* field[15] = on_agent_loss */
   18,   /* field[18] = overlap */
   19,   /* field[19] = params */
+  31,   /* field[31] = placement */
   12,   /* field[12] = priority */
   26,   /* field[26] = queue */
+  30,   /* field[30] = resources */
   20,   /* field[20] = retry_on */
   25,   /* field[25] = run_as */
   16,   /* field[16] = schedules */
@@ -1599,13 +1850,12 @@ static const unsigned rota__v1__job_spec__field_indices_by_name[] = {
   0,   /* field[0] = user_id */
   7,   /* field[7] = working_directory */
 };
-static const ProtobufCIntRange rota__v1__job_spec__number_ranges[4 + 1] =
+static const ProtobufCIntRange rota__v1__job_spec__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 10, 1 },
   { 20, 6 },
-  { 46, 30 },
-  { 0, 32 }
+  { 0, 34 }
 };
 const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
 {
@@ -1615,10 +1865,10 @@ const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor =
   "Rota__V1__JobSpec",
   "rota.v1",
   sizeof(Rota__V1__JobSpec),
-  32,
+  34,
   rota__v1__job_spec__field_descriptors,
   rota__v1__job_spec__field_indices_by_name,
-  4,  rota__v1__job_spec__number_ranges,
+  3,  rota__v1__job_spec__number_ranges,
   (ProtobufCMessageInit) rota__v1__job_spec__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1736,6 +1986,275 @@ const ProtobufCMessageDescriptor rota__v1__alert_rule__descriptor =
   rota__v1__alert_rule__field_indices_by_name,
   1,  rota__v1__alert_rule__number_ranges,
   (ProtobufCMessageInit) rota__v1__alert_rule__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__resources__field_descriptors[3] =
+{
+  {
+    "cpus",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Resources, cpus),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "memory_bytes",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Resources, memory_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "custom",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__Resources, n_custom),
+    offsetof(Rota__V1__Resources, custom),
+    &rota__v1__double_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__resources__field_indices_by_name[] = {
+  0,   /* field[0] = cpus */
+  2,   /* field[2] = custom */
+  1,   /* field[1] = memory_bytes */
+};
+static const ProtobufCIntRange rota__v1__resources__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rota__v1__resources__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Resources",
+  "Resources",
+  "Rota__V1__Resources",
+  "rota.v1",
+  sizeof(Rota__V1__Resources),
+  3,
+  rota__v1__resources__field_descriptors,
+  rota__v1__resources__field_indices_by_name,
+  1,  rota__v1__resources__number_ranges,
+  (ProtobufCMessageInit) rota__v1__resources__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__placement__field_descriptors[6] =
+{
+  {
+    "strategy",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Placement, strategy),
+    &rota__v1__placement_strategy__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hash_key",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Placement, hash_key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "affinity",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rota__V1__Placement, n_affinity),
+    offsetof(Rota__V1__Placement, affinity),
+    &rota__v1__affinity__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spread",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Placement, spread),
+    &rota__v1__spread__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "anti_affinity",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Placement, anti_affinity),
+    &rota__v1__anti_affinity__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "agent",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Placement, agent),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__placement__field_indices_by_name[] = {
+  2,   /* field[2] = affinity */
+  5,   /* field[5] = agent */
+  4,   /* field[4] = anti_affinity */
+  1,   /* field[1] = hash_key */
+  3,   /* field[3] = spread */
+  0,   /* field[0] = strategy */
+};
+static const ProtobufCIntRange rota__v1__placement__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rota__v1__placement__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Placement",
+  "Placement",
+  "Rota__V1__Placement",
+  "rota.v1",
+  sizeof(Rota__V1__Placement),
+  6,
+  rota__v1__placement__field_descriptors,
+  rota__v1__placement__field_indices_by_name,
+  1,  rota__v1__placement__number_ranges,
+  (ProtobufCMessageInit) rota__v1__placement__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__affinity__field_descriptors[2] =
+{
+  {
+    "constraint",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Affinity, constraint),
+    &rota__v1__constraint__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "weight",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Affinity, weight),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__affinity__field_indices_by_name[] = {
+  0,   /* field[0] = constraint */
+  1,   /* field[1] = weight */
+};
+static const ProtobufCIntRange rota__v1__affinity__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rota__v1__affinity__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Affinity",
+  "Affinity",
+  "Rota__V1__Affinity",
+  "rota.v1",
+  sizeof(Rota__V1__Affinity),
+  2,
+  rota__v1__affinity__field_descriptors,
+  rota__v1__affinity__field_indices_by_name,
+  1,  rota__v1__affinity__number_ranges,
+  (ProtobufCMessageInit) rota__v1__affinity__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rota__v1__spread__field_descriptors[2] =
+{
+  {
+    "label",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Spread, label),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "weight",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Spread, weight),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__spread__field_indices_by_name[] = {
+  0,   /* field[0] = label */
+  1,   /* field[1] = weight */
+};
+static const ProtobufCIntRange rota__v1__spread__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rota__v1__spread__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.Spread",
+  "Spread",
+  "Rota__V1__Spread",
+  "rota.v1",
+  sizeof(Rota__V1__Spread),
+  2,
+  rota__v1__spread__field_descriptors,
+  rota__v1__spread__field_indices_by_name,
+  1,  rota__v1__spread__number_ranges,
+  (ProtobufCMessageInit) rota__v1__spread__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rota__v1__concurrency__field_descriptors[3] =
@@ -3577,7 +4096,7 @@ const ProtobufCMessageDescriptor rota__v1__progress__descriptor =
   (ProtobufCMessageInit) rota__v1__progress__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__attempt__field_descriptors[13] =
+static const ProtobufCFieldDescriptor rota__v1__attempt__field_descriptors[14] =
 {
   {
     "attempt",
@@ -3735,6 +4254,18 @@ static const ProtobufCFieldDescriptor rota__v1__attempt__field_descriptors[13] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "resources",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Attempt, resources),
+    &rota__v1__resources__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__attempt__field_indices_by_name[] = {
   2,   /* field[2] = assigned_at */
@@ -3746,6 +4277,7 @@ static const unsigned rota__v1__attempt__field_indices_by_name[] = {
   12,   /* field[12] = generation */
   10,   /* field[10] = http_status */
   11,   /* field[11] = incarnation */
+  13,   /* field[13] = resources */
   7,   /* field[7] = signal */
   3,   /* field[3] = start_time */
   9,   /* field[9] = usage */
@@ -3754,7 +4286,7 @@ static const unsigned rota__v1__attempt__field_indices_by_name[] = {
 static const ProtobufCIntRange rota__v1__attempt__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor rota__v1__attempt__descriptor =
 {
@@ -3764,7 +4296,7 @@ const ProtobufCMessageDescriptor rota__v1__attempt__descriptor =
   "Rota__V1__Attempt",
   "rota.v1",
   sizeof(Rota__V1__Attempt),
-  13,
+  14,
   rota__v1__attempt__field_descriptors,
   rota__v1__attempt__field_indices_by_name,
   1,  rota__v1__attempt__number_ranges,
@@ -3861,7 +4393,7 @@ const ProtobufCMessageDescriptor rota__v1__resource_usage__descriptor =
   (ProtobufCMessageInit) rota__v1__resource_usage__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[18] =
+static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[21] =
 {
   {
     "worker_id",
@@ -4079,6 +4611,42 @@ static const ProtobufCFieldDescriptor rota__v1__agent__field_descriptors[18] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "resources",
+    40,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Agent, resources),
+    &rota__v1__resources__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resources_used",
+    41,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Agent, resources_used),
+    &rota__v1__resources__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kept_for",
+    42,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__Agent, kept_for),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rota__v1__agent__field_indices_by_name[] = {
   7,   /* field[7] = connected */
@@ -4090,8 +4658,11 @@ static const unsigned rota__v1__agent__field_indices_by_name[] = {
   1,   /* field[1] = host */
   10,   /* field[10] = incarnation */
   13,   /* field[13] = isolation */
+  20,   /* field[20] = kept_for */
   11,   /* field[11] = kinds */
   2,   /* field[2] = labels */
+  18,   /* field[18] = resources */
+  19,   /* field[19] = resources_used */
   17,   /* field[17] = run_as_users */
   3,   /* field[3] = slots */
   4,   /* field[4] = slots_used */
@@ -4100,10 +4671,11 @@ static const unsigned rota__v1__agent__field_indices_by_name[] = {
   5,   /* field[5] = version */
   0,   /* field[0] = worker_id */
 };
-static const ProtobufCIntRange rota__v1__agent__number_ranges[1 + 1] =
+static const ProtobufCIntRange rota__v1__agent__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 18 }
+  { 40, 18 },
+  { 0, 21 }
 };
 const ProtobufCMessageDescriptor rota__v1__agent__descriptor =
 {
@@ -4113,10 +4685,10 @@ const ProtobufCMessageDescriptor rota__v1__agent__descriptor =
   "Rota__V1__Agent",
   "rota.v1",
   sizeof(Rota__V1__Agent),
-  18,
+  21,
   rota__v1__agent__field_descriptors,
   rota__v1__agent__field_indices_by_name,
-  1,  rota__v1__agent__number_ranges,
+  2,  rota__v1__agent__number_ranges,
   (ProtobufCMessageInit) rota__v1__agent__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -4351,6 +4923,57 @@ const ProtobufCMessageDescriptor rota__v1__map_entry__descriptor =
   (ProtobufCMessageInit) rota__v1__map_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor rota__v1__double_entry__field_descriptors[2] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DoubleEntry, key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Rota__V1__DoubleEntry, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rota__v1__double_entry__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange rota__v1__double_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rota__v1__double_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rota.v1.doubleEntry",
+  "DoubleEntry",
+  "Rota__V1__DoubleEntry",
+  "rota.v1",
+  sizeof(Rota__V1__DoubleEntry),
+  2,
+  rota__v1__double_entry__field_descriptors,
+  rota__v1__double_entry__field_indices_by_name,
+  1,  rota__v1__double_entry__number_ranges,
+  (ProtobufCMessageInit) rota__v1__double_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCEnumValue rota__v1__alert_cause__enum_values_by_number[5] =
 {
   { "ALERT_CAUSE_UNSPECIFIED", "ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_UNSPECIFIED", 0 },
@@ -4383,6 +5006,72 @@ const ProtobufCEnumDescriptor rota__v1__alert_cause__descriptor =
   rota__v1__alert_cause__enum_values_by_name,
   1,
   rota__v1__alert_cause__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rota__v1__placement_strategy__enum_values_by_number[6] =
+{
+  { "PLACEMENT_STRATEGY_UNSPECIFIED", "ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_UNSPECIFIED", 0 },
+  { "PLACEMENT_STRATEGY_LEAST_LOADED", "ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_LEAST_LOADED", 1 },
+  { "PLACEMENT_STRATEGY_BIN_PACK", "ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_BIN_PACK", 2 },
+  { "PLACEMENT_STRATEGY_ROUND_ROBIN", "ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_ROUND_ROBIN", 3 },
+  { "PLACEMENT_STRATEGY_CONSISTENT_HASH", "ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_CONSISTENT_HASH", 4 },
+  { "PLACEMENT_STRATEGY_RANDOM", "ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_RANDOM", 5 },
+};
+static const ProtobufCIntRange rota__v1__placement_strategy__value_ranges[] = {
+{0, 0},{0, 6}
+};
+static const ProtobufCEnumValueIndex rota__v1__placement_strategy__enum_values_by_name[6] =
+{
+  { "PLACEMENT_STRATEGY_BIN_PACK", 2 },
+  { "PLACEMENT_STRATEGY_CONSISTENT_HASH", 4 },
+  { "PLACEMENT_STRATEGY_LEAST_LOADED", 1 },
+  { "PLACEMENT_STRATEGY_RANDOM", 5 },
+  { "PLACEMENT_STRATEGY_ROUND_ROBIN", 3 },
+  { "PLACEMENT_STRATEGY_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rota__v1__placement_strategy__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.PlacementStrategy",
+  "PlacementStrategy",
+  "Rota__V1__PlacementStrategy",
+  "rota.v1",
+  6,
+  rota__v1__placement_strategy__enum_values_by_number,
+  6,
+  rota__v1__placement_strategy__enum_values_by_name,
+  1,
+  rota__v1__placement_strategy__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rota__v1__anti_affinity__enum_values_by_number[3] =
+{
+  { "ANTI_AFFINITY_UNSPECIFIED", "ROTA__V1__ANTI_AFFINITY__ANTI_AFFINITY_UNSPECIFIED", 0 },
+  { "ANTI_AFFINITY_PREFERRED", "ROTA__V1__ANTI_AFFINITY__ANTI_AFFINITY_PREFERRED", 1 },
+  { "ANTI_AFFINITY_REQUIRED", "ROTA__V1__ANTI_AFFINITY__ANTI_AFFINITY_REQUIRED", 2 },
+};
+static const ProtobufCIntRange rota__v1__anti_affinity__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex rota__v1__anti_affinity__enum_values_by_name[3] =
+{
+  { "ANTI_AFFINITY_PREFERRED", 1 },
+  { "ANTI_AFFINITY_REQUIRED", 2 },
+  { "ANTI_AFFINITY_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rota__v1__anti_affinity__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rota.v1.AntiAffinity",
+  "AntiAffinity",
+  "Rota__V1__AntiAffinity",
+  "rota.v1",
+  3,
+  rota__v1__anti_affinity__enum_values_by_number,
+  3,
+  rota__v1__anti_affinity__enum_values_by_name,
+  1,
+  rota__v1__anti_affinity__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue rota__v1__when_full__enum_values_by_number[4] =
@@ -4615,7 +5304,7 @@ const ProtobufCEnumDescriptor rota__v1__run_trigger__descriptor =
   rota__v1__run_trigger__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue rota__v1__constraint_operator__enum_values_by_number[7] =
+static const ProtobufCEnumValue rota__v1__constraint_operator__enum_values_by_number[10] =
 {
   { "CONSTRAINT_OPERATOR_UNSPECIFIED", "ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_UNSPECIFIED", 0 },
   { "CONSTRAINT_OPERATOR_EQUAL", "ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_EQUAL", 1 },
@@ -4624,18 +5313,24 @@ static const ProtobufCEnumValue rota__v1__constraint_operator__enum_values_by_nu
   { "CONSTRAINT_OPERATOR_NOT_IN", "ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_NOT_IN", 4 },
   { "CONSTRAINT_OPERATOR_EXISTS", "ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_EXISTS", 5 },
   { "CONSTRAINT_OPERATOR_NOT_EXISTS", "ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_NOT_EXISTS", 6 },
+  { "CONSTRAINT_OPERATOR_GREATER", "ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_GREATER", 7 },
+  { "CONSTRAINT_OPERATOR_LESS", "ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_LESS", 8 },
+  { "CONSTRAINT_OPERATOR_REGEX", "ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_REGEX", 9 },
 };
 static const ProtobufCIntRange rota__v1__constraint_operator__value_ranges[] = {
-{0, 0},{0, 7}
+{0, 0},{0, 10}
 };
-static const ProtobufCEnumValueIndex rota__v1__constraint_operator__enum_values_by_name[7] =
+static const ProtobufCEnumValueIndex rota__v1__constraint_operator__enum_values_by_name[10] =
 {
   { "CONSTRAINT_OPERATOR_EQUAL", 1 },
   { "CONSTRAINT_OPERATOR_EXISTS", 5 },
+  { "CONSTRAINT_OPERATOR_GREATER", 7 },
   { "CONSTRAINT_OPERATOR_IN", 3 },
+  { "CONSTRAINT_OPERATOR_LESS", 8 },
   { "CONSTRAINT_OPERATOR_NOT_EQUAL", 2 },
   { "CONSTRAINT_OPERATOR_NOT_EXISTS", 6 },
   { "CONSTRAINT_OPERATOR_NOT_IN", 4 },
+  { "CONSTRAINT_OPERATOR_REGEX", 9 },
   { "CONSTRAINT_OPERATOR_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor rota__v1__constraint_operator__descriptor =
@@ -4645,9 +5340,9 @@ const ProtobufCEnumDescriptor rota__v1__constraint_operator__descriptor =
   "ConstraintOperator",
   "Rota__V1__ConstraintOperator",
   "rota.v1",
-  7,
+  10,
   rota__v1__constraint_operator__enum_values_by_number,
-  7,
+  10,
   rota__v1__constraint_operator__enum_values_by_name,
   1,
   rota__v1__constraint_operator__value_ranges,

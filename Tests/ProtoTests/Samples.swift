@@ -103,6 +103,8 @@ struct Samples {
     spec.params = map()
     spec.limits = bool() ? TaskLimits() : limits()
     spec.runAs = maybe { $0.text() }
+    spec.resources = bool() ? Resources() : resources()
+    spec.placement = bool() ? Placement() : placement()
     spec.queue = pick([JobSpec.Defaults.queue, text()])
     spec.labels = map()
     spec.alerts = many { $0.alertRule() }
@@ -119,6 +121,29 @@ struct Samples {
     TaskLimits(
       memoryBytes: maybe { 1 + Int64($0.count(1 << 40)) }, pids: maybe { 1 + $0.count(1_000) },
       cpus: maybe { Double.random(in: 0.01...64, using: &$0.random) })
+  }
+
+  mutating func resources() -> Resources {
+    let names = many { $0.text() }
+    return Resources(
+      cpus: Double.random(in: 0...64, using: &random), memoryBytes: large(),
+      custom: Dictionary(names.map { ($0, Double(count(9)) / 4) }, uniquingKeysWith: { $1 }))
+  }
+
+  mutating func placement() -> Placement {
+    var placement = Placement()
+    placement.strategy = pick(Placement.Strategy.allCases)
+    placement.hashKey = maybe { $0.text() }
+    placement.affinity = many { samples in
+      Placement.Affinity(
+        Constraint(
+          label: samples.text(), op: samples.pick(Constraint.Operator.allCases), values: [samples.text()]),
+        weight: samples.number())
+    }
+    placement.spread = maybe { Placement.Spread(label: $0.text(), weight: 1 + $0.count(99)) }
+    placement.antiAffinity = maybe { $0.pick(Placement.AntiAffinity.allCases) }
+    placement.agent = maybe { $0.text() }
+    return placement
   }
 
   mutating func jobKey() -> JobKey { JobKey(namespace: text(), jobID: text()) }
@@ -150,6 +175,7 @@ struct Samples {
     }
     attempt.error = maybe { $0.text() }
     attempt.usage = maybe { $0.usage() }
+    attempt.resources = bool() ? Resources() : resources()
     return attempt
   }
 
@@ -240,11 +266,14 @@ struct Samples {
     record.draining = bool()
     record.isolation = text()
     record.runAsUsers = many { $0.text() }
+    record.resources = bool() ? Resources() : resources()
     var view = AgentView(
       record: record, slotsUsed: number(), connected: bool(), draining: record.draining,
       health: maybe { $0.health() }, incarnation: large())
     view.healthState = maybe { $0.pick(HealthState.allCases) }
     view.healthReason = maybe { "h" + $0.text() }
+    view.resourcesUsed = bool() ? Resources() : resources()
+    view.keptFor = maybe { $0.text() }
     view.drain = maybe {
       DrainRecord(
         requestedAt: $0.time(), deadline: $0.maybe { $0.time() }, note: $0.maybe { "n" + $0.text() })

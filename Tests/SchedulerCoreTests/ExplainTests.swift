@@ -411,11 +411,11 @@ struct ExplainJobTests {
 
 extension LeaderBench {
   /// What the server says of a run.
-  fileprivate func explain(
+  func explain(
     _ run: RunKey, leads: Bool = true, _ etcd: EtcdCondition = EtcdCondition()
   ) throws -> Explanation { try #require(explainer(leads, etcd).run(run)) }
 
-  fileprivate func explain(_ job: JobKey, leads: Bool = true) throws -> Explanation {
+  func explain(_ job: JobKey, leads: Bool = true) throws -> Explanation {
     try #require(explainer(leads, EtcdCondition()).job(job))
   }
 
@@ -433,5 +433,5 @@ extension LeaderBench {
 }
 
 extension Explanation {
-  fileprivate var codes: [String] { findings.map(\.code) }
+  var codes: [String] { findings.map(\.code) }
 }

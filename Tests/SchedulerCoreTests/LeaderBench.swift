@@ -46,9 +46,12 @@ struct LeaderBench {
   mutating func watch() { server.watch(etcd, count: .max / 2, now: now) }
 
   @discardableResult
-  mutating func register(_ id: String, slots: Int = 1, labels: [String: String] = [:]) -> Incarnation {
-    let agent = AgentRecord(
+  mutating func register(
+    _ id: String, slots: Int = 1, labels: [String: String] = [:], resources: Resources = Resources()
+  ) -> Incarnation {
+    var agent = AgentRecord(
       agentID: id, host: id, labels: labels, slots: slots, version: "1", startedAt: now)
+    agent.resources = resources
     let revision = etcd.register(agent)
     watch()
     return Incarnation(agentID: id, createRevision: revision)
@@ -62,9 +65,10 @@ struct LeaderBench {
   /// Registers an agent and opens a session with the same number as its slots' owner has.
   @discardableResult
   mutating func connect(
-    _ id: String, session: UInt64, slots: Int = 1, labels: [String: String] = [:]
+    _ id: String, session: UInt64, slots: Int = 1, labels: [String: String] = [:],
+    resources: Resources = Resources()
   ) -> Incarnation {
-    let agent = register(id, slots: slots, labels: labels)
+    let agent = register(id, slots: slots, labels: labels, resources: resources)
     hello(agent, session: session)
     return agent
   }

@@ -58,9 +58,14 @@ struct SimulatedAgent {
   }
 
   var record: AgentRecord {
-    AgentRecord(
+    var record = AgentRecord(
       agentID: id, host: id, labels: labels, slots: slots, version: "1",
       startedAt: Timestamp(milliseconds: 0))
+    // The first agent has all that jobs ask for; their tasks are not many enough to fill their slots.
+    record.resources = Resources(
+      cpus: max(1, Double(slots) / 2), memoryBytes: 1 << 30,
+      custom: index.isMultiple(of: 2) ? ["gpu": 1] : [:])
+    return record
   }
 
   var hello: AgentHello? {

@@ -37,6 +37,7 @@ struct SimulationChecker {
   private(set) var retries = 0
   private(set) var waits = 0
   private(set) var adoptions = 0
+  private(set) var promises = 0
   /// What tasks do, for other checkers; nil where nobody wants it.
   var diary: SimulationDiary?
 
@@ -201,6 +202,22 @@ struct SimulationChecker {
 
   // MARK: What agents do
 
+  /// What runs on an agent was promised no more than it has.
+  private mutating func checkPromises(of agent: String, _ etcd: SimulatedEtcd) {
+    guard let capacity = etcd.agents[agent]?.record.resources else { return }
+    var promised = ResourceAmounts()
+    for (ref, place) in executing where place == agent {
+      let attempts = etcd.runs[ref.run]?.record.attempts ?? []
+      if let attempt = attempts.first(where: { $0.attempt == ref.attempt }) {
+        promised += ResourceAmounts(attempt.resources)
+      }
+    }
+    if !promised.isEmpty { promises += 1 }
+    if !ResourceAmounts().leaves(promised, of: ResourceAmounts(capacity)) {
+      fail("\(agent) runs what was promised \(promised.resources.text) of \(capacity.text)")
+    }
+  }
+
   mutating func start(_ assignment: Assignment, on agent: String, _ etcd: SimulatedEtcd) {
     let ref = assignment.ref
     let name = ref.run.job.jobID
@@ -227,6 +244,7 @@ struct SimulationChecker {
       fail("\(name): started again after a loss, although the job forbids that")
     }
     executing[ref] = agent
+    checkPromises(of: agent, etcd)
     let from = Saved(assignment)
     if let from {
       resumptions += 1

@@ -337,6 +337,9 @@ extension LeaderSimulation {
       if used != held[incarnation] ?? 0 {
         checker.fail("s\(server.index): \(id) uses \(used ?? -1) slots of \(held[incarnation] ?? 0) held")
       }
+      if machine.pool.promised(by: id) != machine.promises.held(by: incarnation).resources {
+        checker.fail("s\(server.index): what \(id) has promised is miscounted")
+      }
     }
   }
 
@@ -352,6 +355,9 @@ extension LeaderSimulation {
         checker.fail("s\(server.index): the cache is not what etcd holds")
       }
       guard let machine = server.machine else { continue }
+      if !machine.promises.isEmpty || !machine.pool.ownRuns.isEmpty {
+        checker.fail("s\(server.index): promises are left over")
+      }
       if !machine.holders.isEmpty || machine.readyCount > 0 || !machine.news.isEmpty
         || !machine.taskReports.isEmpty || machine.checkpointBytes != 0 || !machine.limits.isEmpty
       {

@@ -215,6 +215,20 @@ struct LeaderSimulation {
 
   mutating func undrain(_ id: String) { _ = etcd.commit([Proposal(guards: [], writes: [.deleteDrain(id)])]) }
 
+  /// Resources that some agent has when it is idle, and wishes.
+  private mutating func randomPlacement(of spec: inout JobSpec) {
+    if chance(25) {
+      spec.resources.cpus = Double.random(in: 0.2...1, using: &random)
+      if chance(50) { spec.resources.memoryBytes = Int64.random(in: 1...(1 << 30), using: &random) }
+      if chance(20) { spec.resources.custom = ["gpu": 1] }
+    }
+    guard chance(15) else { return }
+    spec.placement.strategy = Placement.Strategy.allCases.randomElement(using: &random) ?? .random
+    if chance(30) { spec.placement.affinity = [.init(Constraint(label: "zone", op: .exists), weight: 5)] }
+    if chance(30) { spec.placement.spread = .init(label: "zone") }
+    if chance(30) { spec.placement.antiAffinity = .required }
+  }
+
   mutating func submit() {
     nextJob += 1
     var spec = JobSpec(task: chance(30) ? .noop : .exec(argv: ["true"]))
@@ -224,6 +238,7 @@ struct LeaderSimulation {
     if hasQueues { spec.queue = queue() }
     if chance(20) { spec.constraints = [Constraint(label: "zone", op: .equal, values: ["even"])] }
     if chance(3) { spec.constraints = [Constraint(label: "gpu", op: .exists)] }
+    randomPlacement(of: &spec)
     randomLimits(of: &spec)
     let key = JobKey(namespace: "default", jobID: "j\(nextJob)")
     var job = JobRecord(key: key, uid: "u\(nextJob)", spec: spec, createdAt: time)

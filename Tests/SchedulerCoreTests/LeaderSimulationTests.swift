@@ -13,6 +13,7 @@ struct LeaderSimulationTests {
     var waits = 0
     var retriedByHand = 0
     var adoptions = 0
+    var promises = 0
     var (full, skipped, displaced) = (0, 0, 0)
     var count = 0
     seeds.forEach(in: part) { seed in
@@ -26,6 +27,7 @@ struct LeaderSimulationTests {
       waits += world.checker.waits
       retriedByHand += world.checker.retriedByHand
       adoptions += world.checker.adoptions
+      promises += world.checker.promises
       full += world.checker.limits.full
       skipped += world.checker.limits.skipped
       displaced += world.checker.limits.displaced
@@ -38,6 +40,7 @@ struct LeaderSimulationTests {
     #expect(retries > count && retriedByHand > count && waits > count / 4)
     #expect(takeovers > count)
     #expect(adoptions > count / 2)
+    #expect(promises > count)
     #expect(full > count && skipped > count && displaced > count / 4)
   }
 

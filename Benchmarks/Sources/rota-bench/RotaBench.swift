@@ -50,6 +50,7 @@ struct RotaBench: AsyncParsableCommand {
   func run() async throws {
     var report = Report()
     if only.scenarios.contains(.next) { report.rows.append(try NextFires.row()) }
+    if only.scenarios.contains(.placement) { report.rows.append(try PlacementBench.row()) }
     if !only.scenarios.isDisjoint(with: Scenario.onOneServer) {
       report.rows += try await withCluster("one-server", measureOneServer)
     }

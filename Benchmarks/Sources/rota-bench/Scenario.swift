@@ -14,6 +14,8 @@ enum Scenario: String, CaseIterable {
   case failover
   /// The arithmetic of schedules, without any process.
   case next
+  /// The choice of agents for many queued runs, without any process.
+  case placement
   /// A server with a million jobs stored that are not due.
   case stored
 

@@ -39,6 +39,10 @@ extension Replica {
     view.healthState = judged?.state
     view.healthReason = judged?.reason
     view.drain = drain
+    view.resourcesUsed = cache.resourcesUsed(by: id)
+    view.keptFor = leader?.keptAgents.first { $0.agentID == id }.map { kept in
+      "\(kept.run.job.namespace)/\(kept.run.job.jobID)/\(kept.run.runID)"
+    }
     return view
   }
 

@@ -174,6 +174,10 @@ extension ExecutionView {
     if let signal = attempt.signal { json.member("signal", signal) }
     if let status = attempt.httpStatus { json.member("http_status", status) }
     if let error = attempt.error { json.member("error", error) }
+    if !attempt.resources.isEmpty {
+      json.key("resources")
+      attempt.resources.write(to: &json)
+    }
     guard let usage = attempt.usage else { return }
     json.key("usage")
     json.object { json in
@@ -204,6 +208,15 @@ extension AgentView {
       json.member("tasks", record.tasks)
       if !record.isolation.isEmpty { json.member("isolation", record.isolation) }
       if !record.runAsUsers.isEmpty { json.member("run_as_users", record.runAsUsers) }
+      if !record.resources.isEmpty {
+        json.key("resources")
+        record.resources.write(to: &json)
+      }
+      if !resourcesUsed.isEmpty {
+        json.key("resources_used")
+        resourcesUsed.write(to: &json)
+      }
+      if let keptFor { json.member("kept_for", keptFor) }
       if let healthState { json.member("health_state", healthState.rawValue) }
       if let healthReason { json.member("health_reason", healthReason) }
       if let drain {

@@ -151,6 +151,10 @@ public struct AgentView: Hashable, Sendable {
   public var healthReason: String?
   /// Set while somebody has it drained.
   public var drain: DrainRecord?
+  /// What it has promised to the attempts that are assigned to it.
+  public var resourcesUsed = Resources()
+  /// The run that it is kept for, as `namespace/job/run`; nil when it is kept for none, as far as the leader knows.
+  public var keptFor: String?
 
   /// Makes a view.
   public init(

@@ -209,6 +209,21 @@ extension Rota__V1__NamedTask: CMessage {
 extension Rota__V1__TaskLimits: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__task_limits__init(message) }
 }
+extension Rota__V1__Resources: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__resources__init(message) }
+}
+extension Rota__V1__Placement: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__placement__init(message) }
+}
+extension Rota__V1__Affinity: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__affinity__init(message) }
+}
+extension Rota__V1__Spread: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__spread__init(message) }
+}
+extension Rota__V1__DoubleEntry: CMessage {
+  static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__double_entry__init(message) }
+}
 extension Rota__V1__Backoff: CMessage {
   static func initialise(_ message: UnsafeMutablePointer<Self>) { rota__v1__backoff__init(message) }
 }

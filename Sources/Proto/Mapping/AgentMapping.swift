@@ -19,6 +19,7 @@ extension AgentView: Mapped, WireMessage {
     record.draining = draining
     record.isolation = try Decode.text(raw.pointee.isolation, "isolation")
     record.runAsUsers = try Decode.texts(raw.pointee.n_run_as_users, raw.pointee.run_as_users, "run_as_users")
+    record.resources = try Decode.optional(raw.pointee.resources, "resources") ?? Resources()
     self.init(
       record: record, slotsUsed: Int(raw.pointee.slots_used), connected: raw.pointee.connected != 0,
       draining: draining, health: try Decode.optional(raw.pointee.health, "health"),
@@ -26,6 +27,8 @@ extension AgentView: Mapped, WireMessage {
     healthState = try Decode.choice(raw.pointee.health_state, "health_state")
     healthReason = try Decode.optionalText(raw.pointee.health_reason, "health_reason")
     drain = try Decode.optional(raw.pointee.drain, "drain")
+    resourcesUsed = try Decode.optional(raw.pointee.resources_used, "resources_used") ?? Resources()
+    keptFor = try Decode.optionalText(raw.pointee.kept_for, "kept_for")
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__Agent>, _ arena: Arena) {
@@ -47,6 +50,9 @@ extension AgentView: Mapped, WireMessage {
     if let healthState { raw.pointee.health_state = healthState.raw }
     raw.pointee.health_reason = arena.text(healthReason)
     raw.pointee.drain = arena.optional(drain)
+    raw.pointee.resources = arena.optional(record.resources.unlessEmpty)
+    raw.pointee.resources_used = arena.optional(resourcesUsed.unlessEmpty)
+    raw.pointee.kept_for = arena.text(keptFor)
   }
 }
 

@@ -36,6 +36,8 @@ extension JobSpec: Mapped {
       self.limits = limits
     }
     runAs = try Decode.optionalText(raw.pointee.run_as, "run_as")
+    resources = try Decode.optional(raw.pointee.resources, "resources") ?? Resources()
+    placement = try Decode.optional(raw.pointee.placement, "placement") ?? Placement()
     alerts = try Decode.list(raw.pointee.n_alerts, raw.pointee.alerts, "alerts")
     queue = try Decode.optionalText(raw.pointee.queue, "queue") ?? Defaults.queue
     concurrency = try Decode.optional(raw.pointee.concurrency, "concurrency")
@@ -70,6 +72,8 @@ extension JobSpec: Mapped {
     raw.pointee.agent_loss_wait = arena.duration(millis: agentLossWaitMillis)
     if !limits.isEmpty { raw.pointee.limits = arena.message(limits) }
     raw.pointee.run_as = arena.text(runAs)
+    raw.pointee.resources = arena.optional(resources.unlessEmpty)
+    if !placement.isDefault { raw.pointee.placement = arena.message(placement) }
     raw.pointee.alerts = arena.list(alerts, &raw.pointee.n_alerts)
     if queue != Defaults.queue { raw.pointee.queue = arena.text(queue) }
     raw.pointee.concurrency = arena.optional(concurrency)

@@ -200,6 +200,7 @@ extension AttemptRecord: Mapped {
     httpStatus = raw.pointee.http_status == 0 ? nil : Int(raw.pointee.http_status)
     error = try Decode.optionalText(raw.pointee.error, "error")
     usage = try Decode.optional(raw.pointee.usage, "usage")
+    resources = try Decode.optional(raw.pointee.resources, "resources") ?? Resources()
   }
 
   func fill(_ raw: UnsafeMutablePointer<Rota__V1__Attempt>, _ arena: Arena) {
@@ -215,6 +216,7 @@ extension AttemptRecord: Mapped {
     raw.pointee.error = arena.text(error)
     raw.pointee.usage = arena.optional(usage)
     raw.pointee.generation = Int64(generation)
+    raw.pointee.resources = arena.optional(resources.unlessEmpty)
   }
 }
 

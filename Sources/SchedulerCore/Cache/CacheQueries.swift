@@ -61,6 +61,16 @@ public struct InvalidPageToken: Error, Sendable {
 }
 
 extension ClusterCache {
+  /// What an agent has promised to the attempts that are assigned to it.
+  public func resourcesUsed(by agentID: String) -> Resources {
+    var sum = ResourceAmounts()
+    for key in runsByAgent[agentID] ?? [] {
+      guard let resources = runs[key]?.record.attempts.last?.resources, !resources.isEmpty else { continue }
+      sum += ResourceAmounts(resources)
+    }
+    return sum.resources
+  }
+
   /// Lists jobs, newest first. Pages are stable: a job that exists throughout is on exactly one.
   public func listJobs(_ filter: JobFilter, after token: String?, limit: Int) throws -> Page<Job> {
     let start = try token.map(PageToken.job(parsing:))

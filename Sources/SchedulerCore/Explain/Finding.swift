@@ -123,6 +123,12 @@ public enum FindingCode: String, Hashable, Sendable, CaseIterable {
   case agentsAvoided = "agents_avoided"
   /// Agents that would do have no free slot.
   case agentsBusy = "agents_busy"
+  /// Agents that would do have promised too much of what it asks for, or others use it.
+  case resourcesInUse = "resources_in_use"
+  /// Agents that would do have a run of the job, and its runs stay apart.
+  case runsApart = "runs_apart"
+  /// Agents that would do are kept for larger runs.
+  case agentsKept = "agents_kept"
   /// Too many agents were lost at once: their runs wait before they are given to others.
   case lossBrake = "loss_brake"
   /// Its agent is gone: it is about to be given back.
@@ -156,7 +162,8 @@ public enum FindingCode: String, Hashable, Sendable, CaseIterable {
       .blocks
     case .noLeader, .deleted, .quotaQueuedRuns, .quotaRunningRuns, .beingFired, .excludedByCalendar,
       .waitsForEnd, .notDue, .serialOverlap, .backoff, .awaitingAgent, .queueFull, .queueRateLimited,
-      .groupFull, .jobLimit, .agentsDisconnected, .agentsAvoided, .agentsBusy, .lossBrake, .agentLost,
+      .groupFull, .jobLimit, .agentsDisconnected, .agentsAvoided, .agentsBusy, .resourcesInUse, .runsApart,
+      .agentsKept, .lossBrake, .agentLost,
       .agentDisconnected, .beingWritten, .starting, .stopping:
       .waits
     case .cancelled, .startDeadline, .assigned, .running, .ended, .occurrencesSkipped, .leaderUnreachable:

@@ -173,12 +173,13 @@ extension LeaderMachine {
     pool.upsert(
       AgentPool.Agent(
         id: id, incarnation: agent.createRevision, traits: AgentTraits(agent.record),
-        slots: agent.record.slots, connected: session != nil,
+        slots: agent.record.slots, resources: agent.record.resources, connected: session != nil,
         draining: cache.drains[id] != nil || (session?.draining ?? agent.record.draining),
         state: state(of: id, session), health: session?.health ?? AgentHealth()))
     guard isNew else { return }
     let incarnation = Incarnation(agentID: id, createRevision: agent.createRevision)
     for _ in 0..<(slotsHeld[incarnation] ?? 0) { pool.reserve(id) }
+    pool.promise(promises.held(by: incarnation), by: id)
   }
 
   private func state(of id: String, _ session: Session?) -> HealthState {

@@ -41,16 +41,20 @@ extension LeaderMachine {
   /// Nothing where an agent could take it now.
   private func placementFindings(_ subject: RunSubject, _ cache: ClusterCache) -> [Finding] {
     let agent = subject.run.record.awaitedAgent(subject.job.spec, at: subject.now)
-    let (queue, own) = (subject.job.spec.queue, Requirement(subject.job.spec, agentID: agent))
-    let survey = pool.survey(ready.requirement(own, in: queue))
+    let queue = subject.job.spec.queue
+    let own = Requirement(subject.job.spec, of: subject.key.job, agentID: agent)
+    let requirement = ready.requirement(own, in: queue)
+    let survey = pool.survey(requirement, awaited: agent)
     guard survey.agents > 0 else { return agent == nil ? [noAgents] : [] }
     guard survey.matching > 0 else {
-      let ownSurvey = pool.survey(own)
+      let ownSurvey = pool.survey(own, awaited: agent)
       return [ownSurvey.matching > 0 ? unserved(queue, cache, ownSurvey, survey) : noMatch(survey)]
     }
     guard survey.groups[.free] == nil else { return [] }
     return PlacementSurvey.Standing.inOrder.compactMap { standing in
-      survey.groups[standing].map { finding(standing, $0, survey, cache) }
+      survey.groups[standing].map { group in
+        promiseFinding(standing, group, survey, requirement) ?? finding(standing, group, survey, cache)
+      }
     }
   }
 
@@ -113,7 +117,7 @@ extension LeaderMachine {
       return Finding(
         .agentsAvoided, "\(whose) are avoided: \(reasons.joined(separator: ", "))", facts: facts,
         fix: "see why tasks fail on agent '\(first)'")
-    case .busy, .free:
+    case .apart, .promised, .shortOfMemory, .busy, .kept, .free:
       let busy = facts.merging(
         ["slots": "\(group.slots)", "slots_used": "\(group.used)", "waiting_runs": "\(readyCount)"]
       ) { $1 }
@@ -167,6 +171,6 @@ extension LeaderMachine {
 extension PlacementSurvey.Standing {
   /// Those that hold a run back, in the order of what to fix first.
   fileprivate static let inOrder: [PlacementSurvey.Standing] = [
-    .draining, .unhealthy, .disconnected, .avoided, .busy,
+    .draining, .unhealthy, .disconnected, .avoided, .apart, .promised, .shortOfMemory, .busy, .kept,
   ]
 }

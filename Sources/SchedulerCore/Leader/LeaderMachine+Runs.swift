@@ -62,7 +62,7 @@ extension LeaderMachine {
     guard cache.agents[owner.agentID]?.createRevision == owner.createRevision else {
       return lostRuns.insert(key)
     }
-    hold(key, by: owner, cache)
+    hold(key, by: owner, cache, promising: run.record.promised)
     let cancelled = whyCancelled(run, job, cache)
     if cancelled == nil, let current = run.record.current,
       let reason = whyHandedOver(owner.agentID, cache, now: now)
@@ -133,7 +133,7 @@ extension LeaderMachine {
       writes.append(.deleteCheckpoint(key))
     }
     busyRuns.insert(key)
-    hold(key, by: record.owner, cache)
+    hold(key, by: record.owner, cache, promising: record.promised)
     propose(
       .transition(record, carrying: cargo),
       guards: [.runUnchanged(key, modRevision: run.modRevision)] + guards, writes: writes)
@@ -206,10 +206,11 @@ extension LeaderMachine {
 
   // MARK: Slots and the queue
 
-  /// Notes whose slot a run takes.
+  /// Notes whose slot a run takes, and what it is promised of it.
   /// - Parameter queue: The queue of the run, where its job is not in the cache yet.
   mutating func hold(
-    _ key: RunKey, by owner: Incarnation?, in queue: String? = nil, _ cache: ClusterCache
+    _ key: RunKey, by owner: Incarnation?, in queue: String? = nil, _ cache: ClusterCache,
+    promising resources: Resources = Resources()
   ) {
     let old = holders[key]
     // The job may have been given another queue meanwhile. Its queue has room again only once it is durable that the
@@ -220,7 +221,11 @@ extension LeaderMachine {
     guard old != owner else { return }
     if let old {
       slotsHeld[old] = slotsHeld[old].flatMap { $0 > 1 ? $0 - 1 : nil }
-      if pool.incarnation(of: old.agentID) == old.createRevision { pool.release(old.agentID) }
+      let promised = promises.take(key, from: old)
+      if pool.incarnation(of: old.agentID) == old.createRevision {
+        _ = pool.release(old.agentID, promised)
+      }
+      pool.ended(key.job, on: old.agentID)
       if let session = sessionOfAgent[old.agentID] {
         sessions[session]?.known[key] = nil
         sessions[session]?.stopsSent[key] = nil
@@ -230,13 +235,18 @@ extension LeaderMachine {
     holders[key] = owner
     if let owner {
       slotsHeld[owner, default: 0] += 1
-      if pool.incarnation(of: owner.agentID) == owner.createRevision { pool.reserve(owner.agentID) }
+      promises.add(resources, to: key, by: owner)
+      if pool.incarnation(of: owner.agentID) == owner.createRevision {
+        pool.reserve(owner.agentID, resources)
+      }
+      pool.began(key.job, on: owner.agentID)
     }
   }
 
   /// Gives queued runs to free slots, best first; what cannot be placed never blocks what can.
   mutating func assignReadyRuns(_ cache: ClusterCache, now: Timestamp) {
     hasMoreToAssign = false
+    reviewKeptAgents(cache, now: now)
     reopenReady()
     for entry in limits.takeOffers() { ready.insert(entry) }
     guard pool.freeSlots > 0, ready.hasOpen else { return }
@@ -268,18 +278,23 @@ extension LeaderMachine {
     if needsSlots(run.record, job) {
       // It is parked with what it asks for itself: what its queue asks may change.
       var own = entry
-      own.requirement = Requirement(job.spec, agentID: entry.requirement.agentID)
+      own.requirement = Requirement(job.spec, of: job.key, agentID: awaited.agent(of: entry.run))
       if parkIfFull(own, run, job, cache, now: now) { return .gone }
     }
-    guard let agentID = pool.choose(entry.requirement, avoiding: run.record.agentsTried),
+    guard let agentID = choose(entry.requirement, for: run.record, job, cache),
       let createRevision = pool.incarnation(of: agentID)
-    else { return .noAgent }
+    else {
+      refused(entry)
+      return .noAgent
+    }
     let agent = Incarnation(agentID: agentID, createRevision: createRevision)
     var record = run.noted
-    record.assign(to: agent, at: now, generation: job.generation, by: serverID)
+    let promised = entry.requirement.resources
+    record.assign(to: agent, at: now, generation: job.generation, by: serverID, resources: promised)
     takeSlots(record, job)
     busyRuns.insert(entry.run)
-    hold(entry.run, by: agent, in: entry.queue, cache)
+    hold(entry.run, by: agent, in: entry.queue, cache, promising: promised)
+    pool.endKeeping(for: entry.requirement)
     queues.dispatched(entry.queue, at: now)
     noteGiven(entry.run, to: agentID, cache, now: now)
     propose(
@@ -297,20 +312,21 @@ extension LeaderMachine {
   public mutating func admit(
     _ run: RunRecord, of job: JobRecord, _ cache: ClusterCache, now: Timestamp
   ) -> (id: ProposalID, run: RunRecord, guards: [Proposal.Guard])? {
-    let (queue, requirement) = (job.spec.queue, Requirement(job.spec))
+    let (queue, requirement) = (job.spec.queue, Requirement(job.spec, of: job.key))
     guard !ready.hasOpen, !ready.isPutAside(requirement, in: queue), mayStartAtOnce(run, job, now: now),
       pool.freeSlots > 0, !busyRuns.contains(run.key), cache.runs[run.key] == nil,
       !job.spec.overlap.isSerial || cache.status(of: job.key) == nil,
       queues.block(of: queue, at: now) == nil,
-      let agentID = pool.choose(ready.requirement(requirement, in: queue)),
+      let agentID = choose(ready.requirement(requirement, in: queue), for: run, job, cache),
       let createRevision = pool.incarnation(of: agentID)
     else { return nil }
     let agent = Incarnation(agentID: agentID, createRevision: createRevision)
     var record = run
-    record.assign(to: agent, at: now, generation: job.generation, by: serverID)
+    record.assign(
+      to: agent, at: now, generation: job.generation, by: serverID, resources: job.spec.resources)
     takeSlots(record, job)
     busyRuns.insert(run.key)
-    hold(run.key, by: agent, in: queue, cache)
+    hold(run.key, by: agent, in: queue, cache, promising: job.spec.resources)
     queues.dispatched(queue, at: now)
     noteGiven(run.key, to: agentID, cache, now: now)
     let id = nextProposal

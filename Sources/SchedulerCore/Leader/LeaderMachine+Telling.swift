@@ -79,6 +79,8 @@ extension LeaderMachine {
     spec.retryOn = nil
     spec.noRetryOn = nil
     spec.totalTimeoutMillis = nil
+    spec.resources = Resources()
+    spec.placement = Placement()
     spec.concurrency = nil
     spec.maxRunning = 0
     spec.startDeadlineMillis = nil

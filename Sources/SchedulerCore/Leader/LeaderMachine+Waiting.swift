@@ -80,7 +80,7 @@ extension LeaderMachine {
     guard needsSlots(record, job) || isNews else { return }
     let entry = ReadyQueue.Entry(
       run: key, queue: job.spec.queue, userID: job.spec.userID, priority: job.spec.priority,
-      enqueuedAt: record.createdAt, requirement: Requirement(job.spec, agentID: agent),
+      enqueuedAt: record.createdAt, requirement: Requirement(job.spec, of: job.key, agentID: agent),
       generation: job.generation)
     if mayContend(run, job, as: entry, cache, now: now), isNews { ready.insert(entry) }
   }
@@ -96,7 +96,7 @@ extension LeaderMachine {
     guard let job = cache.jobs[key.job]?.job.record else { return nil }
     if let agent = awaited.agent(of: key) {
       let until = cache.runs[key]?.record.waitsUntil.map { " until \($0.rfc3339)" } ?? ""
-      return "for agent '\(agent)'\(until), which \(pool.whyNot(agent, Requirement(job.spec)))"
+      return "for agent '\(agent)'\(until), which \(pool.whyNot(agent, Requirement(job.spec, of: job.key)))"
     }
     if limits.isParked(key), let full = limits.fullKeys(for: key).first {
       return "for a slot: " + fullText(full)

@@ -148,6 +148,8 @@ public struct LeaderMachine: Sendable {
     case endDrain(String)
     case judge(String)
     case brake
+    /// An agent has been kept for long enough.
+    case keptAgents
     /// Runs have waited long enough for the reason to be noted.
     case waitNotes
     case spreadSegments
@@ -209,6 +211,10 @@ public struct LeaderMachine: Sendable {
   var holders: [RunKey: Incarnation] = [:]
   /// How many runs each incarnation holds a slot for.
   var slotsHeld: [Incarnation: Int] = [:]
+  /// What of agents is promised to those.
+  var promises = Promises()
+  /// What runs ask for that wait for resources, each with the first of them.
+  var largeRuns: [Requirement: RunKey] = [:]
   var sessions: [SessionID: Session] = [:]
   var sessionOfAgent: [String: SessionID] = [:]
   var outboxes: [SessionID: Outbox] = [:]
@@ -329,7 +335,7 @@ public struct LeaderMachine: Sendable {
       case .endDrain(let id): endDrain(id, cache, now: now)
       case .judge(let id): reviewJudgement(of: id, cache)
       // Looked at below.
-      case .brake, .waitNotes: break
+      case .brake, .keptAgents, .waitNotes: break
       case .spreadSegments: segmentDesk.isStale = true
       case .doubtMoves: doubtMoves(now: now)
       case .openQueue(let name): queues.mayReopen(name)
@@ -424,7 +430,8 @@ public struct LeaderMachine: Sendable {
   /// After a proposal that came to nothing: the slot goes by the record again, after a pause. Its place in its queue is
   /// kept until then, in case it came to something all the same.
   private mutating func retract(_ key: RunKey, until later: Timestamp, _ cache: ClusterCache) {
-    hold(key, by: cache.runs[key]?.record.owner, cache)
+    let run = cache.runs[key]?.record
+    hold(key, by: run?.owner, cache, promising: run?.promised ?? Resources())
     deadlines.set(.again(key), at: later)
   }
 

@@ -17,13 +17,16 @@ extension RunRecord {
   /// - Parameters:
   ///   - generation: The generation of the job that it will run.
   ///   - server: The server that leads.
+  ///   - resources: What of the agent is reserved for it.
   public mutating func assign(
-    to agent: Incarnation, at now: Timestamp, generation: Int = 1, by server: String? = nil
+    to agent: Incarnation, at now: Timestamp, generation: Int = 1, by server: String? = nil,
+    resources: Resources = Resources()
   ) {
     attempt += 1
     fence += 1
     var assigned = AttemptRecord(attempt: attempt, agent: agent, assignedAt: now, generation: generation)
     assigned.history.assignedBy = server.map(RunActor.server)
+    assigned.resources = resources
     attempts.append(assigned)
     if attempts.count > RunLimits.attemptsKept {
       attempts.removeFirst(attempts.count - RunLimits.attemptsKept)

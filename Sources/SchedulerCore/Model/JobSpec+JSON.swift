@@ -83,6 +83,14 @@ extension JobSpec {
       limits.write(to: &json)
     }
     if let runAs { json.member("run_as", runAs) }
+    if !resources.isEmpty {
+      json.key("resources")
+      resources.write(to: &json)
+    }
+    if !placement.isDefault {
+      json.key("placement")
+      placement.write(to: &json)
+    }
     if queue != Defaults.queue { json.member("queue", queue) }
     if !labels.isEmpty { json.member("labels", labels) }
     if !alerts.isEmpty {
@@ -144,9 +152,14 @@ extension Constraint {
   /// Writes the constraint as an object.
   func write(to json: inout JSONWriter) {
     json.beginObject()
+    writeMembers(to: &json)
+    json.endObject()
+  }
+
+  /// Writes the members into the object that is open.
+  func writeMembers(to json: inout JSONWriter) {
     json.member("label", label)
     json.member("operator", op.rawValue)
     if !values.isEmpty { json.member("values", values) }
-    json.endObject()
   }
 }

@@ -15,6 +15,7 @@ extension JobSpec {
     }
     try validateConstraints()
     try validateConfinement()
+    try validatePlacement()
     try Labels.validate(labels)
     try AlertRule.validate(alerts)
     try validateSchedules(zones: zones)
@@ -61,7 +62,7 @@ extension JobSpec {
       constraint.values.reduce(sum + constraint.label.utf8.count) { $0 + $1.utf8.count }
     }
     return taskBytes + bytes(env) + bytes(params) + bytes(labels) + constraintBytes
-      + alerts.reduce(0) { $0 + $1.textBytes } + scheduleTextBytes
+      + alerts.reduce(0) { $0 + $1.textBytes } + scheduleTextBytes + placement.textBytes
       + (workingDirectory?.utf8.count ?? 0)
   }
 
@@ -204,7 +205,7 @@ extension TaskSpec {
   }
 }
 
-// MARK: - Retries and constraints
+// MARK: - Retries
 
 extension Backoff {
   fileprivate func validate() throws(FieldError) {
@@ -230,28 +231,6 @@ extension Backoff {
     }
     guard (0...1).contains(jitter) else {
       throw FieldError(field: "backoff.jitter", message: "a number from 0 to 1 was expected")
-    }
-  }
-}
-
-extension Constraint {
-  func validate() throws(FieldError) {
-    guard Labels.isName(label) else { throw FieldError(field: "label", message: Labels.nameRule) }
-    let allowed: ClosedRange<Int>
-    switch op {
-    case .equal, .notEqual: allowed = 1...1
-    case .isIn, .notIn: allowed = 1...SpecLimits.constraintValues
-    case .exists, .notExists: allowed = 0...0
-    }
-    guard allowed.contains(values.count) else {
-      let count =
-        allowed.count == 1 ? "\(allowed.lowerBound)" : "\(allowed.lowerBound) to \(allowed.upperBound)"
-      throw FieldError(field: "values", message: "operator \(op.rawValue) takes \(count)")
-    }
-    for (index, value) in values.enumerated() {
-      let check = TextCheck(field: "values[\(index)]")
-      try check.length(value, atMost: SpecLimits.labelValueBytes)
-      try check.noControlCharacters(value)
     }
   }
 }

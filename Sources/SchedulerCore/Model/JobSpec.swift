@@ -44,6 +44,10 @@ public struct JobSpec: Hashable, Sendable {
   public var limits = TaskLimits()
   /// The user whom its processes run as: `RunAs`; nil for the agent's own.
   public var runAs: String?
+  /// What each attempt is promised of its agent: it is reserved while the attempt is there.
+  public var resources = Resources()
+  /// Which of the agents that may run it is chosen.
+  public var placement = Placement()
   /// What people file it under, by name; for filters and for `rota apply`.
   public var labels: [String: String] = [:]
   /// When somebody is to be told of its runs.
@@ -181,6 +185,12 @@ public struct Constraint: Hashable, Sendable {
     case exists
     /// The label is absent.
     case notExists = "not_exists"
+    /// The label is there, is a number, and greater than the one value.
+    case greater = ">"
+    /// The label is there, is a number, and less than the one value.
+    case less = "<"
+    /// The label is there, and all of it matches the one value, a `LabelPattern`.
+    case regex
   }
 
   /// The label's name.

@@ -16,7 +16,7 @@ struct SpecDecoder {
     "execution_time",
     "constraints", "backoff", "working_directory", "kill_grace", "on_agent_loss", "schedules", "misfire",
     "overlap", "params", "retry_on", "no_retry_on", "total_timeout", "agent_loss_wait", "limits", "run_as",
-    "concurrency", "max_running", "start_deadline", "labels", "alerts", "queue",
+    "resources", "placement", "concurrency", "max_running", "start_deadline", "labels", "alerts", "queue",
   ]
 
   /// What was read; it has not been validated.
@@ -59,6 +59,8 @@ struct SpecDecoder {
     case "limits": spec.limits = try TaskLimits(decoding: &reader, with: self)
     case "queue": spec.queue = try reader.string()
     case "run_as": spec.runAs = try reader.string()
+    case "resources": spec.resources = try Resources(decoding: &reader, with: self)
+    case "placement": spec.placement = try Placement(decoding: &reader, with: self)
     case "alerts": spec.alerts = try list(&reader) { try AlertRule(decoding: &$0, with: self) }
     case "concurrency": spec.concurrency = try Concurrency(decoding: &reader, with: self)
     case "max_running": spec.maxRunning = try reader.wholeNumber()
@@ -162,24 +164,9 @@ struct SpecDecoder {
   /// Reads a condition on an agent's labels.
   func constraint(_ reader: inout JSONReader) throws -> Constraint {
     if try reader.peek() == .string { return try Constraint(text: try reader.string()) }
-    var label: String?
-    var op: Constraint.Operator?
-    var values: [String] = []
-    try object(&reader, known: ["label", "operator", "values"]) { name, reader in
-      switch name {
-      case "label": label = try reader.string()
-      case "operator":
-        op = Constraint.Operator(rawValue: try reader.string())
-        if op == nil {
-          let words = Constraint.Operator.allCases.map(\.rawValue).joined(separator: ", ")
-          throw TextError("one of \(words) was expected")
-        }
-      default: values = try list(&reader) { try $0.string() }
-      }
-    }
-    guard let label else { throw FieldError(field: "label", message: "is required") }
-    guard let op else { throw FieldError(field: "operator", message: "is required") }
-    return Constraint(label: label, op: op, values: values)
+    var parts = ConstraintParts()
+    try object(&reader, known: ConstraintParts.names) { try parts.read($0, &$1, with: self) }
+    return try parts.constraint()
   }
 
   // MARK: Values

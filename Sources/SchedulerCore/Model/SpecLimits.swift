@@ -45,6 +45,28 @@ public enum SpecLimits {
   public static let pids = 1...(1 << 22)
   /// The range of a limit on processors; the kernel's smallest quota is 1 ms of 100 ms.
   public static let cpus = 0.01...4_096.0
+  /// The range of what an attempt may be promised of a resource: thousandths are counted.
+  public static let resourceAmount = 0.001...1_000_000_000.0
+  /// The range of the memory that it may be promised, bytes.
+  public static let reservedMemoryBytes: ClosedRange<Int64> = 1...(1 << 50)
+  /// The most resources that a job or an agent names besides processors and memory.
+  public static let customResources = 16
+  /// The most preferences for agents.
+  public static let affinities = 16
+  /// The range of their weights.
+  public static let affinityWeight = -100...100
+  /// The range of the weight of a spread.
+  public static let spreadWeight = 1...100
+  /// The longest text that an agent is chosen by, before its templates are filled in.
+  public static let hashKeyBytes = 1_024
+  /// The longest pattern that a label is held against.
+  public static let patternBytes = 128
+  /// The steps that a pattern may have, its repetitions written out.
+  public static let patternSteps = 256
+  /// Groups inside each other in a pattern.
+  public static let patternDepth = 16
+  /// The most that a repetition of a pattern may be told to repeat.
+  public static let patternRepeats = 64
   /// The longest name of a user or a group: Linux's LOGIN_NAME_MAX.
   public static let userNameBytes = 255
   /// The longest label name.

@@ -18,6 +18,10 @@ extension AgentRecord {
     if !isolation.isEmpty { json.member("isolation", isolation) }
     if !runAsUsers.isEmpty { json.member("run_as_users", runAsUsers) }
     if draining { json.member("draining", true) }
+    if !resources.isEmpty {
+      json.key("resources")
+      resources.write(to: &json)
+    }
     json.endObject()
     return json.bytes
   }
@@ -35,6 +39,7 @@ extension AgentRecord {
     var draining = false
     var isolation = ""
     var runAsUsers: [String] = []
+    var resources = Resources()
     try JSONReader.readRecord(bytes) { name, reader in
       switch name {
       case "host": host = try reader.string()
@@ -45,6 +50,7 @@ extension AgentRecord {
       case "kinds": kinds = try reader.identifiers(atMost: AgentRecordLimits.kinds)
       case "tasks": tasks = try reader.identifiers(atMost: AgentRecordLimits.tasks)
       case "draining": draining = try reader.bool()
+      case "resources": resources = try Resources(record: &reader)
       case "isolation": isolation = try reader.string().cut(toBytes: AgentRecordLimits.textBytes)
       case "run_as_users":
         runAsUsers = try reader.strings().prefix(AgentRecordLimits.users).map {
@@ -59,6 +65,7 @@ extension AgentRecord {
     self.draining = draining
     self.isolation = isolation
     self.runAsUsers = runAsUsers
+    self.resources = resources
   }
 }
 

@@ -189,6 +189,8 @@ public struct AttemptRecord: Hashable, Sendable {
   public var usage: ResourceUsage?
   /// The generation of the job that it runs.
   public var generation: Int
+  /// What of its agent is reserved for it until it ends.
+  public var resources = Resources()
   /// What the run's timeline is made from besides.
   public var history = AttemptHistory()
 
@@ -267,6 +269,8 @@ public struct AgentRecord: Hashable, Sendable {
   public var isolation = ""
   /// The users that jobs may run as; `*` for all but root.
   public var runAsUsers: [String] = []
+  /// What it has to promise to attempts; nothing of an agent of before there were resources.
+  public var resources = Resources()
 
   /// Makes a record.
   public init(

@@ -101,6 +101,10 @@ extension AttemptRecord {
     json.member("incarnation", agent.createRevision)
     json.member("assigned_at", assignedAt)
     if generation != 1 { json.member("generation", generation) }
+    if !resources.isEmpty {
+      json.key("resources")
+      resources.write(to: &json)
+    }
     history.write(to: &json)
     json.optionalMember("start_time", startedAt)
     json.optionalMember("end_time", endedAt)
@@ -151,6 +155,7 @@ extension AttemptRecord {
   private mutating func readOptionalMember(_ name: String, from reader: inout JSONReader) throws {
     switch name {
     case "generation": generation = try reader.wholeNumber()
+    case "resources": resources = try Resources(record: &reader)
     case "start_time": startedAt = try reader.timestamp()
     case "end_time": endedAt = try reader.timestamp()
     case "end_reason": endReason = try reader.word(EndReason.self)

@@ -4,6 +4,7 @@ extension JobSpec {
     if workingDirectory.map(Template.mayBe) ?? false || env.values.contains(where: Template.mayBe) {
       return true
     }
+    if placement.hashKey.map(Template.mayBe) ?? false { return true }
     switch task {
     case .exec(let argv): return argv.contains(where: Template.mayBe)
     case .http(let http):
@@ -73,6 +74,7 @@ extension JobSpec {
     }
     for (name, value) in env { spec.env[name] = try map(value, "env.\(FieldError.shown(name))") }
     if let workingDirectory { spec.workingDirectory = try map(workingDirectory, "working_directory") }
+    if let key = placement.hashKey { spec.placement.hashKey = try map(key, "placement.hash_key") }
     return spec
   }
 

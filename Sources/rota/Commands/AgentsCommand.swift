@@ -37,7 +37,7 @@ struct AgentsListCommand: AsyncParsableCommand, EnvironmentBacked {
     }
     var table = Table([
       "AGENT", "HOST", "STATE", "SLOTS", "LOAD", "FREE MEMORY", "FREE DISK", "STARTED", "LABELS", "RUNS",
-      "LIMITS", "WHY",
+      "LIMITS", "RESOURCES", "WHY",
     ])
     for agent in agents {
       let labels = agent.record.labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
@@ -49,7 +49,8 @@ struct AgentsListCommand: AsyncParsableCommand, EnvironmentBacked {
         agent.health.map { Texts.gibibytes($0.memoryAvailable) } ?? "-",
         agent.health.map { Texts.gibibytes($0.diskAvailable) } ?? "-", Texts.time(agent.record.startedAt),
         labels.isEmpty ? "-" : labels.joined(separator: ","), Self.work(agent.record),
-        agent.record.isolation.isEmpty ? "-" : agent.record.isolation, Self.reason(agent),
+        agent.record.isolation.isEmpty ? "-" : agent.record.isolation, Self.resources(agent),
+        Self.reason(agent),
       ])
     }
     table.print()
@@ -69,8 +70,23 @@ struct AgentsListCommand: AsyncParsableCommand, EnvironmentBacked {
       (drain.note.map { "\($0); " } ?? "")
         + (drain.deadline.map { "what runs may go on until \(Texts.time($0))" } ?? "what runs may finish")
     }
-    let reasons = [drain, agent.healthReason].compactMap { $0 }
+    let kept = agent.keptFor.map { "kept for \($0)" }
+    let reasons = [drain, agent.healthReason, kept].compactMap { $0 }
     return reasons.isEmpty ? "-" : reasons.joined(separator: "; ")
+  }
+
+  /// What is promised of what it has, as `cpus 2/8, memory 1GiB/16GiB`.
+  private static func resources(_ agent: AgentView) -> String {
+    let (used, all) = (agent.resourcesUsed, agent.record.resources)
+    var parts: [String] = []
+    if all.cpus > 0 { parts.append("cpus \(Resources.text(used.cpus))/\(Resources.text(all.cpus))") }
+    if all.memoryBytes > 0 {
+      parts.append("memory \(Texts.gibibytes(used.memoryBytes))/\(Texts.gibibytes(all.memoryBytes))")
+    }
+    for (name, amount) in all.custom.sorted(by: { $0.key < $1.key }) {
+      parts.append("\(name) \(Resources.text(used.custom[name] ?? 0))/\(Resources.text(amount))")
+    }
+    return parts.isEmpty ? "-" : parts.joined(separator: ", ")
   }
 
   /// The kinds of work, and in place of `task` the tasks.

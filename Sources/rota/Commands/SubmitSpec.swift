@@ -33,7 +33,7 @@ struct SpecOptions: ParsableArguments {
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
-      "Which agents may run it, as zone=eu, 'zone in (eu,us)' or 'exists gpu'; all must hold.",
+      "Which agents may run it, as zone=eu, 'zone in (eu,us)', 'cores>4' or 'exists gpu'; all must hold.",
       valueName: "condition"))
   var constraint: [String] = []
 
@@ -56,6 +56,7 @@ struct SpecOptions: ParsableArguments {
 
   @OptionGroup(title: "What it may use") var confinement: ConfinementOptions
 
+  @OptionGroup(title: "Where") var placement: PlacementOptions
   @OptionGroup(title: "How many at once") var limits: LimitOptions
 
   @OptionGroup(title: "When") var schedule: ScheduleOptions
@@ -96,6 +97,7 @@ struct SpecOptions: ParsableArguments {
       }
     }
     try confinement.apply(to: &spec)
+    try placement.apply(to: &spec)
     try limits.apply(to: &spec)
     try schedule.apply(to: &spec)
   }

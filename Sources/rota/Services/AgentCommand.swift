@@ -17,7 +17,8 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
 
   static let environmentFlags =
     EtcdOptions.environmentFlags + ClientTLSOptions.environmentFlags + LogOptions.environmentFlags + [
-      "id", "data-dir", EnvironmentFlag("label", .list), "slots", "lease-ttl", "drain-timeout", "shim",
+      "id", "data-dir", EnvironmentFlag("label", .list), "slots", "cpus", "memory",
+      EnvironmentFlag("resource", .list), "lease-ttl", "drain-timeout", "shim",
       "log-bytes", "attempt-retention", "isolation", "cgroup-parent", EnvironmentFlag("allow-run-as", .list),
       "default-memory", "default-pids", "min-free-memory", "min-free-disk", "max-load", "max-cpu",
     ]
@@ -47,6 +48,8 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
 
   @Option(help: ArgumentHelp("How many tasks may run at once. (env: ROTA_SLOTS)", valueName: "count"))
   var slots = AgentConfiguration.defaultSlots
+
+  @OptionGroup(title: "What it has to promise to attempts") var resources: ResourceOptions
 
   @Option(
     help: ArgumentHelp(
@@ -112,6 +115,7 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
     configuration.keyPrefix = etcd.prefix
     configuration.labels = label.dictionary
     configuration.slots = slots
+    configuration.resources = try resources.resources(besides: configuration.resources)
     configuration.leaseTTLSeconds = try leaseTtl.wholeSeconds("--lease-ttl", in: 2...3_600)
     configuration.drainMillis = drainTimeout.millis
     if let shim { configuration.shimPath = shim }
@@ -121,6 +125,42 @@ struct AgentCommand: AsyncParsableCommand, EnvironmentBacked {
     configuration.health = health.policy
     configuration.version = Version.text
     return configuration
+  }
+}
+
+/// What an agent has to promise to attempts.
+struct ResourceOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Processors that jobs may ask for; those of the machine, or of the agent's control group, when not given. (env: ROTA_CPUS)",
+      valueName: "number"))
+  var cpus: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "Memory that jobs may ask for, as 16GiB; that of the machine, or of the agent's control group, when not given. (env: ROTA_MEMORY)",
+      valueName: "bytes"))
+  var memory: BytesArgument?
+
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "What else jobs may ask for, as gpu=2; may be given several times. (env: ROTA_RESOURCE, with commas)",
+      valueName: "name=amount"))
+  var resource: [PairArgument] = []
+
+  /// These, and where they are silent, others.
+  func resources(besides others: Resources) throws -> Resources {
+    var resources = others
+    for pair in resource {
+      guard pair.name != Resources.cpusName, pair.name != Resources.memoryName else {
+        throw ValidationError("--resource \(pair.name)=: give --\(pair.name) instead")
+      }
+    }
+    resources.custom = try PlacementOptions.resources(resource, flag: "--resource").custom
+    if let cpus { resources.cpus = cpus }
+    if let memory { resources.memoryBytes = memory.bytes }
+    return resources
   }
 }
 

@@ -14,6 +14,7 @@ from .client import Client
 from .credentials import tls_credentials
 from .errors import BadRequestError, FieldViolation, RotaError
 from .specs import (
+    affinity,
     alert,
     calendar,
     concurrency,
@@ -24,6 +25,8 @@ from .specs import (
     misfire,
     noop_job,
     overlap,
+    placement,
+    resources,
     schedule,
     shell_job,
     task_job,
@@ -35,6 +38,7 @@ __all__ = [
     "Client",
     "FieldViolation",
     "RotaError",
+    "affinity",
     "alert",
     "calendar",
     "concurrency",
@@ -48,6 +52,8 @@ __all__ = [
     "misfire",
     "noop_job",
     "overlap",
+    "placement",
+    "resources",
     "run_state_name",
     "schedule",
     "shell_job",

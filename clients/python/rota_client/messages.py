@@ -124,10 +124,12 @@ try:
         PutCalendarRequest,
     )
     from ._generated.rota.v1.types_pb2 import (
+        Affinity,
         AlertCause,
         AlertRule,
         Agent,
         AgentLossPolicy,
+        AntiAffinity,
         Attempt,
         Backoff,
         Concurrency,
@@ -147,12 +149,16 @@ try:
         MisfirePolicy,
         Overlap,
         OverlapAction,
+        Placement,
+        PlacementStrategy,
+        Resources,
         Run,
         RunEvent,
         RunState,
         RunTrigger,
         Schedule,
         ScheduleState,
+        Spread,
     )
 except ModuleNotFoundError as error:
     if error.name and "_generated" in error.name:
@@ -163,8 +169,10 @@ except ModuleNotFoundError as error:
     raise
 
 __all__ = [
+    "Affinity",
     "Agent",
     "AgentLossPolicy",
+    "AntiAffinity",
     "Attempt",
     "Backfill",
     "BackfillOrder",
@@ -245,6 +253,8 @@ __all__ = [
     "Overlap",
     "OverlapAction",
     "PauseJobRequest",
+    "Placement",
+    "PlacementStrategy",
     "PauseQueueRequest",
     "PreviewRequest",
     "PreviewResponse",
@@ -259,6 +269,7 @@ __all__ = [
     "QuotaSpec",
     "QuotaUse",
     "Removed",
+    "Resources",
     "ResumeJobRequest",
     "ResumeQueueRequest",
     "RetryRunRequest",
@@ -271,6 +282,7 @@ __all__ = [
     "Server",
     "ServerFigures",
     "SkipNextRequest",
+    "Spread",
     "StorageStatus",
     "SubmitBatchRequest",
     "SubmitBatchResponse",

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .messages import (
+    Affinity,
     AlertCause,
     AlertRule,
     Backoff,
@@ -18,7 +19,10 @@ from .messages import (
     JobSpec,
     MisfirePolicy,
     Overlap,
+    Placement,
+    Resources,
     Schedule,
+    Spread,
 )
 
 _OPERATORS = {
@@ -28,16 +32,53 @@ _OPERATORS = {
     "not_in": ConstraintOperator.CONSTRAINT_OPERATOR_NOT_IN,
     "exists": ConstraintOperator.CONSTRAINT_OPERATOR_EXISTS,
     "not_exists": ConstraintOperator.CONSTRAINT_OPERATOR_NOT_EXISTS,
+    ">": ConstraintOperator.CONSTRAINT_OPERATOR_GREATER,
+    "<": ConstraintOperator.CONSTRAINT_OPERATOR_LESS,
+    "regex": ConstraintOperator.CONSTRAINT_OPERATOR_REGEX,
 }
 
 
 def constraint(label: str, operator: str, *values: str) -> Constraint:
-    """A condition on an agent's labels; `operator` is =, !=, in, not_in, exists or not_exists."""
+    """A condition on an agent's labels; `operator` is =, !=, in, not_in, exists, not_exists, >, < or regex."""
     if operator not in _OPERATORS:
         raise ValueError(f"operator is {operator!r}; it has to be one of {', '.join(_OPERATORS)}")
     return Constraint(label=label, operator=_OPERATORS[operator], values=values)
 
 
+def affinity(weight: int, label: str, operator: str, *values: str) -> Affinity:
+    """A preference for agents that meet a condition: a weight of -100 to 100, and what `constraint` takes."""
+    return Affinity(constraint=constraint(label, operator, *values), weight=weight)
+
+
+def resources(*, cpus: float = 0.0, memory_bytes: int = 0, **custom: float) -> Resources:
+    """What each attempt is promised of its agent: `resources(cpus=2, memory_bytes=4 << 30, gpu=1)`."""
+    return Resources(cpus=cpus, memory_bytes=memory_bytes, custom=custom)
+
+
+def placement(
+    *,
+    strategy: str = "",
+    hash_key: str = "",
+    affinities: Sequence[Affinity] = (),
+    spread: str = "",
+    spread_weight: int = 0,
+    anti_affinity: str = "",
+    agent: str = "",
+) -> Placement:
+    """Which agent is chosen: `strategy` is least_loaded, bin_pack, round_robin, consistent_hash (by `hash_key`) or
+    random; `affinities` are made by `affinity`; `spread` is a label over whose values the job's runs are spread;
+    `anti_affinity` is preferred or required; `agent` is the one that may run it.
+    """
+    made = Placement(
+        strategy=_label("PLACEMENT_STRATEGY", strategy),
+        hash_key=hash_key,
+        affinity=affinities,
+        anti_affinity=_label("ANTI_AFFINITY", anti_affinity),
+        agent=agent,
+    )
+    if spread:
+        made.spread.CopyFrom(Spread(label=spread, weight=spread_weight))
+    return made
 def alert(
     on: str,
     threshold: float | None = None,
@@ -240,6 +281,8 @@ def _with_options(
     pids: int = 0,
     cpus: float = 0.0,
     run_as: str = "",
+    resources: Resources | None = None,
+    placement: Placement | None = None,
     queue: str = "",
     concurrency: Concurrency | None = None,
     max_running: int = 0,
@@ -254,9 +297,10 @@ def _with_options(
     those names, `retry_on` and `no_retry_on` by `failures`, `alerts` by `alert`. `total_timeout` counts from the run's creation, over all
     attempts and waits. `on_agent_loss` is restart, fail, or wait for `agent_loss_wait`. `memory_bytes`, `pids` and `cpus`
     limit what each attempt may use; `run_as` is a user, or user:group, of the agent's machine that the agent allows. They
-    are for `exec_job` and `shell_job`. `queue` is the one that its runs wait in. `concurrency` is made by the function of
-    that name; `max_running` bounds how many runs of the job are with agents at once; a run that has not begun
-    `start_deadline` after it was due is skipped. `labels` are what the job is filed under.
+    are for `exec_job` and `shell_job`. `resources` are what each attempt is promised of its agent, `placement` says which
+    agent is chosen; both are made by the functions of those names. `queue` is the one that its runs wait in. `concurrency`
+    is made by the function of that name; `max_running` bounds how many runs of the job are with agents at once; a run
+    that has not begun `start_deadline` after it was due is skipped. `labels` are what the job is filed under.
     """
     spec.user_id = user_id
     spec.env.update(env or {})
@@ -293,6 +337,10 @@ def _with_options(
     if memory_bytes or pids or cpus:
         spec.limits.memory_bytes, spec.limits.pids, spec.limits.cpus = memory_bytes, pids, cpus
     spec.run_as = run_as
+    if resources is not None:
+        spec.resources.CopyFrom(resources)
+    if placement is not None:
+        spec.placement.CopyFrom(placement)
     spec.queue = queue
     if concurrency is not None:
         spec.concurrency.CopyFrom(concurrency)

@@ -6,7 +6,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,16 @@ from .tls import TLS
 def default_slots() -> int:
     """Four for each core, at least 8."""
     return max(8, 4 * (os.cpu_count() or 1))
+
+
+def default_cpus() -> float:
+    """The processors that this process may run on."""
+    return float(len(os.sched_getaffinity(0)))
+
+
+def default_memory() -> int:
+    """The machine's memory, bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def default_worker_id() -> str:
@@ -47,6 +57,9 @@ class Configuration:
     labels: Mapping[str, str]
     pool: Literal["process", "thread"]
     data_dir: Path
+    cpus: float = 0.0
+    memory_bytes: int = 0
+    resources: Mapping[str, float] = field(default_factory=dict)
     prefix: str = "/rota"
     lease_ttl: int = 6
     drain_timeout: float = 30.0
@@ -64,6 +77,13 @@ class Configuration:
         rule = "[a-z0-9][a-z0-9._-]{0,127}"
         check(is_identifier(self.worker_id), f"worker_id: {self.worker_id!r} does not match {rule}")
         check(1 <= self.slots <= 100_000, f"slots: it is {self.slots}; it has to be 1 to 100000")
+        check(0 <= self.cpus <= 4_096, f"cpus: it is {self.cpus}; it has to be 0 to 4096")
+        check(0 <= self.memory_bytes <= 1 << 50, f"memory_bytes: it is {self.memory_bytes}; it has to be 0 to 2^50")
+        check(len(self.resources) <= 16, f"resources: there are {len(self.resources)}; at most 16 are looked at")
+        for name, amount in self.resources.items():
+            check(is_identifier(name), f"resources: {name!r} does not match {rule}")
+            check(name not in ("cpus", "memory"), f"resources: {name} has an argument of its own")
+            check(0 <= amount <= 1e9, f"resources: {name} is {amount}; it has to be 0 to 1000000000")
         check(self.pool in ("process", "thread"), f"pool: it is {self.pool!r}; it has to be process or thread")
         check(2 <= self.lease_ttl <= 3_600, f"lease_ttl: it is {self.lease_ttl}; it has to be 2 to 3600 seconds")
         check(margin_ms(self.lease_ttl) * 2 <= self.lease_ttl * 1_000, "lease_ttl: it is too short")

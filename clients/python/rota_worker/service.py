@@ -138,6 +138,11 @@ class Service:
             "started_at": self._began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "kinds": ["task"],
             "tasks": sorted(self._handlers),
+            "resources": {
+                "cpus": self.configuration.cpus,
+                "memory_bytes": self.configuration.memory_bytes,
+                "custom": dict(self.configuration.resources),
+            },
         }
         return json.dumps(record, separators=(",", ":")).encode()
 

@@ -31,6 +31,9 @@ class Worker(TaskTable):
         *,
         slots: int | None = None,
         labels: Mapping[str, str] | None = None,
+        cpus: float | None = None,
+        memory_bytes: int | None = None,
+        resources: Mapping[str, float] | None = None,
         pool: Literal["process", "thread"] = "process",
         data_dir: str | Path | None = None,
         prefix: str = "/rota",
@@ -46,6 +49,9 @@ class Worker(TaskTable):
         etcd           etcd's endpoints: host:port or http(s) URLs
         slots          how many tasks run at once; four for each core when absent
         labels         what the constraints of jobs are held against
+        cpus           processors that jobs may ask for; the machine's when absent
+        memory_bytes   memory that jobs may ask for; the machine's when absent
+        resources      what else jobs may ask for: {"gpu": 2}
         pool           `process`: each attempt in a process, which can be killed. `thread`: cheap, for
                        handlers that look at `Context.raise_if_cancelled` often
         data_dir       for results, logs and the lease; one worker at a time. ~/.local/state/rota-worker/<id> when absent
@@ -60,6 +66,9 @@ class Worker(TaskTable):
         self._etcd = tuple(etcd)
         self._slots = slots
         self._labels = dict(labels or {})
+        self._cpus = cpus
+        self._memory_bytes = memory_bytes
+        self._resources = dict(resources or {})
         self._pool: Literal["process", "thread"] = pool
         self._data_dir = data_dir
         self._prefix = prefix
@@ -89,7 +98,14 @@ class Worker(TaskTable):
         `target` (a module's name or a file) and `attribute` say where the processes of tasks find this worker;
         they are found out when `run` is called in the program that defines it.
         """
-        from .config import Configuration, default_data_dir, default_slots, default_worker_id
+        from .config import (
+            Configuration,
+            default_cpus,
+            default_data_dir,
+            default_memory,
+            default_slots,
+            default_worker_id,
+        )
         from .service import Service
 
         worker_id = self._worker_id or default_worker_id()
@@ -99,6 +115,9 @@ class Worker(TaskTable):
             etcd=self._etcd,
             slots=self._slots or default_slots(),
             labels=self._labels,
+            cpus=default_cpus() if self._cpus is None else self._cpus,
+            memory_bytes=default_memory() if self._memory_bytes is None else self._memory_bytes,
+            resources=self._resources,
             pool=self._pool,
             data_dir=Path(data_dir),
             prefix=self._prefix,

@@ -20,6 +20,10 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Rota__V1__JobSpec Rota__V1__JobSpec;
 typedef struct Rota__V1__AlertRule Rota__V1__AlertRule;
+typedef struct Rota__V1__Resources Rota__V1__Resources;
+typedef struct Rota__V1__Placement Rota__V1__Placement;
+typedef struct Rota__V1__Affinity Rota__V1__Affinity;
+typedef struct Rota__V1__Spread Rota__V1__Spread;
 typedef struct Rota__V1__Concurrency Rota__V1__Concurrency;
 typedef struct Rota__V1__TaskLimits Rota__V1__TaskLimits;
 typedef struct Rota__V1__FailureFilter Rota__V1__FailureFilter;
@@ -44,6 +48,7 @@ typedef struct Rota__V1__Agent Rota__V1__Agent;
 typedef struct Rota__V1__Drain Rota__V1__Drain;
 typedef struct Rota__V1__AgentHealth Rota__V1__AgentHealth;
 typedef struct Rota__V1__MapEntry Rota__V1__MapEntry;
+typedef struct Rota__V1__DoubleEntry Rota__V1__DoubleEntry;
 
 
 /* --- enums --- */
@@ -68,6 +73,54 @@ typedef enum _Rota__V1__AlertCause {
   ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_FAILED = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__ALERT_CAUSE)
 } Rota__V1__AlertCause;
+/*
+ * How agents are ordered that are equally welcome.
+ */
+typedef enum _Rota__V1__PlacementStrategy {
+  /*
+   * LEAST_LOADED.
+   */
+  ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_UNSPECIFIED = 0,
+  /*
+   * The one with the smallest share of anything taken, then of busy cores.
+   */
+  ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_LEAST_LOADED = 1,
+  /*
+   * The one with the largest share taken that has room, so that others stay free.
+   */
+  ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_BIN_PACK = 2,
+  /*
+   * The one whose last attempt was given the longest ago.
+   */
+  ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_ROUND_ROBIN = 3,
+  /*
+   * The same one for the same key, as long as it has room.
+   */
+  ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_CONSISTENT_HASH = 4,
+  /*
+   * Any.
+   */
+  ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_RANDOM = 5
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__PLACEMENT_STRATEGY)
+} Rota__V1__PlacementStrategy;
+/*
+ * Whether runs of a job stay away from each other.
+ */
+typedef enum _Rota__V1__AntiAffinity {
+  /*
+   * They do not.
+   */
+  ROTA__V1__ANTI_AFFINITY__ANTI_AFFINITY_UNSPECIFIED = 0,
+  /*
+   * Where it can be, no two on one agent.
+   */
+  ROTA__V1__ANTI_AFFINITY__ANTI_AFFINITY_PREFERRED = 1,
+  /*
+   * Never two on one agent: rather they wait.
+   */
+  ROTA__V1__ANTI_AFFINITY__ANTI_AFFINITY_REQUIRED = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__ANTI_AFFINITY)
+} Rota__V1__AntiAffinity;
 /*
  * What becomes of a run whose concurrency group is full.
  */
@@ -184,7 +237,19 @@ typedef enum _Rota__V1__ConstraintOperator {
   ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_IN = 3,
   ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_NOT_IN = 4,
   ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_EXISTS = 5,
-  ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_NOT_EXISTS = 6
+  ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_NOT_EXISTS = 6,
+  /*
+   * The label is a number, greater than the value.
+   */
+  ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_GREATER = 7,
+  /*
+   * The label is a number, less than the value.
+   */
+  ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_LESS = 8,
+  /*
+   * All of the label matches the value, a regular expression: see docs/PLACEMENT.md.
+   */
+  ROTA__V1__CONSTRAINT_OPERATOR__CONSTRAINT_OPERATOR_REGEX = 9
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROTA__V1__CONSTRAINT_OPERATOR)
 } Rota__V1__ConstraintOperator;
 typedef enum _Rota__V1__AgentLossPolicy {
@@ -432,6 +497,14 @@ struct  Rota__V1__JobSpec
    */
   Google__Protobuf__Duration *start_deadline;
   /*
+   * What each attempt is promised of its agent, which never promises more than it has. Unlike `limits`, it is not enforced.
+   */
+  Rota__V1__Resources *resources;
+  /*
+   * Which of the agents that may run it is chosen.
+   */
+  Rota__V1__Placement *placement;
+  /*
    * What people file it under: for filters, and for `rota apply --prune`. At most 32; names as those of agents' labels,
    * values without commas.
    */
@@ -453,7 +526,7 @@ struct  Rota__V1__JobSpec
 };
 #define ROTA__V1__JOB_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__job_spec__descriptor) \
-    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL, NULL, NULL, NULL, {0,NULL}, {0,NULL}, NULL, 0, NULL, 0,NULL, 0,NULL, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
+    , {0,NULL}, 0,NULL, {0,NULL}, NULL, NULL, 0, NULL, 0, 0,NULL, NULL, ROTA__V1__AGENT_LOSS_POLICY__AGENT_LOSS_POLICY_UNSPECIFIED, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL, NULL, NULL, NULL, {0,NULL}, {0,NULL}, NULL, 0, NULL, NULL, NULL, 0,NULL, 0,NULL, ROTA__V1__JOB_SPEC__KIND__NOT_SET, {0} }
 
 
 /*
@@ -491,6 +564,96 @@ struct  Rota__V1__AlertRule
 #define ROTA__V1__ALERT_RULE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__alert_rule__descriptor) \
     , ROTA__V1__ALERT_CAUSE__ALERT_CAUSE_UNSPECIFIED, NULL, NULL, 0, NULL, {0,NULL}, {0,NULL} }
+
+
+/*
+ * What an attempt is promised of its agent, or what an agent has to promise. Amounts are counted in thousandths.
+ */
+struct  Rota__V1__Resources
+{
+  ProtobufCMessage base;
+  /*
+   * Processors; 0.5 is half of one.
+   */
+  double cpus;
+  /*
+   * Memory, bytes.
+   */
+  int64_t memory_bytes;
+  /*
+   * What else agents announce, by name: `gpu`.
+   */
+  size_t n_custom;
+  Rota__V1__DoubleEntry **custom;
+};
+#define ROTA__V1__RESOURCES__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__resources__descriptor) \
+    , 0, 0, 0,NULL }
+
+
+/*
+ * Which of the agents that may run an attempt is chosen.
+ */
+struct  Rota__V1__Placement
+{
+  ProtobufCMessage base;
+  Rota__V1__PlacementStrategy strategy;
+  /*
+   * With CONSISTENT_HASH: what the agent is chosen by; may have templates. The job itself when empty.
+   */
+  ProtobufCBinaryData hash_key;
+  /*
+   * Agents that are preferred, or rather left alone.
+   */
+  size_t n_affinity;
+  Rota__V1__Affinity **affinity;
+  /*
+   * The label over whose values the job's running runs are spread.
+   */
+  Rota__V1__Spread *spread;
+  Rota__V1__AntiAffinity anti_affinity;
+  /*
+   * The one agent that may run it; any when empty.
+   */
+  ProtobufCBinaryData agent;
+};
+#define ROTA__V1__PLACEMENT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__placement__descriptor) \
+    , ROTA__V1__PLACEMENT_STRATEGY__PLACEMENT_STRATEGY_UNSPECIFIED, {0,NULL}, 0,NULL, NULL, ROTA__V1__ANTI_AFFINITY__ANTI_AFFINITY_UNSPECIFIED, {0,NULL} }
+
+
+/*
+ * A preference for agents that meet a condition.
+ */
+struct  Rota__V1__Affinity
+{
+  ProtobufCMessage base;
+  Rota__V1__Constraint *constraint;
+  /*
+   * What an agent gets that meets it: -100 to 100, not 0.
+   */
+  int32_t weight;
+};
+#define ROTA__V1__AFFINITY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__affinity__descriptor) \
+    , NULL, 0 }
+
+
+/*
+ * A preference for agents that share the value of a label with few running runs of the job.
+ */
+struct  Rota__V1__Spread
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData label;
+  /*
+   * 1 to 100; 50 when 0.
+   */
+  int32_t weight;
+};
+#define ROTA__V1__SPREAD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__spread__descriptor) \
+    , {0,NULL}, 0 }
 
 
 /*
@@ -806,7 +969,7 @@ struct  Rota__V1__Backoff
 
 
 /*
- * A condition on an agent's labels.
+ * A condition on an agent's labels, among which are `agent_id` and `host`.
  */
 struct  Rota__V1__Constraint
 {
@@ -814,7 +977,7 @@ struct  Rota__V1__Constraint
   ProtobufCBinaryData label;
   Rota__V1__ConstraintOperator operator_;
   /*
-   * One value for EQUAL and NOT_EQUAL, one or more for IN and NOT_IN, none for EXISTS and NOT_EXISTS.
+   * One value for EQUAL, NOT_EQUAL, GREATER, LESS and REGEX, one or more for IN and NOT_IN, none for EXISTS and NOT_EXISTS.
    */
   size_t n_values;
   ProtobufCBinaryData *values;
@@ -1111,10 +1274,14 @@ struct  Rota__V1__Attempt
    * The generation of the job that it runs.
    */
   int64_t generation;
+  /*
+   * What of its agent is promised to it until it ends.
+   */
+  Rota__V1__Resources *resources;
 };
 #define ROTA__V1__ATTEMPT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__attempt__descriptor) \
-    , 0, {0,NULL}, NULL, NULL, NULL, ROTA__V1__END_REASON__END_REASON_UNSPECIFIED, 0, 0, {0,NULL}, NULL, 0, 0, 0 }
+    , 0, {0,NULL}, NULL, NULL, NULL, ROTA__V1__END_REASON__END_REASON_UNSPECIFIED, 0, 0, {0,NULL}, NULL, 0, 0, 0, NULL }
 
 
 /*
@@ -1206,10 +1373,22 @@ struct  Rota__V1__Agent
    */
   size_t n_run_as_users;
   ProtobufCBinaryData *run_as_users;
+  /*
+   * What it has to promise to attempts.
+   */
+  Rota__V1__Resources *resources;
+  /*
+   * What of that is promised to those that are assigned to it.
+   */
+  Rota__V1__Resources *resources_used;
+  /*
+   * While it is kept for a run that asks for much, as far as the leader knows: `namespace/job/run`. It gets no other work.
+   */
+  ProtobufCBinaryData kept_for;
 };
 #define ROTA__V1__AGENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rota__v1__agent__descriptor) \
-    , {0,NULL}, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, NULL, 0, 0, NULL, 0, 0,NULL, 0,NULL, {0,NULL}, ROTA__V1__HEALTH_STATE__HEALTH_STATE_UNSPECIFIED, {0,NULL}, NULL, 0,NULL }
+    , {0,NULL}, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, NULL, 0, 0, NULL, 0, 0,NULL, 0,NULL, {0,NULL}, ROTA__V1__HEALTH_STATE__HEALTH_STATE_UNSPECIFIED, {0,NULL}, NULL, 0,NULL, NULL, NULL, {0,NULL} }
 
 
 /*
@@ -1278,6 +1457,20 @@ struct  Rota__V1__MapEntry
     , {0,NULL}, {0,NULL} }
 
 
+/*
+ * An entry of a map<string, double>, as it is on the wire.
+ */
+struct  Rota__V1__DoubleEntry
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData key;
+  double value;
+};
+#define ROTA__V1__DOUBLE_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rota__v1__double_entry__descriptor) \
+    , {0,NULL}, 0 }
+
+
 /* Rota__V1__JobSpec methods */
 void   rota__v1__job_spec__init
                      (Rota__V1__JobSpec         *message);
@@ -1315,6 +1508,82 @@ Rota__V1__AlertRule *
                       const uint8_t       *data);
 void   rota__v1__alert_rule__free_unpacked
                      (Rota__V1__AlertRule *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Resources methods */
+void   rota__v1__resources__init
+                     (Rota__V1__Resources         *message);
+size_t rota__v1__resources__get_packed_size
+                     (const Rota__V1__Resources   *message);
+size_t rota__v1__resources__pack
+                     (const Rota__V1__Resources   *message,
+                      uint8_t             *out);
+size_t rota__v1__resources__pack_to_buffer
+                     (const Rota__V1__Resources   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Resources *
+       rota__v1__resources__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__resources__free_unpacked
+                     (Rota__V1__Resources *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Placement methods */
+void   rota__v1__placement__init
+                     (Rota__V1__Placement         *message);
+size_t rota__v1__placement__get_packed_size
+                     (const Rota__V1__Placement   *message);
+size_t rota__v1__placement__pack
+                     (const Rota__V1__Placement   *message,
+                      uint8_t             *out);
+size_t rota__v1__placement__pack_to_buffer
+                     (const Rota__V1__Placement   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Placement *
+       rota__v1__placement__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__placement__free_unpacked
+                     (Rota__V1__Placement *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Affinity methods */
+void   rota__v1__affinity__init
+                     (Rota__V1__Affinity         *message);
+size_t rota__v1__affinity__get_packed_size
+                     (const Rota__V1__Affinity   *message);
+size_t rota__v1__affinity__pack
+                     (const Rota__V1__Affinity   *message,
+                      uint8_t             *out);
+size_t rota__v1__affinity__pack_to_buffer
+                     (const Rota__V1__Affinity   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Affinity *
+       rota__v1__affinity__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__affinity__free_unpacked
+                     (Rota__V1__Affinity *message,
+                      ProtobufCAllocator *allocator);
+/* Rota__V1__Spread methods */
+void   rota__v1__spread__init
+                     (Rota__V1__Spread         *message);
+size_t rota__v1__spread__get_packed_size
+                     (const Rota__V1__Spread   *message);
+size_t rota__v1__spread__pack
+                     (const Rota__V1__Spread   *message,
+                      uint8_t             *out);
+size_t rota__v1__spread__pack_to_buffer
+                     (const Rota__V1__Spread   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__Spread *
+       rota__v1__spread__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__spread__free_unpacked
+                     (Rota__V1__Spread *message,
                       ProtobufCAllocator *allocator);
 /* Rota__V1__Concurrency methods */
 void   rota__v1__concurrency__init
@@ -1772,6 +2041,25 @@ Rota__V1__MapEntry *
 void   rota__v1__map_entry__free_unpacked
                      (Rota__V1__MapEntry *message,
                       ProtobufCAllocator *allocator);
+/* Rota__V1__DoubleEntry methods */
+void   rota__v1__double_entry__init
+                     (Rota__V1__DoubleEntry         *message);
+size_t rota__v1__double_entry__get_packed_size
+                     (const Rota__V1__DoubleEntry   *message);
+size_t rota__v1__double_entry__pack
+                     (const Rota__V1__DoubleEntry   *message,
+                      uint8_t             *out);
+size_t rota__v1__double_entry__pack_to_buffer
+                     (const Rota__V1__DoubleEntry   *message,
+                      ProtobufCBuffer     *buffer);
+Rota__V1__DoubleEntry *
+       rota__v1__double_entry__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rota__v1__double_entry__free_unpacked
+                     (Rota__V1__DoubleEntry *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Rota__V1__JobSpec_Closure)
@@ -1779,6 +2067,18 @@ typedef void (*Rota__V1__JobSpec_Closure)
                   void *closure_data);
 typedef void (*Rota__V1__AlertRule_Closure)
                  (const Rota__V1__AlertRule *message,
+                  void *closure_data);
+typedef void (*Rota__V1__Resources_Closure)
+                 (const Rota__V1__Resources *message,
+                  void *closure_data);
+typedef void (*Rota__V1__Placement_Closure)
+                 (const Rota__V1__Placement *message,
+                  void *closure_data);
+typedef void (*Rota__V1__Affinity_Closure)
+                 (const Rota__V1__Affinity *message,
+                  void *closure_data);
+typedef void (*Rota__V1__Spread_Closure)
+                 (const Rota__V1__Spread *message,
                   void *closure_data);
 typedef void (*Rota__V1__Concurrency_Closure)
                  (const Rota__V1__Concurrency *message,
@@ -1852,6 +2152,9 @@ typedef void (*Rota__V1__AgentHealth_Closure)
 typedef void (*Rota__V1__MapEntry_Closure)
                  (const Rota__V1__MapEntry *message,
                   void *closure_data);
+typedef void (*Rota__V1__DoubleEntry_Closure)
+                 (const Rota__V1__DoubleEntry *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -1859,6 +2162,8 @@ typedef void (*Rota__V1__MapEntry_Closure)
 /* --- descriptors --- */
 
 extern const ProtobufCEnumDescriptor    rota__v1__alert_cause__descriptor;
+extern const ProtobufCEnumDescriptor    rota__v1__placement_strategy__descriptor;
+extern const ProtobufCEnumDescriptor    rota__v1__anti_affinity__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__when_full__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__frequency__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__dst_gap__descriptor;
@@ -1874,6 +2179,10 @@ extern const ProtobufCEnumDescriptor    rota__v1__end_reason__descriptor;
 extern const ProtobufCEnumDescriptor    rota__v1__health_state__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__job_spec__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__alert_rule__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__resources__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__placement__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__affinity__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__spread__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__concurrency__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__task_limits__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__failure_filter__descriptor;
@@ -1898,6 +2207,7 @@ extern const ProtobufCMessageDescriptor rota__v1__agent__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__drain__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__agent_health__descriptor;
 extern const ProtobufCMessageDescriptor rota__v1__map_entry__descriptor;
+extern const ProtobufCMessageDescriptor rota__v1__double_entry__descriptor;
 
 PROTOBUF_C__END_DECLS
 
