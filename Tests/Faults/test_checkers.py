@@ -529,6 +529,16 @@ def test_ended_jobs_may_be_removed(check: str) -> None:
     assert find(check, story) == []
 
 
+def test_the_revision_of_an_end_is_added_once() -> None:
+    story = good()
+    value = _change(story, "/moved/r", "completed")["value"]
+    ended = value["attempts"][0]
+    value["attempts"] = [{**ended, "end_revision": 7}, value["attempts"][1]]
+    assert find("C7", story) == []
+    value["attempts"] = [{**ended, "end_revision": 7, "exit_code": 1}, value["attempts"][1]]
+    assert find("C7", story) != []
+
+
 def test_a_live_round_is_not_judged_yet() -> None:
     """Before a round has ended its jobs may still be on their way."""
     story = good()

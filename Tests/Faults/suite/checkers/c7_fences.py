@@ -95,13 +95,22 @@ def _new_attempt(history: History, old: dict[str, Any], after: Change) -> list[s
 
 
 def _earlier_attempts(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What is said of an attempt that has ended stays."""
+    """What is said of an attempt that has ended stays. Only the next writer knows the revision of the end: it adds that."""
     now = {attempt["attempt"]: attempt for attempt in new.get("attempts", [])}
     return [
         f"attempt {attempt['attempt']} had ended, and was changed"
         for attempt in old.get("attempts", [])
-        if "end_time" in attempt and now.get(attempt["attempt"], attempt) != attempt
+        if "end_time" in attempt and now.get(attempt["attempt"], attempt) not in _with_revision(attempt, old, new)
     ]
+
+
+def _with_revision(attempt: dict[str, Any], *records: dict[str, Any]) -> list[dict[str, Any]]:
+    """The attempt as it was, and with the revision of its end where that was not known yet."""
+    added = [
+        each["end_revision"] for record in records for each in record.get("attempts", [])
+        if each["attempt"] == attempt["attempt"] and "end_revision" in each
+    ]  # fmt: skip
+    return [attempt, *({"end_revision": revision, **attempt} for revision in added)]
 
 
 def _taken_away(history: History, old: dict[str, Any], after: Change) -> list[str]:
