@@ -34,7 +34,8 @@ import Transport
       let messages = [
         message("a"), ByteBuffer(bytes: [0xFF, 0xFF]), message("Not Allowed"), message("a"), message("b"),
       ]
-      let response = try await SubmissionStream(submit: { try await server.jobs.submit($0) }).run(stream(of: messages))
+      let submissions = SubmissionStream(submit: { try await server.jobs.submit($0) })
+      let response = try await submissions.run(stream(of: messages))
       #expect((response.accepted, response.created, response.refused) == (2, 2, 3))
       #expect(response.refusals.map(\.index) == [1, 2, 3])
       #expect(response.refusals.map(\.code) == [3, 3, 6])

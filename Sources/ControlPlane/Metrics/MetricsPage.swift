@@ -218,7 +218,8 @@ struct MetricsPage: Sendable {
       "rota_submissions_limited_total", "Of these, those that came faster than was allowed.",
       metrics.submissionsLimited.current)
     page.counter(
-      "rota_quota_refusals_total", "Submissions and triggers refused since their namespace's quota was used up.",
+      "rota_quota_refusals_total",
+      "Submissions and triggers refused since their namespace's quota was used up.",
       metrics.submissionsOverQuota.current)
     page.gauge("rota_event_streams", "Change streams open.", metrics.eventStreams.current)
     page.counter(

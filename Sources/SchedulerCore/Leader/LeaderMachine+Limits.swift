@@ -70,14 +70,14 @@ extension LeaderMachine {
   mutating func takeUpRuns(_ cache: ClusterCache, now: Timestamp) {
     for (key, group) in cache.groups { limits.override(.group(key), group.record.spec.limit) }
     var limited: [RunKey] = []
-    for key in cache.activeRuns {
+    // In an order, since those that wait alike have one from then on.
+    for key in cache.activeRuns.sorted() {
       if let run = cache.runs[key]?.record, let job = cache.jobs[key.job]?.job.record, needsSlots(run, job) {
         limited.append(key)
       } else {
         reconcile(key, cache, now: now)
       }
     }
-    limited.sort()
     let isOwned = { (key: RunKey) in cache.runs[key]?.record.state.isOwned ?? false }
     for key in limited where isOwned(key) { reconcile(key, cache, now: now) }
     for key in limited where !isOwned(key) { reconcile(key, cache, now: now) }

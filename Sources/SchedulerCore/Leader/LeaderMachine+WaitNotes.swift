@@ -9,8 +9,10 @@ struct WaitNotes: Sendable {
     static let patienceMillis: Int64 = 10_000
     /// How long after that it is looked at again: the reason may be another by then.
     static let repeatMillis: Int64 = 60_000
-    /// Runs that are looked at in a second.
+    /// Runs that are looked at in a second, while there are few agents to look at for each.
     static let perSecond = 20
+    /// So many agents looked at count as one run more.
+    static let agentsPerRun = 500
     /// Runs that are looked after.
     static let runs = 10_000
     /// Notes of one run.
@@ -44,8 +46,8 @@ struct WaitNotes: Sendable {
     return run
   }
 
-  /// A run was looked at.
-  mutating func spend() { allowance -= 1 }
+  /// A run was looked at, and so many agents for it.
+  mutating func spend(agents: Int) { allowance -= 1 + agents / Limits.agentsPerRun }
 
   /// A note is on its way.
   mutating func write(_ run: RunKey) { beingWritten.insert(run) }
@@ -61,7 +63,7 @@ extension LeaderMachine {
       guard let run = cache.runs[key], run.record.state == .queued, !busyRuns.contains(key),
         let job = cache.jobs[key.job]?.job.record, job.cancelRequestedAt == nil
       else { continue }
-      waitNotes.spend()
+      waitNotes.spend(agents: pool.count)
       waitNotes.again(key, at: now.adding(milliseconds: WaitNotes.Limits.repeatMillis))
       let subject = RunSubject(run: run, job: job, now: now)
       let reasons = RunFindings.all(of: subject, cache) + findings(of: subject, cache)
