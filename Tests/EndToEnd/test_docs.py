@@ -78,18 +78,28 @@ def console_examples() -> list[tuple[str, str, str]]:
     return examples
 
 
+def write_files(document: str, folder: Path) -> None:
+    """Writes the files that a document shows: the blocks of YAML that begin with their name as a comment."""
+    text = next(path for path in DOCUMENTS if path.name == document).read_text()
+    for content, name in re.findall(r"```yaml\n(# (\S+\.yaml)\n.*?)```", text, re.S):
+        (folder / name).write_text(content)
+
+
 def trimmed(text: str) -> list[str]:
     """Without the spaces that a table's last column may end with."""
     return [line.rstrip() for line in text.rstrip().splitlines()]
 
 
-def test_examples_with_output_show_what_they_say(pair):
+def test_examples_with_output_show_what_they_say(pair, tmp_path):
     examples = console_examples()
     assert {document for document, _, _ in examples} >= {"API.md", "RETRIES.md", "SCHEDULES.md"}
     environment = reaching(pair.servers[0].grpc, pair.etcd.address)
     for document, command, shown in examples:
+        write_files(document, tmp_path)
         script = command.replace("localhost:8080", pair.servers[0].http)
-        done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
         assert trimmed(done.stdout + done.stderr) == trimmed(shown), f"{document}: {command}"
 
 

@@ -25,7 +25,7 @@ struct PlacementBench {
   private static func kinds() throws -> [Kind] {
     let job = JobKey(namespace: "default", jobID: "bench")
     let plain = Requirement(kind: .exec, constraints: [])
-    func placed(_ name: String, _ change: (inout Placement) throws -> Void) rethrows -> Kind {
+    func placed(_ name: String, _ change: (inout Placement) throws -> Void) throws -> Kind {
       var placement = Placement()
       try change(&placement)
       return Kind(name: name) { index in
