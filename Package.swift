@@ -10,7 +10,8 @@ let strict: [SwiftSetting] =
   [
     .swiftLanguageMode(.v6),
     .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
+    // Not MemberImportVisibility: which of the C modules is said to define `timespec` and `stat`, whose headers several of
+    // them include, depends on the order in which the compiler comes upon them, and it refuses all but that one.
   ] + (testable ? [.unsafeFlags(["-enable-testing"])] : [])
 
 // MARK: - Dependencies

@@ -32,7 +32,7 @@ struct MessageKind: Sendable, CustomTestStringConvertible {
     [0xC0, 0x3E, 0x07] + [0xC2, 0x3E, 0x02, 0x68, 0x69] + [0xC1, 0x3E, 1, 2, 3, 4, 5, 6, 7, 8]
     + [0xC5, 0x3E, 1, 2, 3, 4]
 
-  static let all = ownKinds + scheduleKinds + clusterKinds + standardKinds
+  static let all = ownKinds + scheduleKinds + quotaKinds + clusterKinds + standardKinds
 
   /// Those of Rota's services.
   private static let ownKinds: [MessageKind] = [

@@ -157,7 +157,10 @@ struct LeaderPlacementTests {
     var bench = bench([("a", 4)])
     let run = bench.submit { $0.resources.cpus = 5 }
     bench.rest()
-    try bench.change(run.job) { $0.spec.resources.cpus = 4 }
+    try bench.change(run.job) {
+      $0.spec.resources.cpus = 4
+      $0.generation += 1
+    }
     bench.rest()
     #expect(bench.state(run) == .assigned)
     #expect(try promised("a", bench) == 4)
@@ -217,7 +220,8 @@ struct LeaderPlacementTests {
     let waiting = bench.submit()
     bench.rest()
     #expect(bench.state(waiting) == .queued)
-    #expect(try bench.machine.nextDeadline == bench.now.adding(milliseconds: PlacementLimits.keepMillis))
+    let until = bench.now.adding(milliseconds: PlacementLimits.keepMillis)
+    #expect(try bench.machine.keptAgents.map(\.until) == [until])
     bench.pass(PlacementLimits.keepMillis)
     bench.rest()
     #expect(bench.state(waiting) == .assigned)
