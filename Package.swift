@@ -10,8 +10,7 @@ let strict: [SwiftSetting] =
   [
     .swiftLanguageMode(.v6),
     .enableUpcomingFeature("ExistentialAny"),
-    // Not MemberImportVisibility: which of the C modules is said to define `timespec` and `stat`, whose headers several of
-    // them include, depends on the order in which the compiler comes upon them, and it refuses all but that one.
+    .enableUpcomingFeature("MemberImportVisibility"),
   ] + (testable ? [.unsafeFlags(["-enable-testing"])] : [])
 
 // MARK: - Dependencies

@@ -533,7 +533,7 @@ def test_the_revision_of_an_end_is_added_once() -> None:
     story = good()
     value = _change(story, "/moved/r", "completed")["value"]
     ended = value["attempts"][0]
-    value["attempts"] = [{**ended, "end_revision": 7}, value["attempts"][1]]
+    value["attempts"] = [{**ended, "start_revision": 7, "end_revision": 7}, value["attempts"][1]]
     assert find("C7", story) == []
     value["attempts"] = [{**ended, "end_revision": 7, "exit_code": 1}, value["attempts"][1]]
     assert find("C7", story) != []

@@ -12,6 +12,8 @@ from .violation import Violation
 OWNED = ("assigned", "running")
 # Why an attempt ended, where its agent did not say so.
 WITHOUT_AGENT = "agent_lost"
+# When what is said of an attempt was written; said by the next writer.
+REVISIONS = {"assigned_revision", "start_revision", "end_revision"}
 
 
 def fences(history: History) -> list[Violation]:
@@ -95,22 +97,19 @@ def _new_attempt(history: History, old: dict[str, Any], after: Change) -> list[s
 
 
 def _earlier_attempts(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What is said of an attempt that has ended stays. Only the next writer knows the revision of the end: it adds that."""
+    """What is said of an attempt that has ended stays. Only the next writer knows at which revision the last one wrote
+    what had happened: it adds that."""
     now = {attempt["attempt"]: attempt for attempt in new.get("attempts", [])}
     return [
         f"attempt {attempt['attempt']} had ended, and was changed"
         for attempt in old.get("attempts", [])
-        if "end_time" in attempt and now.get(attempt["attempt"], attempt) not in _with_revision(attempt, old, new)
+        if "end_time" in attempt and _without_news(now.get(attempt["attempt"], attempt), attempt) != attempt
     ]
 
 
-def _with_revision(attempt: dict[str, Any], *records: dict[str, Any]) -> list[dict[str, Any]]:
-    """The attempt as it was, and with the revision of its end where that was not known yet."""
-    added = [
-        each["end_revision"] for record in records for each in record.get("attempts", [])
-        if each["attempt"] == attempt["attempt"] and "end_revision" in each
-    ]  # fmt: skip
-    return [attempt, *({"end_revision": revision, **attempt} for revision in added)]
+def _without_news(attempt: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """The attempt without the revisions that were not known yet."""
+    return {name: value for name, value in attempt.items() if name in old or name not in REVISIONS}
 
 
 def _taken_away(history: History, old: dict[str, Any], after: Change) -> list[str]:
