@@ -131,7 +131,7 @@ def test_binary_is_replaced_under_50_tasks(fleet, how):
     wait_until(lambda: len(counters.starts()) == 50, 60, "all 50 run")
     pids = [pid for _, _, pid in counters.starts()]
     # A new file runs after each replacement, and the tasks are handed on twice.
-    for _ in range(2):
+    for handed_on in (1, 2):
         before = os.stat(f"/proc/{agent.pid}/exe").st_ino
         fleet.install()
         started = time.monotonic()
@@ -139,8 +139,9 @@ def test_binary_is_replaced_under_50_tasks(fleet, how):
         agent.start()
         cluster.wait_connected()
         print(f"{how.name}: connected again after {time.monotonic() - started:.2f} s")
+        # A server may still know of the earlier process's session.
+        wait_until(lambda: adopted(agent) >= handed_on, 20, "its tasks are adopted")
         assert os.stat(f"/proc/{agent.pid}/exe").st_ino != before
-    assert adopted(agent) >= 2, agent.log_tail()
     assert all(is_alive(pid) for pid in pids)
     # The new process can still do all that an agent does.
     assert cluster.run_job(exec_job(["echo", "hi"], constraints=ON_A1)).status == messages.JobStatus.JOB_STATUS_COMPLETED

@@ -196,7 +196,7 @@ def wait_run(pair: Cluster, job_id: str, run_id: str) -> Run:
 def test_a_failed_run_is_run_again(pair):
     client = pair.client()
     job = failed_job(pair)
-    old = job.runs[0]
+    old = client.run(job.job_id, job.runs[0].run_id)
     again = client.retry(job.job_id)
     assert again.run_id == f"{old.run_id}-r001" and again.retry_of == old.run_id
     assert again.trigger == RunTrigger.RUN_TRIGGER_RETRY and again.scheduled_time == old.scheduled_time

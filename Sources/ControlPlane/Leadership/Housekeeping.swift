@@ -53,6 +53,8 @@ struct Housekeeping: Sendable {
     var refusalsSeen = 0
     /// Not before that is an alarm looked at again.
     var nextHealing = ContinuousClock.now
+    /// The revision up to which history was gone when members were defragmented last.
+    var defragmentedAt: Int64 = 0
   }
 
   /// Without space no lease can be granted, so there may be no leader to heal it: then any server does, after a while that
@@ -147,12 +149,16 @@ struct Housekeeping: Sendable {
     note(members.sizes, care.pressure, noSpace: true, message: "no space is left; history is being removed")
     await apply(care.pressure, from: before)
     await waitForRemoval()
-    try await compactAll()
+    let compacted = try await compactAll()
     // What has become free is counted with etcd's next commit.
     try? await Task.sleep(for: ServerLimits.removalPause)
     var sizes = try await memberSizes().sizes
-    // Each member stands still while it is defragmented: only where that is enough.
-    if care.pressure.allowsDisarming(StoragePressure.Sizes(total: sizes.inUse, inUse: sizes.inUse)) {
+    // Each member stands still while it is defragmented: only where that is enough, or may be. For bbolt counts pages as
+    // free that a write after the compaction's has found so, and while the alarm is on there may be none.
+    let mayBeEnough =
+      care.pressure.allowsDisarming(StoragePressure.Sizes(total: sizes.inUse, inUse: sizes.inUse))
+    if mayBeEnough || compacted > care.defragmentedAt {
+      care.defragmentedAt = compacted
       note(sizes, care.pressure, noSpace: true, message: "no space is left; defragmenting etcd's members")
       await defragment(members)
       sizes = try await memberSizes().sizes
@@ -191,8 +197,11 @@ struct Housekeeping: Sendable {
 
   /// A watch that is behind lists again. This server's own may be, of all that others than Rota have written, and without
   /// space it gets no further: nothing of Rota's can be written.
-  private func compactAll() async throws(EtcdError) {
-    try await compact(upTo: try await store.status().revision, physical: true)
+  /// - Returns: The revision up to which all history is gone.
+  private func compactAll() async throws(EtcdError) -> Int64 {
+    let revision = try await store.status().revision
+    try await compact(upTo: revision, physical: true)
+    return revision
   }
 
   private func compact(upTo target: Int64, physical: Bool = false) async throws(EtcdError) {

@@ -8,7 +8,6 @@ from typing import Any
 
 from .messages import (
     Affinity,
-    AlertCause,
     AlertRule,
     Backoff,
     CalendarSpec,
@@ -90,8 +89,7 @@ def alert(
     command: str = "",
 ) -> AlertRule:
     """When somebody is to be told: `on` is late, long, stuck (each with a `threshold`) or failed."""
-    cause = AlertCause.Value("ALERT_CAUSE_" + on.upper())
-    rule = AlertRule(on=cause, count=count, webhook=webhook, command=command)
+    rule = AlertRule(on="ALERT_CAUSE_" + on.upper(), count=count, webhook=webhook, command=command)
     for field, seconds in (("threshold", threshold), ("window", window), ("silence", silence)):
         if seconds is not None:
             getattr(rule, field).FromTimedelta(timedelta(seconds=seconds))
